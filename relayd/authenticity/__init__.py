@@ -1,0 +1,1 @@
+"""Signatures and checks of who wrote a message."""

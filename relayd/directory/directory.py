@@ -1,0 +1,167 @@
+"""Who is who: one immutable snapshot of organisations, domainbook, NTA 7516 register and accounts.
+
+Built by :func:`relayd.directory.load.build` from the settings; swapped as a whole on reload. Every lookup is O(1) in
+the number of organisations and domains (networks: O(number of prefix lengths)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from relayd.mail.address import Address, Domain
+from relayd.mail.envelope import Peer
+
+
+class Via(StrEnum):
+    """How a peer was recognised."""
+
+    STRANGER = "stranger"
+    NETWORK = "network"
+    CERTIFICATE = "certificate"
+    ACCOUNT = "account"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantProof:
+    """What a shared platform's tenant must show after DATA: header ``header`` with exactly ``value`` (set by the
+    platform itself), or a valid DKIM signature aligned with the From domain when ``dkim``."""
+
+    header: str = ""
+    value: str = ""
+    dkim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who is sending, as far as it is known. ``candidates`` are the organisations it may be: one for a proper
+    recognition, several behind a shared platform until a proof after DATA picks one, none for a stranger."""
+
+    via: Via
+    candidates: tuple[str, ...] = ()
+    platform: str = ""
+    account: str = ""
+
+    @property
+    def organisation(self) -> str | None:
+        """The one organisation, when there is just one."""
+        return self.candidates[0] if len(self.candidates) == 1 else None
+
+    @property
+    def recognised(self) -> bool:
+        return self.via is not Via.STRANGER
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationSettings:
+    """Settings that inherit: built-in < installation < organisation < domain or account."""
+
+    language: str = "nl"
+    allow_plain: bool = False
+    viewer_code_by_email: bool = False
+    retention_days: int = 90
+    dkim_selectors: tuple[str, ...] = ()
+    contact: str = ""
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A verified participant. ``relays_for`` lists domains of others that it, as a provider, may send from.
+
+    ``contacts`` maps an address key to its E.164 mobile number (the organisation's contacts file).
+    """
+
+    id: str
+    name: str
+    domains: frozenset[Domain]
+    relays_for: frozenset[Domain] = frozenset()
+    settings: OrganisationSettings = OrganisationSettings()
+    contacts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proof: TenantProof | None = None
+
+    def may_send_from(self, domain: Domain) -> bool:
+        return domain in self.domains or domain in self.relays_for
+
+
+class Delivers(StrEnum):
+    """What the domainbook says to do with a domain's mail."""
+
+    RELAY = "relay"
+    MAILBOX = "mailbox"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEntry:
+    """One line of the domainbook. ``next_hops`` are "host:port" in order of preference; ``tls_names`` the names the
+    certificate must prove (default: the host); ``pins`` SPKI SHA-256 digests, one of which suffices instead.
+
+    ``organisation`` is the participant it belongs to, "" for a domain of a partner network. ``ca_file`` replaces the
+    system's CAs.
+    """
+
+    domain: Domain
+    delivers: Delivers
+    organisation: str = ""
+    network: str = ""
+    next_hops: tuple[str, ...] = ()
+    tls_names: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    ca_file: str = ""
+    insecure_plaintext: bool = False
+    store: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NtaEntry:
+    """A local entry of the NTA 7516 register: allow or deny, with reason and end date. ``hosts`` are "host:port"
+    whose certificates can be verified; without them the entry gives no route."""
+
+    domain: Domain
+    allow: bool
+    reason: str
+    until: date | None = None
+    hosts: tuple[str, ...] = ()
+    tls_names: tuple[str, ...] = ()
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A login: a person's (Hosted Mail) or a mail server's (Safe Relay by AUTH).
+
+    ``addresses`` are the address keys it may send from and receive at. A machine's account has none and may use
+    all of its organisation's domains. ``verifier`` is "{ARGON2ID}…" or "{SCRAM-SHA-256}…".
+    """
+
+    name: str
+    organisation: str
+    addresses: frozenset[str] = frozenset()
+    machine: bool = False
+    verifier: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The snapshot. Use the methods; the mappings are its data."""
+
+    organisations: Mapping[str, Organisation]
+    domainbook: Mapping[Domain, DomainEntry]
+    nta: Mapping[Domain, NtaEntry]
+    accounts: Mapping[str, Account]
+    mailboxes: Mapping[str, str]  # address key (aliases included) → account name
+
+    def recognise(self, peer: Peer) -> Origin:
+        raise NotImplementedError
+
+    def served(self, domain: Domain) -> Organisation | None:
+        """The organisation whose domain this is; None when anyone outside may not reach it through us."""
+        raise NotImplementedError
+
+    def mailbox(self, address: Address) -> str | None:
+        """The account whose mailbox this address reaches, on a hosted domain."""
+        raise NotImplementedError

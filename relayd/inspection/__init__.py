@@ -1,0 +1,1 @@
+"""Looking inside attachments, in a killable process with a memory limit."""

@@ -1,0 +1,1 @@
+"""Mail as values: addresses, envelopes, headers, MIME structure, replies and reports. Pure: no I/O."""

@@ -1,0 +1,56 @@
+"""Mail addresses as values (RFC 5321 §4.1.2, RFC 6531 §3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NewType, final
+
+#: A domain in A-labels and lower case, without a trailing dot; or an address literal such as "[192.0.2.1]".
+Domain = NewType("Domain", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox. ``local`` is unquoted and keeps its case; ``domain`` is normalised.
+
+    Two addresses are the same recipient when :attr:`key` is equal (local part case-folded).
+    """
+
+    local: str
+    domain: Domain
+
+    @property
+    def key(self) -> str:
+        """What counts as one recipient: case-folded local part at the A-label domain."""
+        return f"{self.local.casefold()}@{self.domain}"
+
+    def __str__(self) -> str:
+        return f"{quote_local(self.local)}@{self.domain}"
+
+
+@final
+class NullSender:
+    """The empty reverse-path ``<>`` of reports and notifications. A type, so that no address equals it."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        return "NULL_SENDER"
+
+
+NULL_SENDER: Final = NullSender()
+
+Sender = Address | NullSender
+
+_ATEXT = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~")
+
+
+def quote_local(local: str) -> str:
+    """The local part as it goes on the wire: quoted only where it isn't a dot-string (RFC 5321 §4.1.2)."""
+    if local and all(atom and all(c in _ATEXT or ord(c) > 127 for c in atom) for atom in local.split(".")):
+        return local
+    escaped = local.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,56 @@
+"""What relayd knows of a message's content: sealed beside the body, opened only by who needs it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """One MIME part of the message (RFC 2045), leaf or container.
+
+    ``path`` is its place ("1.2"; "" for the message itself). ``offset`` and ``length`` give its *encoded content*
+    within the body, in octets. ``names`` are all decoded names it goes by (filename and name, RFC 2231 and RFC 2047
+    decoded), most explicit first. ``type`` is "type/subtype" in lower case, ``charset`` "" when not given.
+    ``defects`` name what is wrong with its structure.
+    """
+
+    path: str
+    type: str
+    offset: int
+    length: int
+    encoding: str = "7bit"
+    charset: str = ""
+    disposition: str = ""
+    names: tuple[str, ...] = ()
+    content_id: str = ""
+    defects: tuple[str, ...] = ()
+
+    @property
+    def is_container(self) -> bool:
+        return self.type.startswith("multipart/") or self.type == "message/rfc822"
+
+
+class HeaderPatch(msgspec.Struct, frozen=True, array_like=True):
+    """How a copy's header differs from the body's: field numbers to ``drop``, lines to ``put`` in front.
+
+    ``drop`` counts header fields of the original from 0. ``put`` is complete lines, each ending in CRLF.
+    """
+
+    drop: tuple[int, ...] = ()
+    put: bytes = b""
+
+
+class MessageMeta(msgspec.Struct, frozen=True):
+    """The sealed facts of one message. ``copies[n]`` is the patch of copy ``n``; a delivery names its copy.
+
+    ``head_length`` is the length of the header section in octets (see Body.head). ``mobiles`` maps an address key
+    to an E.164 number. ``subject`` is decoded. ``message_id`` is the Message-ID with its brackets, or "".
+    """
+
+    head_length: int
+    parts: tuple[Part, ...] = ()
+    copies: tuple[HeaderPatch, ...] = (HeaderPatch(),)
+    mobiles: dict[str, str] = {}
+    subject: str = ""
+    message_id: str = ""
+    header_from: str = ""

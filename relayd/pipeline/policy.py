@@ -1,0 +1,161 @@
+"""The contract of a policy: the one interface that ``policies/`` and third parties write against.
+
+A policy is a class with typed options. It judges a message and returns verdicts; it touches nothing. See
+``docs/policies/writing-your-own.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from relayd.clock import Clock
+from relayd.mail.body import Body
+from relayd.mail.envelope import Envelope, Peer, Recipient
+from relayd.mail.headers import Headers
+from relayd.mail.meta import Part
+from relayd.pipeline.verdict import Verdict
+
+if TYPE_CHECKING:
+    from relayd.directory.directory import Directory, Origin
+
+
+class Stage(StrEnum):
+    """When a policy is asked. SENDER at MAIL, RECIPIENT at each RCPT, MESSAGE and ROUTE after the end of data."""
+
+    SENDER = "sender"
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    ROUTE = "route"
+
+
+class OnError(StrEnum):
+    """What a policy's exception or timeout means."""
+
+    DEFER = "defer"
+    REFUSE = "refuse"
+    SKIP = "skip"
+
+
+class Options(BaseModel):
+    """Base of a policy's options: unknown keys are mistakes, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What a policy is shown.
+
+    ``origin`` says who sends, as far as it is known at this stage. ``recipients`` are those the current stage asks
+    about: the one of this RCPT at ``recipient``; all, or on a retry the undecided ones, at ``message`` and ``route``.
+    ``headers``, ``body`` and ``parts`` are None before the end of data.
+    """
+
+    id: str
+    peer: Peer
+    origin: Origin
+    envelope: Envelope
+    recipients: tuple[Recipient, ...] = ()
+    headers: Headers | None = None
+    body: Body | None = None
+    parts: tuple[Part, ...] = ()
+
+
+class Limits(Protocol):
+    """Counters kept in one place per machine."""
+
+    async def count_unique(self, key: str, members: list[str], window: timedelta) -> int:
+        """Add ``members`` to the set ``key`` and return its size; what is older than ``window`` is forgotten."""
+        ...
+
+    async def take(self, key: str, amount: int, limit: int, window: timedelta) -> bool:
+        """Count ``amount`` under ``key``; False when that passes ``limit`` within ``window`` (nothing counted)."""
+        ...
+
+
+class Inspector(Protocol):
+    """Looks inside attachments, in another process."""
+
+    async def inspect(self, mail: Mail, limits: InspectionLimits) -> Inspection: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionLimits:
+    """How far an inspection goes. ``ratio`` is unpacked over packed octets; ``decoder_memory`` is in octets."""
+
+    depth: int = 5
+    members: int = 5_000
+    unpacked: int = 500 * 1024 * 1024
+    ratio: int = 200
+    seconds: float = 60.0
+    decoder_memory: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file seen: an attachment, or a member of an archive.
+
+    ``part`` is the MIME part's path; ``chain`` the names from the attachment down to this file, one element for the
+    attachment itself. ``names`` are all names it goes by, ``type`` what libmagic says of its content, ``encrypted``
+    that it could not be read for want of a password, ``macros`` that it is a document with macros, ``uninspectable``
+    why it could not be looked into ("" when it could).
+    """
+
+    part: str
+    chain: tuple[str, ...]
+    names: tuple[str, ...]
+    type: str
+    size: int
+    encrypted: bool = False
+    macros: bool = False
+    archive: bool = False
+    uninspectable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All files of a message. ``complete`` is False when a limit ended it early; ``reason`` then says which."""
+
+    files: tuple[Found, ...]
+    complete: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a policy may use: lookups, counters, the inspector and the clock. No more than that."""
+
+    directory: Directory
+    limits: Limits
+    inspector: Inspector
+    clock: Clock
+
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+
+
+class Policy(Generic[O]):
+    """Base of all policies. Subclasses set ``name``, ``stages`` and ``Options`` and write :meth:`judge`."""
+
+    #: The word in policies.yaml; also the name of the file and of its page in docs/policies/.
+    name: ClassVar[str]
+    #: The stages at which it is asked.
+    stages: ClassVar[frozenset[Stage]]
+    #: The class of its options: validates the YAML and documents itself.
+    Options: ClassVar[type[Options]] = Options
+    #: Longest time for one judgement, in seconds.
+    timeout: ClassVar[float] = 10.0
+    #: What its exception or timeout means. The YAML may override it.
+    on_error: ClassVar[OnError] = OnError.DEFER
+
+    def __init__(self, options: O) -> None:
+        self.options = options
+
+    async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict | list[Verdict]:
+        """The verdict on ``mail`` at ``stage``. An empty list means the same as Pass."""
+        raise NotImplementedError

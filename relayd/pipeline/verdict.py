@@ -1,0 +1,103 @@
+"""What a policy can say. Verdicts are values: only the pipeline acts on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relayd.mail.reply import Reply
+
+
+class RouteKind(StrEnum):
+    """Where one recipient's copy goes."""
+
+    RELAY = "relay"
+    MAILBOX = "mailbox"
+    VIEWER = "viewer"
+    FOLDER = "folder"
+
+
+class MessageClass(StrEnum):
+    """What an outgoing copy demands of the way: ``docs/tls-decision.md`` has the table.
+
+    CONFIDENTIAL: the next hop's certificate must prove a name from the domainbook. ORDINARY: the best TLS there is.
+    NOTICE: relayd's own notifications and reports; policies can't choose it.
+    """
+
+    CONFIDENTIAL = "confidential"
+    ORDINARY = "ordinary"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTarget:
+    """A route for one recipient.
+
+    ``target`` names the next hop: the domainbook domain for ``relay``, the mailbox or folder's name for these, ""
+    for ``viewer``. ``relay`` with class ORDINARY and an empty target means: by the recipient domain's MX.
+    """
+
+    kind: RouteKind
+    target: str = ""
+    message_class: MessageClass = MessageClass.CONFIDENTIAL
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Base of all verdicts. ``reason`` is one sentence for the journal and ``explain``; it names no content.
+
+    ``recipients`` are address keys the verdict is about; empty means the whole message.
+    """
+
+    reason: str
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass(Verdict):
+    """Nothing against it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse(Verdict):
+    """Refuse with a permanent reply (5yz). After DATA this refuses the message for everyone."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defer(Verdict):
+    """Can't be decided now (4yz). After DATA, recipients deferred beside accepted ones stay *undecided* and are
+    judged again on retry; when all are deferred the reply is 4yz."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Hold(Verdict):
+    """Accept, but deliver only after an operator's release."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTo(Verdict):
+    """Send the copies of ``recipients`` this way. The first route for a recipient wins."""
+
+    route: RouteTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite(Verdict):
+    """Change the header of the copies of ``recipients`` (all when empty): drop every field of these lower-case
+    ``drop`` names, put ``put`` (complete lines, CRLF) in front, replace Subject by ``subject`` when not None."""
+
+    drop: tuple[str, ...] = ()
+    put: bytes = b""
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach(Verdict):
+    """A private fact found about recipients that a route needs: ``mobiles`` (address key → E.164). Sealed, never
+    logged."""
+
+    mobiles: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,1 @@
+"""When and in which lane a delivery is tried, and what follows from its outcome."""

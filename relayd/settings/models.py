@@ -1,0 +1,207 @@
+"""``relayd.yaml`` as types. Every field says what it is for; ``docs/configuration.md`` is made from here.
+
+Durations are text such as ``90s``, ``20m``, ``2h``, ``90d``; sizes ``256KiB``, ``36MB``.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_OCTETS = {
+    None: 1,
+    "B": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+}
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    raise ValueError("expected a duration such as 90s, 20m, 2h or 90d")
+
+
+def _size(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(match[1]) * _OCTETS[match[2]]
+    raise ValueError("expected a size such as 256KiB or 36MB")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+Network = IPv4Network | IPv6Network
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are mistakes, values don't change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ListenerSettings(Settings):
+    """One listening address."""
+
+    address: str = Field(description='Where to listen: "0.0.0.0:25", "[::]:25", "127.0.0.1:2525".')
+    kind: Literal["relay", "submission"] = Field(
+        description="relay: mail servers. submission: people's mail clients; AUTH is required."
+    )
+    tls: Literal["starttls", "implicit"] = Field("starttls", description="implicit is for port 465.")
+    proxy_from: tuple[Network, ...] = Field(
+        (), description="Load balancers that must send a PROXY header; everyone else must not."
+    )
+    require_tls: bool = Field(
+        False,
+        description="Refuse MAIL without TLS from strangers too (530). Recognised peers always need TLS.",
+    )
+
+
+class TlsSettings(Settings):
+    """Our own certificate."""
+
+    certificate: Path = Field(description="PEM chain, leaf first. Read again when it changes.")
+    key: Path = Field(description="PEM private key; not readable by group or others.")
+    client_ca: Path | None = Field(None, description="CAs whose client certificates identify organisations by name.")
+    trusted_ca: Path | None = Field(None, description="CAs for next hops; the system's when absent.")
+
+
+class SmtpLimits(Settings):
+    """What a peer may make big. See RFC 5321 §4.5.3 for what must at least be allowed."""
+
+    message_size: Size = Field(50 * 2**20, description="Octets on the wire, announced as SIZE.")
+    recipients: int = Field(1000, ge=100, description="RCPTMAX: recipients in one transaction.")
+    connections: int = Field(1000, ge=1, description="Sessions at once, all peers together.")
+    connections_per_peer: int = Field(50, ge=1, description="Sessions at once from one address.")
+    errors: int = Field(10, ge=1, description="Refused or unknown commands before 421.")
+    commands: int = Field(10_000, ge=100, description="Commands in one session.")
+    header_size: Size = Field(256 * 2**10, description="Octets of the header section.")
+    idle: Duration = Field(timedelta(minutes=5), description="Longest silence between commands or blocks.")
+    auth_failures: int = Field(10, ge=1, description="Failed logins per account, and per peer, within 15 minutes.")
+    received: int = Field(50, ge=25, description="Received fields that mean a loop.")
+
+
+class QueueSettings(Settings):
+    """When deliveries are tried."""
+
+    schedule: tuple[Duration, ...] = Field(
+        tuple(timedelta(minutes=m) for m in (1, 2, 5, 10, 20, 60)),
+        min_length=1,
+        description="Waits before each retry; the last one repeats. Each gets a little jitter.",
+    )
+    lifetime: Duration = Field(timedelta(days=2), description="Give up after this age, by the setting of that moment.")
+    delay_notice: Duration = Field(timedelta(hours=1), description="Tell the sender after this long undelivered.")
+    lease: Duration = Field(timedelta(seconds=30), description="A worker that was silent this long loses its claims.")
+    connections_per_next_hop: int = Field(10, ge=1, description="Connections to one next hop, per worker.")
+    connections: int = Field(200, ge=1, description="Outgoing connections, per worker.")
+    connection_idle: Duration = Field(timedelta(seconds=30), description="Keep an unused connection open this long.")
+    concurrency: int = Field(200, ge=1, description="Deliveries in progress, per worker.")
+
+
+class RetentionSettings(Settings):
+    """How long content and metadata are kept."""
+
+    days: int = Field(90, ge=1, le=3650, description="Then the epoch's key is destroyed, at most 7 days later.")
+
+
+class StoreSettings(Settings):
+    """What is durable."""
+
+    minimum_free: Size = Field(512 * 2**20, description="Refuse mail (452) while the disk has less free than this.")
+    segment_size: Size = Field(64 * 2**20, description="A segment file is closed when it reaches this size.")
+    sweep_age: Duration = Field(timedelta(hours=1), description="Bodies without a row are removed after this age.")
+
+
+class SmsSettings(Settings):
+    """How access codes are sent."""
+
+    sender: Literal["none", "file", "http"] = Field("none", description="file is for the demo and for tests only.")
+    file: Path | None = Field(None, description="Where the file sender writes; needs demo: true.")
+    url: str = Field("", description="http: where the request goes.")
+    method: Literal["POST", "GET"] = "POST"
+    headers: dict[str, str] = Field({}, description="http: header templates; {secret} is read from secret_file.")
+    body: str = Field("", description="http: body template with {number}, {text}, {reference}, {secret}, JSON-escaped.")
+    secret_file: Path | None = Field(None, description="http: file with the gateway's secret.")
+    success: tuple[int, ...] = Field((200, 201, 202, 204), description="http: status codes that mean accepted.")
+    countries: tuple[str, ...] = Field(("NL", "BE", "DE", "LU"), description="Countries whose mobiles get codes.")
+
+
+class ViewerSettings(Settings):
+    """The web reader for outsiders."""
+
+    enabled: bool = True
+    address: str = Field("127.0.0.1:8080", description="Where the web process listens, behind your TLS proxy.")
+    url: str = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
+    certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
+    key: Path | None = None
+    trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")
+    code_lifetime: Annotated[timedelta, BeforeValidator(_duration), Field(le=timedelta(minutes=10))] = Field(
+        timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."
+    )
+    service_name: str = Field("Secure mail", description="Shown as: via <service name>.")
+
+
+class MailboxSettings(Settings):
+    """A place for hosted mail: LMTP, or a Maildir."""
+
+    lmtp: str = Field("", description='"unix:/run/dovecot/lmtp" or "host:port".')
+    maildir: Path | None = Field(None, description="Writes clear text: needs plaintext_at_rest.")
+    plaintext_at_rest: Literal["accepted"] | None = None
+    reason: str = Field("", description="Why clear text at rest is accepted here.")
+
+
+class FolderSettings(Settings):
+    """A folder that messages are written to as .eml files, each by an atomic rename."""
+
+    path: Path
+    plaintext_at_rest: Literal["accepted"] | None = None
+    reason: str = ""
+
+
+class NoticeSettings(Settings):
+    """Our own notifications and reports."""
+
+    smarthost: str = Field("", description='Next hop "host:port" for notices; by MX when empty.')
+    allow_plaintext: bool = Field(False, description="Send notices without TLS where the other side offers none.")
+    from_address: str = Field("", description="Header From of notices; postmaster@hostname when empty.")
+
+
+class Configuration(Settings):
+    """The whole of relayd.yaml. Other files stand beside it in the same folder."""
+
+    hostname: str = Field(description="Our name in EHLO, Received and Message-ID: fully qualified.")
+    state: Path = Field(description="Folder for the database, sealed bodies and the control socket.")
+    keys: Path = Field(description="Folder for root and epoch keys, on its own backup. Never inside state.")
+    workers: int = Field(0, ge=0, description="Mail workers; 0 means one per core.")
+    demo: bool = Field(False, description="Allows what is unfit for production (SMS to a file).")
+    listeners: tuple[ListenerSettings, ...] = Field(min_length=1)
+    tls: TlsSettings
+    limits: SmtpLimits = SmtpLimits()
+    queue: QueueSettings = QueueSettings()
+    retention: RetentionSettings = RetentionSettings()
+    store: StoreSettings = StoreSettings()
+    viewer: ViewerSettings = ViewerSettings()
+    sms: SmsSettings = SmsSettings()
+    notices: NoticeSettings = NoticeSettings()
+    mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
+    folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
+    policy_folders: tuple[Path, ...] = Field((), description="Folders with policies of your own.")
+    resolver: str = Field("127.0.0.1", description="The DNS resolver; must be local and validating.")
+    log: Literal["json", "text"] = "json"
+    metrics: str = Field("", description='Where Prometheus metrics are served: "127.0.0.1:9100". Empty: nowhere.')

@@ -1,0 +1,54 @@
+"""The store as the rest of relayd sees it. SQLite is the one built in; PostgreSQL fits behind the same calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
+
+
+class Store(Protocol):
+    """All calls raise StoreUnavailable when the disk or database is sick; the caller answers 4yz or pauses.
+
+    A call that returns has committed: a power cut after it loses nothing of it. Calls of all workers that are ready
+    within a few milliseconds share one transaction and one fsync.
+    """
+
+    async def accept(self, message: NewMessage) -> None:
+        """Commit one message whose body is durable already. Only after this returns may 250 be said."""
+        ...
+
+    async def claim(self, owner: str, now: float, limit: int, busy_until: float) -> list[Claimed]:
+        """Own up to ``limit`` due, unowned deliveries; ``next_attempt`` becomes ``busy_until`` before anything is
+        dialled, so that a crash can't hammer a receiver. Grouped by message."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Record outcomes, journal and follow-ups. False where the generation had moved on: nothing was written for
+        that one and its follow-ups don't exist."""
+        ...
+
+    async def next_due(self, now: float) -> float | None:
+        """When the next unowned delivery is due, None when the queue holds none."""
+        ...
+
+    async def heartbeat(self, owner: str, now: float, lease: float) -> bool:
+        """This worker lives. False when its lease had run out and its deliveries were freed."""
+        ...
+
+    async def free(self, owner: str) -> int:
+        """Free every delivery of a dead worker at once; returns how many."""
+        ...
+
+    async def message(self, message_id: str) -> Message: ...
+
+    async def deliveries(self, message_id: str) -> list[Delivery]: ...
+
+    async def journal(self, message_id: str) -> list[Event]: ...
+
+    async def call(self, operation: str, **arguments: Any) -> Any:
+        """Run a registered operation (see ``relayd.store.operation``): queue commands, search, the Viewer's rows."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Structured log and metrics. Nothing personal passes through here."""

@@ -1,0 +1,1 @@
+"""The Viewer: the web reader for outsiders, opened with a link and an access code."""
