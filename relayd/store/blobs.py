@@ -36,6 +36,8 @@ from relayd.store.sealed_body import PART, SealedBody
 from relayd.vault.files import make_private_folder
 from relayd.vault.vault import MessageKey
 
+__all__ = ["BlobReceiving", "Blobs", "SealedBody", "StoredBody"]
+
 log = structlog.get_logger("relayd.store")
 
 _INCOMING: Final = "incoming"

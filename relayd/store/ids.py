@@ -9,10 +9,11 @@ from relayd.clock import Clock
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_BITS: Final = 35
+_SYSTEM: Final = random.SystemRandom()
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 
 
-def new_id(clock: Clock, source: random.Random) -> str:
+def new_id(clock: Clock, source: random.Random = _SYSTEM) -> str:
     """A fresh id: 45 bits of milliseconds, then 35 random ones."""
     return _encode((int(clock.now() * 1000) << _RANDOM_BITS) | source.getrandbits(_RANDOM_BITS))
 
