@@ -23,6 +23,7 @@ from relayd.store import claims, dispatch
 from relayd.store.database import Database, open_reader, open_writer
 from relayd.store.disk import Disk, FreeSpace
 from relayd.store.group import Accept, Committer, Work, Write
+from relayd.store.limits import Limits
 from relayd.store.lock import FolderLock
 from relayd.store.operation import Operation
 from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
@@ -50,6 +51,7 @@ class SqliteStore:
         self._clock = clock
         self._space = FreeSpace(folder, settings.minimum_free, clock, disk)
         self._lock = FolderLock(folder)
+        self.limits = Limits(clock)
         self._committer = Committer(clock.boot)
         self._writer: Database | None = None
         self._quick: Database | None = None
