@@ -43,6 +43,11 @@ _EXPIRE_EVERY: Final = 5.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
+def boot_id() -> str:
+    """Changes with every boot of the machine; "" where the kernel doesn't say."""
+    return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+
+
 class SqliteStore:
     """Implements Store. Make it with :meth:`open`; it holds the state folder's lock until ``close``."""
 
@@ -214,8 +219,7 @@ class SqliteStore:
 
     async def _open_writer(self) -> None:
         self._writer = await open_writer(self._path)
-        boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
-        await self._writer.run(lambda db: claims.free_all_after_reboot(db, boot_id))
+        await self._writer.run(lambda db: claims.free_all_after_reboot(db, boot_id()))
 
     async def _drop_writer(self) -> None:
         """After a sick answer nothing that the connection remembers is trusted; the next batch opens it anew."""
