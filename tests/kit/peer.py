@@ -1,4 +1,4 @@
-"""A scripted, faulty mail server: it answers as it is told to, misbehaves where it is told to, and keeps what it got."""
+"""A scripted, faulty mail server: it answers and misbehaves as it is told to, and keeps what it got."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class _Session:
         self.writer.write(reply.replace("\n", "\r\n").encode() + b"\r\n")
         await self.writer.drain()
 
-    async def do_EHLO(self, command: str, verb: str) -> None:  # noqa: N802
+    async def do_EHLO(self, command: str, verb: str) -> None:
         if "EHLO" in self.script.replies:
             await self.say(self.peer.next_reply("EHLO"))
             return
@@ -163,12 +163,12 @@ class _Session:
             words.append("STARTTLS")
         await self.say("\n".join(f"250{' ' if i == len(words) - 1 else '-'}{word}" for i, word in enumerate(words)))
 
-    do_LHLO = do_EHLO  # noqa: N815
+    do_LHLO = do_EHLO
 
-    async def do_HELO(self, command: str, verb: str) -> None:  # noqa: N802
+    async def do_HELO(self, command: str, verb: str) -> None:
         await self.say("250 peer.example")
 
-    async def do_STARTTLS(self, command: str, verb: str) -> None:  # noqa: N802
+    async def do_STARTTLS(self, command: str, verb: str) -> None:
         reply = self.peer.next_reply("STARTTLS")
         if not reply.startswith("220") or self.peer._tls is None:
             await self.say(reply)
@@ -177,18 +177,19 @@ class _Session:
         await self.writer.start_tls(self.peer._tls)
         self.secure = self.writer.get_extra_info("ssl_object").version()
 
-    async def do_MAIL(self, command: str, verb: str) -> None:  # noqa: N802
-        self.mail, self.rcpts = command, []
-        await self.say(self.peer.next_reply("MAIL"))
+    async def do_MAIL(self, command: str, verb: str) -> None:
+        reply = self.peer.next_reply("MAIL")
+        self.mail, self.rcpts = command if reply.startswith("2") else "", []
+        await self.say(reply)
 
-    async def do_RCPT(self, command: str, verb: str) -> None:  # noqa: N802
+    async def do_RCPT(self, command: str, verb: str) -> None:
         address = command.partition("<")[2].partition(">")[0]
         reply = self.script.recipients.get(address) or self.peer.next_reply("RCPT")
-        if reply.startswith("2"):
+        if self.mail and reply.startswith("2"):
             self.rcpts.append(command)
         await self.say(reply)
 
-    async def do_DATA(self, command: str, verb: str) -> None:  # noqa: N802
+    async def do_DATA(self, command: str, verb: str) -> None:
         reply = self.peer.next_reply("DATA")
         await self.say(reply)
         if not reply.startswith("354"):
@@ -200,7 +201,7 @@ class _Session:
             self.writer.transport.pause_reading()
             await asyncio.Event().wait()
         content = await self._content()
-        if content or self.rcpts:
+        if self.rcpts:
             self.peer.got(Received(self.mail, self.rcpts, content, self.secure))
         if not self.script.lmtp:
             await self.say(self.peer.next_reply("DOT"))
