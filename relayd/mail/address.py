@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NewType, final
 
+from relayd.errors import SyntaxInvalid
+
 #: A domain in A-labels and lower case, without a trailing dot; or an address literal such as "[192.0.2.1]".
 Domain = NewType("Domain", str)
 
@@ -54,3 +56,22 @@ def quote_local(local: str) -> str:
         return local
     escaped = local.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def normalise_domain(text: str) -> Domain:
+    """``text`` in A-labels and lower case, without a trailing dot."""
+    try:
+        name = text.strip().rstrip(".").encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        raise SyntaxInvalid("a domain's labels have 1 to 63 characters") from None
+    if not name or not all(c.isalnum() or c in "-._" for c in name):
+        raise SyntaxInvalid("a domain has letters, digits and hyphens")
+    return Domain(name)
+
+
+def parse_address(text: str) -> Address:
+    """A bare mailbox, without brackets."""
+    local, at, domain = text.rpartition("@")
+    if not at or not local:
+        raise SyntaxInvalid("an address is local@domain")
+    return Address(local, normalise_domain(domain))
