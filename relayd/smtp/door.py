@@ -23,6 +23,12 @@ class Receiving(Protocol):
 class Credentials(Protocol):
     """Checks logins. Slow hashes run off the loop; attempts are limited per account and per peer."""
 
+    @property
+    def offers_scram(self) -> bool:
+        """Whether every account can log in by SCRAM-SHA-256. Clients take the strongest mechanism they are offered:
+        one that only some accounts can pass would lock the others out."""
+        ...
+
     async def plain(self, peer: Peer, username: str, password: str) -> str | None:
         """The account (an address key) or None. Takes equally long for an unknown account."""
         ...
