@@ -49,11 +49,20 @@ class Credentials(Protocol):
 class ScramSecret(Protocol):
     """RFC 5802 §3: what the server keeps of a password. ``account`` is "" for a made-up secret."""
 
-    account: str
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def salt(self) -> bytes: ...
+
+    @property
+    def iterations(self) -> int: ...
+
+    @property
+    def stored_key(self) -> bytes: ...
+
+    @property
+    def server_key(self) -> bytes: ...
 
 
 class Door(Protocol):

@@ -8,9 +8,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import stringprep
-import unicodedata
-from dataclasses import dataclass
 from typing import Final
 
 from relayd.errors import SyntaxInvalid
@@ -19,34 +16,6 @@ from relayd.smtp.door import ScramSecret
 NAME: Final = "SCRAM-SHA-256"
 _FIRST: Final = re.compile(r"([ny]),(?:a=([^,]+))?,(n=([^,]+),r=([!-+\--~]{8,512})(?:,.*)?)", re.DOTALL)
 _FINAL: Final = re.compile(r"(c=([A-Za-z0-9+/=]+),r=([!-+\--~]+)),p=([A-Za-z0-9+/=]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Verifier:
-    """What is kept of a password. Implements door.ScramSecret."""
-
-    account: str
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
-
-
-def derive(password: str, salt: bytes, iterations: int, account: str = "") -> Verifier:
-    """RFC 5802 §3. Slow on purpose: not on the loop."""
-    salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode(), salt, iterations)
-    client_key = hmac.digest(salted, b"Client Key", "sha256")
-    return Verifier(
-        account, salt, iterations, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256")
-    )
-
-
-def saslprep(text: str) -> str:
-    """RFC 4013 as far as it maps: exotic spaces become spaces, soft hyphens and the like go, the rest is NFKC."""
-    if text.isascii():
-        return text
-    mapped = ("" if stringprep.in_table_b1(c) else " " if stringprep.in_table_c12(c) else c for c in text)
-    return unicodedata.normalize("NFKC", "".join(mapped))
 
 
 class Exchange:

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from relayd.directory.verifiers import derive
 from relayd.errors import SmtpError
 from relayd.mail.envelope import Envelope, Peer, Recipient
 from relayd.mail.reply import Reply
 from relayd.settings.models import ListenerSettings, SmtpLimits
 from relayd.smtp.door import ScramSecret
 from relayd.smtp.listener import ListenerServer, listen
-from relayd.smtp.scram import derive
 from relayd.smtp.service import Service
 
 HOSTNAME = "mx.example.org"
@@ -166,7 +166,9 @@ async def running(
     door = door or FakeDoor()
     sock = socket.create_server(("127.0.0.1", 0))
     listener_settings = ListenerSettings.model_validate({"address": "127.0.0.1:0", "kind": "relay", **settings})
-    service = Service(HOSTNAME, listener_settings, limits or make_limits(), lambda: door, (lambda: tls) if tls else None)
+    service = Service(
+        HOSTNAME, listener_settings, limits or make_limits(), lambda: door, (lambda: tls) if tls else None
+    )
     listener = listen([sock], service)
     try:
         yield Server(door, listener, sock.getsockname()[1])
