@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -98,6 +99,8 @@ class SmsSettings(Settings):
     secret_file: Path | None = Field(None, description="http: file with the gateway's secret.")
     success: tuple[int, ...] = Field((200, 201, 202, 204), description="http: status codes that mean accepted.")
     countries: tuple[str, ...] = Field(("NL", "BE", "DE", "LU"), description="Countries whose mobiles get codes.")
+    per_organisation: int = Field(2000, ge=1, description="At most so many SMS per organisation and day.")
+    per_hour: int = Field(3000, ge=1, description="At most so many SMS per hour together: stops a run-away.")
 
 
 class ViewerSettings(Settings):
@@ -113,6 +116,7 @@ class ViewerSettings(Settings):
         timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."
     )
     service_name: str = Field("Secure mail", description="Shown as: via <service name>.")
+    time_zone: ZoneInfo = Field(ZoneInfo("Europe/Amsterdam"), description="Dates are shown in this time zone.")
 
 
 class MailboxSettings(Settings):
