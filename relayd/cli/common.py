@@ -1,0 +1,32 @@
+"""What several commands share: where the configuration is, and how answers are printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+DEFAULT_CONFIG = "/etc/relayd"
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config DIR``."""
+    parser.add_argument(
+        "--config",
+        metavar="DIR",
+        default=os.environ.get("RELAYD_CONFIG", DEFAULT_CONFIG),
+        help="the configuration folder (default: $RELAYD_CONFIG or %(default)s)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as indented JSON on standard output."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    print()

@@ -1,0 +1,213 @@
+"""``relayd doctor``: is what relayd stands on in order?"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sqlite3
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from cryptography import x509
+
+from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.reload import ask
+from relayd.directory.directory import DomainEntry
+from relayd.errors import RelaydError
+from relayd.settings.load import Loaded, load
+from relayd.settings.models import Configuration
+
+#: SQLite before this version can corrupt a WAL database that several connections write; relayd uses one writer.
+_WAL_FIXED_IN = (3, 51, 3)
+_CERTIFICATE_SOON = timedelta(days=21)
+
+
+class Level(StrEnum):
+    """OK needs nothing; WARN soon will; BAD stops mail or breaks a promise."""
+
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``advice`` says what to do, "" when nothing."""
+
+    subject: str
+    level: Level
+    text: str
+    advice: str = ""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``doctor``."""
+    parser = commands.add_parser(
+        "doctor",
+        help="look at certificates, keys, disk, clock, resolver, ports and next hops",
+        description="Look at everything relayd stands on and say what to do about what is wrong. Changes nothing. "
+        "Exit status 1 when something is bad.",
+        epilog="examples:\n  relayd doctor\n  relayd doctor --no-network     leave resolver and next hops alone",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument("--no-network", action="store_true", help="don't ask the resolver, don't dial next hops")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings."""
+    loaded = load(Path(arguments.config))
+    findings = list(examine(loaded))
+    if not arguments.no_network:
+        findings += asyncio.run(examine_network(loaded))
+    if arguments.json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{finding.level.upper():5} {finding.subject}: {finding.text}")
+            if finding.advice:
+                print(f"      → {finding.advice}")
+    return 1 if any(finding.level is Level.BAD for finding in findings) else 0
+
+
+def examine(loaded: Loaded) -> Iterator[Finding]:
+    """What this machine alone can tell."""
+    configuration = loaded.configuration
+    checks: tuple[Callable[[Configuration], Iterator[Finding]], ...] = (
+        _certificate, _keys, _disk, _sqlite, _clock, _daemon,
+    )  # fmt: skip
+    for check in checks:
+        yield from check(configuration)
+
+
+def _certificate(configuration: Configuration) -> Iterator[Finding]:
+    path = configuration.tls.certificate
+    try:
+        leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, configuration.tls.key)
+    except (OSError, ValueError, IndexError) as error:
+        yield Finding("certificate", Level.BAD, f"{path} and its key can't be used ({type(error).__name__})",
+                      "make them a PEM chain and the key that belongs to it")  # fmt: skip
+        return
+    left = leaf.not_valid_after_utc - datetime.now(UTC)
+    if left < timedelta(0):
+        yield Finding("certificate", Level.BAD, f"expired on {leaf.not_valid_after_utc:%Y-%m-%d}", "renew it now")
+    elif left < _CERTIFICATE_SOON:
+        yield Finding("certificate", Level.WARN, f"expires in {left.days} days", "renew it; relayd notices by itself")
+    else:
+        yield Finding("certificate", Level.OK, f"valid until {leaf.not_valid_after_utc:%Y-%m-%d}")
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        known = names.get_values_for_type(x509.DNSName)
+    except x509.ExtensionNotFound:
+        known = []
+    if configuration.hostname not in known:
+        yield Finding("certificate", Level.WARN, f"does not name {configuration.hostname}",
+                      "peers that verify our name will refuse; put the host name in the certificate")  # fmt: skip
+
+
+def _keys(configuration: Configuration) -> Iterator[Finding]:
+    from relayd.vault.keyring import Keyring
+
+    try:
+        Keyring.load(configuration.keys)
+    except (RelaydError, OSError) as error:
+        yield Finding("keys", Level.BAD, str(error), f"relayd keys generate, or restore {configuration.keys}")
+        return
+    yield Finding("keys", Level.OK, f"{configuration.keys} opens")
+    if os.stat(configuration.keys).st_mode & 0o077:
+        yield Finding("keys", Level.BAD, f"{configuration.keys} is open to others", f"chmod 700 {configuration.keys}")
+
+
+def _disk(configuration: Configuration) -> Iterator[Finding]:
+    try:
+        usage = shutil.disk_usage(configuration.state)
+    except OSError as error:
+        yield Finding("disk", Level.BAD, f"{configuration.state}: {error.strerror}", "create it, owned by relayd")
+        return
+    free = usage.free / 2**30
+    level = Level.OK
+    if usage.free < configuration.store.minimum_free:
+        level = Level.BAD
+    elif usage.free < 4 * configuration.store.minimum_free:
+        level = Level.WARN
+    advice = "" if level is Level.OK else "mail is refused with 452 below store.minimum_free; make room"
+    yield Finding("disk", level, f"{free:.1f} GiB free under {configuration.state}", advice)
+
+
+def _sqlite(_: Configuration) -> Iterator[Finding]:
+    version = sqlite3.sqlite_version_info
+    note = "one process writes, so the WAL defect of older versions can't occur" if version < _WAL_FIXED_IN else ""
+    yield Finding("sqlite", Level.OK, f"{sqlite3.sqlite_version}{'; ' + note if note else ''}")
+
+
+def _clock(_: Configuration) -> Iterator[Finding]:
+    # A clock before this program was written can't be right: certificates and retention would be judged wrongly.
+    if datetime.now(UTC) < datetime(2026, 1, 1, tzinfo=UTC):
+        yield Finding("clock", Level.BAD, "stands before 2026", "start a time service (systemd-timesyncd, chrony)")
+    else:
+        yield Finding("clock", Level.OK, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _daemon(configuration: Configuration) -> Iterator[Finding]:
+    try:
+        answer = ask(configuration.state / "control.sock", "status")
+    except RelaydError:
+        yield Finding("daemon", Level.WARN, "does not run", "relayd serve, or systemctl start relayd")
+        return
+    waiting = [process["role"] for process in answer["processes"] if not process["ready"]]
+    level = Level.BAD if waiting else Level.OK
+    yield Finding("daemon", level, f"runs with {len(answer['processes'])} processes"
+                  + (f", not ready: {', '.join(waiting)}" if waiting else ""))  # fmt: skip
+
+
+async def examine_network(loaded: Loaded) -> list[Finding]:
+    """What the resolver and the next hops answer."""
+    findings = [await _resolver(loaded.configuration)]
+    entries = [entry for entry in loaded.domainbook if entry.next_hops]
+    findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
+    return findings
+
+
+async def _resolver(configuration: Configuration) -> Finding:
+    import dns.asyncresolver
+    import dns.exception
+    import dns.flags
+
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = [configuration.resolver]
+    resolver.lifetime = 5.0
+    resolver.use_edns(0, dns.flags.DO, 1232)
+    try:
+        answer = await resolver.resolve(".", "SOA")
+    except dns.exception.DNSException as error:
+        return Finding("resolver", Level.WARN, f"{configuration.resolver} does not answer ({type(error).__name__})",
+                       "run a validating resolver such as unbound on this machine")  # fmt: skip
+    if answer.response.flags & dns.flags.AD:
+        return Finding("resolver", Level.OK, f"{configuration.resolver} answers and validates")
+    return Finding("resolver", Level.WARN, f"{configuration.resolver} answers but does not validate DNSSEC",
+                   "run a validating resolver such as unbound on this machine")  # fmt: skip
+
+
+async def _next_hop(entry: DomainEntry, hop: str) -> Finding:
+    host, _, port = hop.rpartition(":")
+    try:
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            greeting = await reader.readline()
+            writer.write(b"QUIT\r\n")
+            writer.close()
+    except (OSError, TimeoutError, ValueError) as error:
+        return Finding("next hop", Level.BAD, f"{hop} ({entry.domain}) can't be reached ({type(error).__name__})",
+                       "mail for it waits; check the address and the network")  # fmt: skip
+    if greeting.startswith(b"220"):
+        return Finding("next hop", Level.OK, f"{hop} ({entry.domain}) greets")
+    return Finding("next hop", Level.BAD, f"{hop} ({entry.domain}) answers without a 220", "ask its operator")

@@ -1,0 +1,45 @@
+"""``relayd serve``: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from relayd.cli.common import add_config
+from relayd.tls.contexts import shipped_openssl_conf
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``serve``."""
+    parser = commands.add_parser(
+        "serve",
+        help="run the daemon in the foreground",
+        description="Run the daemon in the foreground; logs go to standard error. SIGHUP reloads the configuration, "
+        "SIGTERM finishes what is in progress and stops.",
+        epilog="example:\n  relayd serve --config /etc/relayd",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    _with_shipped_openssl_conf()
+    # Imported only now: every other command starts without the daemon's weight.
+    from relayd.daemon.processes import roles
+    from relayd.daemon.supervisor import Supervisor
+    from relayd.telemetry.log import configure
+
+    supervisor = Supervisor(Path(arguments.config), roles)
+    configure(supervisor.loaded.configuration.log, "supervisor")
+    return supervisor.run()
+
+
+def _with_shipped_openssl_conf() -> None:
+    """OpenSSL reads its groups and signature algorithms from a file, once, when it loads: so start over with it set."""
+    if "OPENSSL_CONF" not in os.environ:
+        os.environ["OPENSSL_CONF"] = str(shipped_openssl_conf())
+        os.execv(sys.executable, [sys.executable, "-m", "relayd.cli.main", *sys.argv[1:]])  # noqa: S606 ourselves

@@ -1,0 +1,72 @@
+"""The structured log: one event per line on standard error, for journald or a file.
+
+Nothing personal passes through here. Callers log ids, counts, hosts and domains; :func:`drop_forbidden` is the net
+below them: a key that names content, a person or a secret is removed with its value, and the event is marked.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+#: Keys that would carry something personal or secret.
+FORBIDDEN = frozenset(
+    {"subject", "body", "content", "filename", "file_name", "code", "number", "mobile", "phone", "password", "token"}
+    | {"sender", "recipient", "recipients", "address", "username", "argument", "line", "header"}
+)
+
+
+def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Remove what must not be logged, and say that something was removed."""
+    forbidden = FORBIDDEN.intersection(event)
+    for key in forbidden:
+        del event[key]
+    if forbidden:
+        event["withheld"] = sorted(forbidden)
+    return event
+
+
+def configure(style: Literal["json", "text"], process: str) -> None:
+    """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            drop_forbidden,
+            place_exception,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(process=process)
+    # Libraries log through the standard module, some with addresses and content in their debug lines: only their
+    # warnings get out, and aiosmtpd's, which quotes command lines, never.
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+
+
+def place_exception(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Turn ``exc_info`` into its class and the places it passed; its text may quote mail and stays out."""
+    info = event.pop("exc_info", None)
+    if not info:
+        return event
+    error = info if isinstance(info, BaseException) else sys.exc_info()[1]
+    if error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        event["error"] = type(error).__name__
+        event["trace"] = [f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames[-12:]]
+    return event
