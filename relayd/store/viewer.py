@@ -177,9 +177,7 @@ class Pumping(msgspec.Struct, frozen=True):
     used: int
 
 
-_GRANT = (
-    "id, message_id, organisation, recipient, copy, language, mobile, created_at, expires_at, revoked_at, failures, alert"
-)
+_GRANT = "id, message_id, organisation, recipient, copy, language, mobile, created_at, expires_at, revoked_at, failures, alert"
 
 
 @writes
@@ -481,9 +479,7 @@ def _usage(db: sqlite3.Connection, now: float, grant: Grant, number_key: bytes) 
     return Usage(
         codes_last_hour=count(codes, grant.id, now - HOUR),
         codes_last_day=count(codes, grant.id, now - DAY),
-        number_last_day=count(
-            "SELECT count(*) FROM viewer_sms WHERE number_key = ? AND at > ?", number_key, now - DAY
-        ),
+        number_last_day=count("SELECT count(*) FROM viewer_sms WHERE number_key = ? AND at > ?", number_key, now - DAY),
         organisation_last_day=count(
             "SELECT count(*) FROM viewer_sms WHERE organisation = ? AND at > ?", grant.organisation, now - DAY
         ),
@@ -551,9 +547,7 @@ def _pumping(db: sqlite3.Connection, now: float) -> list[Pumping]:
     return [Pumping(region, sends, used) for region, sends, used in rows if used < sends * PUMPING_SHARE]
 
 
-def _journal(
-    db: sqlite3.Connection, now: float, grant_id: str, kind: str, facts: dict[str, Any] | None = None
-) -> None:
+def _journal(db: sqlite3.Connection, now: float, grant_id: str, kind: str, facts: dict[str, Any] | None = None) -> None:
     message_id, recipient = db.execute(
         "SELECT message_id, recipient FROM viewer_grant WHERE id = ?", (grant_id,)
     ).fetchone()
