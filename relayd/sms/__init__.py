@@ -1,1 +1,1 @@
-"""Text messages: one file per sender."""
+"""Sending access codes by SMS: numbers, the text, and the ways out."""
