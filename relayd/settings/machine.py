@@ -54,7 +54,7 @@ def _relayd(loaded: Loaded, now: float) -> Iterator[Problem]:
     if loaded.accounts:
         yield from _kept(source, ["accounts"], configuration.accounts, _OTHERS, 0o640)
     for number, folder in enumerate(configuration.policy_folders):
-        at = ["policy_folders", number]
+        at = ("policy_folders", number)
         if not folder.is_dir():
             yield source.problem(at, f"{folder} isn't a folder; make it or remove it here")
             continue
