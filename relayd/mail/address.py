@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NewType, final
+
+import idna
+
+from relayd.errors import SyntaxInvalid
 
 #: A domain in A-labels and lower case, without a trailing dot; or an address literal such as "[192.0.2.1]".
 Domain = NewType("Domain", str)
@@ -45,12 +51,110 @@ NULL_SENDER: Final = NullSender()
 
 Sender = Address | NullSender
 
-_ATEXT = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~")
+#: What an atom is made of: atext (RFC 5322 §3.2.3) and, since RFC 6531 §3.3, everything beyond ASCII except
+#: C1 controls, line separators and the surrogates that stand for undecodable octets.
+ATEXT: Final = r"A-Za-z0-9!#$%&'*+\-/=?^_`{|}~" + "\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff"
+
+_DOT_STRING = re.compile(rf"[{ATEXT}]++(?:\.[{ATEXT}]++)*+")
+#: RFC 5321 §4.1.2: Quoted-string; the quoted pair covers printable ASCII only.
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|[^\x00-\xa0\u2028\u2029\ud800-\udfff]|\\[ -~])*+)"')
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ALL_DIGITS_AT_END = re.compile(r"(?:.*\.)?[0-9]+")
+
+#: RFC 5321 §4.5.3.1: octets of a local part, and of a path without its brackets.
+_MOST_LOCAL = 64
+_MOST_MAILBOX = 254
+#: RFC 1035 §2.3.4 as text, without the trailing dot.
+_MOST_DOMAIN = 253
 
 
 def quote_local(local: str) -> str:
     """The local part as it goes on the wire: quoted only where it isn't a dot-string (RFC 5321 §4.1.2)."""
-    if local and all(atom and all(c in _ATEXT or ord(c) > 127 for c in atom) for atom in local.split(".")):
+    if _DOT_STRING.fullmatch(local):
         return local
     escaped = local.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def normalise_domain(text: str) -> Domain:
+    """``text`` in A-labels, lower case and without a trailing dot, or a normalised address literal.
+
+    Raises SyntaxInvalid.
+    """
+    if text.startswith("["):
+        return _literal(text)
+    if not text.isascii():
+        text = _a_labels(text)
+    name = text.lower().removesuffix(".")
+    if len(name) > _MOST_DOMAIN or not _HOST_NAME.fullmatch(name):
+        raise SyntaxInvalid("not a domain name")
+    if _ALL_DIGITS_AT_END.fullmatch(name):
+        raise SyntaxInvalid("an IP address needs square brackets")
+    return Domain(name)
+
+
+def parse_address(text: str) -> Address:
+    """A bare mailbox such as ``jan@example.nl``, without angle brackets. Raises SyntaxInvalid."""
+    address, end = read_mailbox(text, 0)
+    if end != len(text):
+        raise SyntaxInvalid("something follows the address")
+    return address
+
+
+def read_mailbox(text: str, start: int) -> tuple[Address, int]:
+    """The mailbox (RFC 5321 §4.1.2) that begins at ``start``, and where it ends. Raises SyntaxInvalid."""
+    if match := _DOT_STRING.match(text, start):
+        local = match[0]
+    elif match := _QUOTED.match(text, start):
+        local = _QUOTED_PAIR.sub(r"\1", match[1])
+    else:
+        raise SyntaxInvalid("not a local part")
+    if not text.startswith("@", match.end()):
+        raise SyntaxInvalid("no @ after the local part")
+    begin = match.end() + 1
+    end = text.find("]", begin) + 1 if text.startswith("[", begin) else _end_of_domain(text, begin)
+    return make_address(local, text[begin:end] if end else ""), end
+
+
+def make_address(local: str, domain: str) -> Address:
+    """An address of an unquoted local part and a domain as sent, within the limits. Raises SyntaxInvalid."""
+    normalised = normalise_domain(domain)
+    octets = len(local) if local.isascii() else len(local.encode())
+    if octets > _MOST_LOCAL:
+        raise SyntaxInvalid("the local part is longer than 64 octets")
+    if octets + 1 + len(normalised) > _MOST_MAILBOX:
+        raise SyntaxInvalid("the address is longer than 254 octets")
+    return Address(local, normalised)
+
+
+_DOMAIN_ENDS = re.compile(r"[ \t<>,;:()]|\Z")
+
+
+def _end_of_domain(text: str, start: int) -> int:
+    match = _DOMAIN_ENDS.search(text, start)
+    return match.start() if match else len(text)
+
+
+def _a_labels(text: str) -> str:
+    if len(text) > _MOST_DOMAIN:  # before idna, whose checks grow faster than their input
+        raise SyntaxInvalid("not a domain name")
+    try:
+        return idna.encode(text, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError, IndexError, ValueError):
+        raise SyntaxInvalid("not an internationalised domain name") from None
+
+
+def _literal(text: str) -> Domain:
+    """RFC 5321 §4.1.3. General address literals have no registered tag and are not accepted."""
+    inside = text[1:-1]
+    if not text.endswith("]") or "%" in inside:
+        raise SyntaxInvalid("not an address literal")
+    try:
+        if inside[:5].lower() == "ipv6:":
+            return Domain(f"[IPv6:{IPv6Address(inside[5:])}]")
+        return Domain(f"[{IPv4Address(inside)}]")
+    except ValueError:
+        raise SyntaxInvalid("not an address literal") from None

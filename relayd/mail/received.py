@@ -1,0 +1,65 @@
+"""Trace fields (RFC 5321 §4.4) and the dates in them (RFC 5322 §3.3)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from relayd.errors import SyntaxInvalid
+from relayd.mail.address import Address, normalise_domain
+from relayd.mail.envelope import Peer
+from relayd.mail.headers import Headers
+
+_CIPHER = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def format_date(now: float) -> str:
+    """A date-time of RFC 5322 §3.3, in UTC with the numeric zone that RFC 5321 §4.4 asks for."""
+    return format_datetime(datetime.fromtimestamp(int(now), UTC))
+
+
+def protocol_word(*, esmtp: bool, tls: bool, authenticated: bool, smtputf8: bool) -> str:
+    """The WITH keyword: RFC 3848, and RFC 6531 §4.3 for SMTPUTF8."""
+    if not esmtp:
+        return "SMTP"
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if tls else "") + ("A" if authenticated else "")
+
+
+def received_line(
+    peer: Peer, *, hostname: str, message_id: str, now: float, smtputf8: bool = False, recipient: Address | None = None
+) -> bytes:
+    """Our own Received field, folded, with its line end.
+
+    ``recipient`` goes into FOR: only where there is exactly one (RFC 5321 §7.6 warns of revealing blind copies).
+    """
+    protocol = protocol_word(
+        esmtp=peer.esmtp, tls=peer.tls is not None, authenticated=peer.account is not None, smtputf8=smtputf8
+    )
+    literal = f"[IPv6:{peer.address}]" if peer.address.version == 6 else f"[{peer.address}]"
+    lines = [
+        f"Received: from {_helo(peer.helo) or literal} ({literal})",
+        f"by {hostname} with {protocol} id {message_id}{_tls_comment(peer)}",
+    ]
+    if recipient is not None and (smtputf8 or str(recipient).isascii()):
+        lines.append(f"for <{recipient}>")
+    return ("\r\n\t".join(lines) + f";\r\n\t{format_date(now)}\r\n").encode()
+
+
+def count_received(headers: Headers) -> int:
+    """How many hosts a message has passed (RFC 5321 §6.3)."""
+    return len(headers.all("received"))
+
+
+def _helo(helo: str) -> str:
+    """What the peer called itself, "" unless that is a domain or literal: it may hold anything."""
+    try:
+        return normalise_domain(helo)
+    except SyntaxInvalid:
+        return ""
+
+
+def _tls_comment(peer: Peer) -> str:
+    if peer.tls is None or not (_CIPHER.fullmatch(peer.tls.version) and _CIPHER.fullmatch(peer.tls.cipher)):
+        return ""
+    return f"\r\n\t({peer.tls.version} {peer.tls.cipher})"
