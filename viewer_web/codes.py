@@ -43,9 +43,7 @@ async def mobile_of(services: Services, grant: Grant) -> str:
         raise gone(grant) from error
 
 
-async def request_code(
-    services: Services, secrets: Secrets, grant: Grant, browser: str, language: str
-) -> Answer:
+async def request_code(services: Services, secrets: Secrets, grant: Grant, browser: str, language: str) -> Answer:
     """Bind this browser to the grant's live code and send that by SMS when the rules say so."""
     number = await mobile_of(services, grant)
     if not may_get_code(number, services.configuration.sms.countries):
@@ -108,9 +106,7 @@ async def _send(services: Services, grant: Grant, requested: Requested, number: 
     text = code_text(language, name, code, requested.reference, services.host)
     result = await services.sms.send(Sms(number, text, requested.reference))
     _log.info("viewer.code_requested", grant=grant.id, result=result.value)
-    await services.store.call(
-        "viewer_sms_result", grant_id=grant.id, code_id=requested.code_id, result=result.value
-    )
+    await services.store.call("viewer_sms_result", grant_id=grant.id, code_id=requested.code_id, result=result.value)
 
 
 def _limits(services: Services) -> CodeLimits:

@@ -7,8 +7,9 @@ import codecs
 from collections.abc import AsyncIterator
 from typing import Final
 
-from relayd.mail.meta import Part
 from relayd.mail.mime import decoder
+
+from relayd.mail.meta import Part
 from viewer_web.access import Opened
 from viewer_web.reading import Reading
 from viewer_web.sanitise import Sanitised, content_ids, picture_address, sanitise

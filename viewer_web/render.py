@@ -54,18 +54,22 @@ class Pages:
                 query.setdefault("lang", language)
             return f"{path}?{urlencode(query)}" if query else path
 
-        html = self._environments[language].get_template(template).render(
-            language=language,
-            languages=LANGUAGES,
-            path=request.url.path,
-            address=address,
-            format=Format(language, self._services.configuration.viewer.time_zone),
-            now=self._services.clock.now(),
-            service=self._services.configuration.viewer.service_name,
-            organisation=display_name(organisation) if organisation else "",
-            contact=organisation.settings.contact if organisation else "",
-            grant=grant,
-            **values,
+        html = (
+            self._environments[language]
+            .get_template(template)
+            .render(
+                language=language,
+                languages=LANGUAGES,
+                path=request.url.path,
+                address=address,
+                format=Format(language, self._services.configuration.viewer.time_zone),
+                now=self._services.clock.now(),
+                service=self._services.configuration.viewer.service_name,
+                organisation=display_name(organisation) if organisation else "",
+                contact=organisation.settings.contact if organisation else "",
+                grant=grant,
+                **values,
+            )
         )
         return HTMLResponse(html, status)
 

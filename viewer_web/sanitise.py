@@ -14,12 +14,17 @@ from urllib.parse import unquote
 
 import nh3
 
-_TAGS: Final = set(
-    "a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn div dl dt "
-    "em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark nav ol p pre q s samp section "
-    "small span strike strong sub sup table tbody td tfoot th thead time tr tt u ul var wbr".split()
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
+_TAGS: Final = _words(
+    "a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn div dl "
+    "dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark nav ol p pre q s samp "
+    "section small span strike strong sub sup table tbody td tfoot th thead time tr tt u ul var wbr"
 )
-_DROP_WITH_CONTENT: Final = set("script style title noscript template iframe object embed svg math select textarea".split())
+_DROP_WITH_CONTENT: Final = _words("script style title noscript template iframe object embed svg math select textarea")
 _ATTRIBUTES: Final = {
     "*": {"align", "bgcolor", "color", "dir", "height", "lang", "style", "title", "valign", "width"},
     "a": {"href"},
@@ -33,12 +38,12 @@ _ATTRIBUTES: Final = {
     "time": {"datetime"},
 }
 #: None of these takes an address, moves things over others, or hides them outside the page.
-_STYLES: Final = set(
+_STYLES: Final = _words(
     "background-color border border-bottom border-collapse border-color border-left border-radius border-right "
     "border-spacing border-style border-top border-width color display font-family font-size font-style font-weight "
     "height letter-spacing line-height list-style-type margin margin-bottom margin-left margin-right margin-top "
     "max-width min-width padding padding-bottom padding-left padding-right padding-top text-align text-decoration "
-    "text-indent text-transform vertical-align white-space width word-break".split()
+    "text-indent text-transform vertical-align white-space width word-break"
 )
 _CID: Final = re.compile(r"cid:([^\"'\s<>)]{1,250})", re.IGNORECASE)
 #: Pictures that browsers show without running anything in them (SVG isn't one), by their first octets.
@@ -52,7 +57,7 @@ _PICTURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sanitised:
-    """``blocked`` counts pictures that would have been fetched from elsewhere. ``visible`` is False when nothing is left to see."""
+    """``blocked`` counts pictures that would have been fetched from elsewhere; ``visible``: is anything left to see?"""
 
     html: str
     blocked: int

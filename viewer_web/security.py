@@ -33,7 +33,7 @@ PAGE_POLICY: Final = (
     "frame-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
     "require-trusted-types-for 'script'"
 )
-#: For the sender's HTML: an origin of its own, no script, no request to anywhere, even if the sanitiser let one through.
+#: For the sender's HTML: an origin of its own, no script, no request to anywhere, even without the sanitiser.
 BODY_POLICY: Final = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data:; "
     "style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
