@@ -61,6 +61,7 @@ class Pages:
                 language=language,
                 languages=LANGUAGES,
                 path=request.url.path,
+            language_path=_shown_by_get(request.url.path),
                 address=address,
                 format=Format(language, self._services.configuration.viewer.time_zone),
                 now=self._services.clock.now(),
@@ -72,6 +73,12 @@ class Pages:
             )
         )
         return HTMLResponse(html, status)
+
+
+def _shown_by_get(path: str) -> str:
+    """Where the language links of a page lead that answers a POST to an address without a page of its own."""
+    start, _, last = path.rpartition("/")
+    return {"resend": f"{start}/code", "extend": start, "logout": start}.get(last, path)
 
 
 def _environment(language: str) -> jinja2.Environment:
