@@ -179,7 +179,7 @@ class Wire(SMTPProtocol):
             raise aiosmtplib.SMTPResponseException(response.code, response.message)
         if not self.idle or self.transport is None:
             raise PeerBroken("The peer sent more than its reply to STARTTLS")
-        assert isinstance(self.transport, asyncio.WriteTransport)  # noqa: S101
+        assert isinstance(self.transport, asyncio.WriteTransport)
         self.transport = await self._loop.start_tls(
             self.transport,
             self,

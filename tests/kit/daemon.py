@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kit.process import Child
-from tests.kit.site import HOSTNAME, Site
+from tests.kit.site import Site
 
 RELAYD = Path(sys.executable).parent / "relayd"
 
@@ -164,7 +164,6 @@ class RelayProcess:
     def hospital(self) -> Iterator[smtplib.SMTP]:
         """A session of the hospital's mail server, recognised by its certificate."""
         with smtplib.SMTP("127.0.0.1", self.site.relay_port, "mail.noord.example", timeout=30) as client:
-            client._host = HOSTNAME  # the name that the certificate must prove
             client.starttls(context=self.client_context(certificate=True))
             yield client
 

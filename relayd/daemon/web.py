@@ -1,0 +1,89 @@
+"""The web process: the Viewer behind uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import structlog
+import uvicorn
+from viewer_web.app import create_app
+from viewer_web.services import Services
+
+from relayd.clock import SystemClock
+from relayd.daemon.composing import composer
+from relayd.daemon.control import ControlChannel
+from relayd.daemon.in_force import prepare
+from relayd.daemon.services import open_blobs, open_vault
+from relayd.daemon.sockets import Listening, split_address
+from relayd.errors import ConfigurationError
+from relayd.settings.load import Loaded
+from relayd.sms import make_sender
+from relayd.store.client import StoreClient
+
+log = structlog.get_logger("relayd.web")
+
+
+async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.socket) -> None:
+    """Serve the Viewer until told to stop."""
+    configuration = loaded.configuration
+    in_force = prepare(loaded)
+    clock = SystemClock()
+
+    async def reload(fresh: Loaded) -> None:
+        nonlocal in_force
+        try:
+            in_force = prepare(fresh)
+        except ConfigurationError as error:
+            log.error("reload refused", problems=len(error.problems))
+
+    control = ControlChannel(channel, reload)
+    await control.start()
+    store = StoreClient(configuration.state / "store.sock")
+    vault, blobs = open_vault(configuration), open_blobs(configuration, "web", clock)
+    services = Services(
+        configuration=configuration,
+        store=store,
+        vault=vault,
+        blobs=blobs,
+        directory=lambda: in_force.directory,
+        composer=composer(configuration, lambda: in_force.directory, vault, blobs, clock),
+        sms=make_sender(configuration),
+        clock=clock,
+    )
+    viewer = configuration.viewer
+    host, port = split_address(viewer.address)
+    server = _Server(
+        uvicorn.Config(
+            create_app(services),
+            host=host,
+            port=port,
+            loop="none",
+            lifespan="on",
+            access_log=False,  # Paths hold link tokens; the app writes its own lines.
+            log_config=None,
+            server_header=False,
+            proxy_headers=bool(viewer.trusted_proxies),
+            forwarded_allow_ips=",".join(str(network) for network in viewer.trusted_proxies) or None,
+            ssl_certfile=viewer.certificate,
+            ssl_keyfile=viewer.key,
+        )
+    )
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(control.stopped.wait())
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if server.started:
+        control.ready()
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    await blobs.close()
+    await store.close()
+
+
+class _Server(uvicorn.Server):
+    """Signals are the supervisor's business."""
+
+    def install_signal_handlers(self) -> None:
+        return
