@@ -59,7 +59,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             host=host,
             port=port,
             loop="none",
-            lifespan="off",
+            lifespan="on",
             access_log=False,  # Paths hold link tokens; the app writes its own lines.
             log_config=None,
             server_header=False,
