@@ -127,9 +127,7 @@ def test_secret_that_everyone_can_read_is_refused(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("s3cret\n")
     secret.chmod(0o644)
-    settings = configuration(
-        tmp_path, sms={"sender": "http", "url": "https://gateway.example/", "secret_file": secret}
-    )
+    settings = configuration(tmp_path, sms={"sender": "http", "url": "https://gateway.example/", "secret_file": secret})
     with pytest.raises(ConfigurationError, match="chmod 600"):
         build_sender(settings)
 
