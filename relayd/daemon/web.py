@@ -7,19 +7,19 @@ import socket
 
 import structlog
 import uvicorn
-from viewer_web.app import create_app
-from viewer_web.services import Services
 
 from relayd.clock import SystemClock
-from relayd.daemon.composing import composer
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.services import open_blobs, open_vault
 from relayd.daemon.sockets import Listening, split_address
 from relayd.errors import ConfigurationError
+from relayd.queue.composer import Composer
 from relayd.settings.load import Loaded
 from relayd.sms import make_sender
 from relayd.store.client import StoreClient
+from viewer_web.app import create_app
+from viewer_web.services import Services
 
 log = structlog.get_logger("relayd.web")
 
@@ -47,7 +47,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         vault=vault,
         blobs=blobs,
         directory=lambda: in_force.directory,
-        composer=composer(configuration, lambda: in_force.directory, vault, blobs, clock),
+        composer=Composer(vault, blobs, lambda: in_force.directory, clock, configuration.retention.days),
         sms=make_sender(configuration),
         clock=clock,
     )
