@@ -242,7 +242,7 @@ class IntakeTransaction:
                     notify=",".join(sorted(recipient.notify)) if recipient.notify else None,
                     orcpt=recipient.orcpt,
                     # Written before anything is dialled: should we die now, nobody is hammered after the restart.
-                    next_attempt=first_retry if owner else now,
+                    next_attempt=now if state is State.QUEUED and owner is None else first_retry,
                     owner=owner if state is State.QUEUED else None,
                 )
                 number += 1
