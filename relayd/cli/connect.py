@@ -30,11 +30,16 @@ async def open_store(configuration: Configuration) -> Store:
         return client
     except StoreUnavailable:
         await client.close()
-    if not database_of(configuration.state).exists():
-        raise StoreUnavailable(
-            f"there is no database in {configuration.state}; has relayd run with this configuration?"
-        )
+    existing_database(configuration)
     return await SqliteStore.open(configuration.state, SystemClock(), configuration.store)
+
+
+def existing_database(configuration: Configuration) -> Path:
+    """Where the database is; StoreUnavailable when there is none yet."""
+    path = database_of(configuration.state)
+    if not path.exists():
+        raise StoreUnavailable(f"there is no database {path}; has relayd run with this configuration?")
+    return path
 
 
 def configuration_of(folder: str) -> Configuration:

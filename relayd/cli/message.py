@@ -103,13 +103,11 @@ def run_show(arguments: argparse.Namespace) -> int:
 
     message, deliveries, events = with_store(configuration_of(arguments.config), work)
     if arguments.json:
-        print_json(
-            message_json(message)
-            | {
-                "deliveries": [delivery_json(one) for one in deliveries],
-                "journal": [_event_json(one) for one in events],
-            }
-        )
+        parts = {
+            "deliveries": [delivery_json(one) for one in deliveries],
+            "journal": [_event_json(one) for one in events],
+        }
+        print_json(message_json(message) | parts)
         return 0
     print(f"{message.id}  from {printable(message.sender) or '<>'}  {message.size} octets  by {message.origin}")
     for one in deliveries:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from typing import Any, Final
 
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.connect import configuration_of, with_store
 from relayd.cli.table import printable, table
 from relayd.cli.times import duration, iso, local, relative, span
+from relayd.clock import SystemClock
 from relayd.store.interface import Store
 from relayd.store.queue_commands import Changed, Chosen, Waiting
 from relayd.store.records import OPEN_STATES, Delivery, State
@@ -89,7 +89,7 @@ def _chosen(arguments: argparse.Namespace) -> Chosen:
         sender=arguments.sender,
         organisation=arguments.organisation,
         state=State(arguments.state) if arguments.state else None,
-        before=time.time() - arguments.older_than if arguments.older_than is not None else None,
+        before=SystemClock().now() - arguments.older_than if arguments.older_than is not None else None,
     )
 
 
@@ -100,7 +100,7 @@ def run_list(arguments: argparse.Namespace) -> int:
         found: list[Waiting] = await store.call("queue_list", chosen=_chosen(arguments), limit=arguments.limit)
         return found
 
-    found, now = with_store(configuration_of(arguments.config), work), time.time()
+    found, now = with_store(configuration_of(arguments.config), work), SystemClock().now()
     if arguments.json:
         print_json([_waiting_json(waiting) for waiting in found])
     elif not found:
@@ -150,7 +150,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         return await store.message(arguments.id), await store.deliveries(arguments.id)
 
     message, deliveries = with_store(configuration_of(arguments.config), work)
-    now = time.time()
+    now = SystemClock().now()
     if arguments.json:
         print_json(message_json(message) | {"deliveries": [delivery_json(one) for one in deliveries]})
         return 0

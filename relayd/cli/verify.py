@@ -8,14 +8,13 @@ from dataclasses import asdict
 from typing import Final
 
 from relayd.cli.common import add_config, add_json, print_json
-from relayd.cli.connect import configuration_of
+from relayd.cli.connect import configuration_of, existing_database
 from relayd.cli.table import printable
 from relayd.clock import SystemClock
-from relayd.errors import StoreUnavailable
 from relayd.settings.models import Configuration
 from relayd.store.blobs import Blobs
 from relayd.store.database import connect_reader, is_sick, unavailable
-from relayd.store.verify import Verifier, Violation, database_of
+from relayd.store.verify import Verifier, Violation
 from relayd.vault.epochs import EpochKeys
 from relayd.vault.keyring import Keyring
 from relayd.vault.vault import Vault
@@ -60,11 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(configuration: Configuration, *, deep: bool) -> tuple[list[Violation], int]:
     """All violations, and how many messages there are."""
-    path = database_of(configuration.state)
-    if not path.exists():
-        raise StoreUnavailable(
-            f"there is no database in {configuration.state}; has relayd run with this configuration?"
-        )
+    path = existing_database(configuration)
     clock = SystemClock()
     keyring = Keyring.load(configuration.keys)
     epochs = EpochKeys(configuration.keys / "epochs", keyring)

@@ -46,9 +46,8 @@ def in_words(event: Event) -> str:
     """One line: who it is about, what happened, and the facts."""
     line = f"{event.recipient}: " if event.recipient else ""
     line += _WORDS.get(event.kind, event.kind)
-    facts = "; ".join(
-        f"{name} {_value(value)}" for name, value in event.facts.items() if value not in ("", None, [], {})
-    )
+    told = {name: value for name, value in event.facts.items() if value not in ("", None, [], {})}
+    facts = "; ".join(f"{name} {_value(value)}" for name, value in told.items())
     return f"{line} ({facts})" if facts else line
 
 
