@@ -74,7 +74,7 @@ def test_each_recipient_has_its_way(folder: Path, capsys: pytest.CaptureFixture[
 
 def test_the_verdicts_say_which_policy_and_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = facts(folder, capsys, *JAN, "--to", "b@north.example")
-    (route,) = (one for one in said["verdicts"] if one["verdict"] == "routeto")
+    (route,) = (one for one in said["verdicts"] if one["verdict"] == "route")
     assert (route["policy"], route["stage"], route["recipients"]) == ("domainbook", "route", ["b@north.example"])
 
 
@@ -84,6 +84,7 @@ def test_the_text_reads_from_mail_to_reply(folder: Path, capsys: pytest.CaptureF
     assert lines[0] == "sender: south, recognised by account jan@hosted.example"
     assert [line.split()[0] for line in lines if line[:1].isupper()] == ["MAIL", "RCPT", "DATA", "ROUTE"]
     assert "b@north.example: relay north.example by mx.north.example:25 (confidential)" in lines
+    assert "    header: subject replaced" in lines
     assert lines[-1] == "reply: 250 2.0.0 Accepted"
 
 
