@@ -23,6 +23,12 @@ class Receiving(Protocol):
 class Credentials(Protocol):
     """Checks logins. Slow hashes run off the loop; attempts are limited per account and per peer."""
 
+    @property
+    def offers_scram(self) -> bool:
+        """Whether every account can log in by SCRAM-SHA-256. Clients take the strongest mechanism they are offered:
+        one that only some accounts can pass would lock the others out."""
+        ...
+
     async def plain(self, peer: Peer, username: str, password: str) -> str | None:
         """The account (an address key) or None. Takes equally long for an unknown account."""
         ...
@@ -43,11 +49,20 @@ class Credentials(Protocol):
 class ScramSecret(Protocol):
     """RFC 5802 §3: what the server keeps of a password. ``account`` is "" for a made-up secret."""
 
-    account: str
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def salt(self) -> bytes: ...
+
+    @property
+    def iterations(self) -> int: ...
+
+    @property
+    def stored_key(self) -> bytes: ...
+
+    @property
+    def server_key(self) -> bytes: ...
 
 
 class Door(Protocol):
