@@ -152,7 +152,9 @@ def make_mail(
     parts = [Part("", "multipart/mixed", len(content), 0)]
 
     def add(path: str, kind: str, data: bytes, *, boundary: str, encoding: str = "8bit", **facts: Any) -> None:
-        content.extend(f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode())
+        content.extend(
+            f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+        )
         raw = encodebytes(data).replace(b"\n", b"\r\n") if encoding == "base64" else data
         parts.append(Part(path, kind, len(content), len(raw), encoding, **facts))
         content.extend(raw + b"\r\n")
@@ -204,9 +206,7 @@ class Site:
         meta = MessageMeta(**{name: getattr(meta, name) for name in meta.__struct_fields__} | {"mobiles": {}})
         if mobile:
             meta.mobiles[recipient.lower()] = mobile
-        new = await stored(
-            self.vault, self.blobs, self.clock, content, meta, "zuid", DOCTOR, recipient, owner="worker"
-        )
+        new = await stored(self.vault, self.blobs, self.clock, content, meta, "zuid", DOCTOR, recipient, owner="worker")
         await self.store.accept(new)
         message, deliveries = await self.store.message(new.id), await self.store.deliveries(new.id)
         configuration, directory = self.services.configuration, self.services.directory
@@ -250,7 +250,9 @@ class Deposited:
 
     @property
     def path(self) -> str:
-        return re.search(rf"{ORIGIN}(/v/[A-Za-z0-9_-]{{43}})".encode(), self.notification.replace(b"=\r\n", b""))[1].decode()  # type: ignore[index]
+        return re.search(rf"{ORIGIN}(/v/[A-Za-z0-9_-]{{43}})".encode(), self.notification.replace(b"=\r\n", b""))[
+            1
+        ].decode()  # type: ignore[index]
 
 
 class Person:
