@@ -25,7 +25,7 @@ from relayd.settings.models import Configuration
 
 _environment: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("relayd.delivery"),
-    autoescape=lambda name: bool(name and name.endswith(".html")),
+    autoescape=jinja2.select_autoescape(("html",)),
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
 )
@@ -70,7 +70,9 @@ class Notices:
         what = text.alert_locked if alert == "locked" else text.alert_wrong
         what = what.replace("{recipient}", recipient).replace("{date}", self._day(sent_at, language))
         mail = self._mail(sender, text.alert_subject, "", language, now, id)
-        mail.set_content(f"{text.greeting}\n\n{what}\n{text.alert_advice}\n\n{self.configuration.viewer.service_name}\n")
+        mail.set_content(
+            f"{text.greeting}\n\n{what}\n{text.alert_advice}\n\n{self.configuration.viewer.service_name}\n"
+        )
         return mail.as_bytes()
 
     def _mail(

@@ -41,7 +41,7 @@ class ProcessInspector:
         parts = attachments(mail.parts)
         if not parts:
             return Inspection(())
-        assert mail.body is not None  # noqa: S101 - parts exist from the end of data on, and so does the body
+        assert mail.body is not None
         # Decoding never makes a part longer, so that its length bounds the memory.
         async with self._budget.reserve(sum(part.length for part in parts)), self._places:
             memory = os.memfd_create("inspection", os.MFD_CLOEXEC)

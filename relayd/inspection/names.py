@@ -13,7 +13,9 @@ COMPRESSED: Final = frozenset({"gz", "bz2", "xz", "z"})
 ARCHIVES: Final = frozenset({"zip", "tar", "tgz", "taz", "tbz", "tbz2", "txz", "7z", "rar", "cab"}) | COMPRESSED
 
 #: Archives that nothing here can open.
-UNREADABLE: Final = frozenset({"ace", "alz", "arc", "arj", "lha", "lz", "lz4", "lzh", "lzma", "wim", "zoo", "zpaq", "zst"})
+UNREADABLE: Final = frozenset(
+    {"ace", "alz", "arc", "arj", "lha", "lz", "lz4", "lzh", "lzma", "wim", "zoo", "zpaq", "zst"}
+)
 
 #: Bidirectional controls: they show "exe.pdf" where the name ends in "fdp.exe".
 _DIRECTION: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")

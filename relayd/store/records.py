@@ -156,8 +156,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``next_attempt`` counts only for an open ``state``. ``route``, ``target``, ``message_class`` and ``copy`` replace
     the stored ones when not None (an undecided delivery that got its route). ``follow_ups`` are reports and
-    notifications that must exist exactly when this settlement does. ``operations`` are registered writing operations
-    (name, arguments) run in the same transaction.
+    notifications that must exist exactly when this settlement does; ``operations`` are named write operations with
+    their arguments that run in the same transaction.
     """
 
     message_id: str
