@@ -6,11 +6,11 @@ import base64
 import os
 
 import pytest
-from viewer_web.sanitise import Sanitised
 
 from tests.kit.chromium import CHROMIUM, canary, chromium, serving
 from tests.kit.ports import free_port
 from tests.kit.viewer import open_site
+from viewer_web.sanitise import Sanitised
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium isn't installed")
 
