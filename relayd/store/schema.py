@@ -6,9 +6,10 @@ import sqlite3
 from typing import Final
 
 from relayd.errors import StoreUnavailable
-from relayd.store import tables, viewer
+from relayd.store import forgetting, queue_commands, tables, viewer
 
 _VERSION: Final = 1
+OPERATIONS: Final = (queue_commands, forgetting, viewer)
 SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA)
 
 
