@@ -61,7 +61,7 @@ class Pages:
                 language=language,
                 languages=LANGUAGES,
                 path=request.url.path,
-            language_path=_shown_by_get(request.url.path),
+                language_path=_shown_by_get(request.url.path),
                 address=address,
                 format=Format(language, self._services.configuration.viewer.time_zone),
                 now=self._services.clock.now(),

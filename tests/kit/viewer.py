@@ -12,8 +12,6 @@ from typing import Any
 
 import httpx
 from starlette.applications import Starlette
-from viewer_web.app import create_app
-from viewer_web.services import Services
 
 from relayd.delivery.outcome import Job
 from relayd.delivery.viewer import ViewerRoute
@@ -29,6 +27,8 @@ from relayd.vault.epochs import EpochKeys, epoch_of
 from relayd.vault.keyring import generate
 from relayd.vault.meta import seal_meta
 from relayd.vault.vault import Vault
+from viewer_web.app import create_app
+from viewer_web.services import Services
 
 ORIGIN = "https://viewer.example.nl"
 MOBILE = "+31612345678"

@@ -7,11 +7,10 @@ import re
 
 import pytest
 
+from relayd.sms.message import SmsResult
 from tests.kit.viewer import DOCTOR, PATIENT, open_site
 from viewer_web.codes import clean_code
 from viewer_web.housekeeping import keep_house
-
-from relayd.sms.message import SmsResult
 
 WRONG = "klopt niet, of is niet meer geldig"
 

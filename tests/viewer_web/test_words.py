@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import viewer_web
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
+import viewer_web
 from relayd.delivery.notice_texts import TEXTS
 
 FOLDER = Path(viewer_web.__file__).parent

@@ -51,9 +51,7 @@ class Link:
     async def send_code(self, request: Request) -> Response:
         cookie, _ = await checked_form(request, self._services, self._secrets)
         grant = await grant_of_link(request, self._services)
-        answer = await request_code(
-            self._services, self._secrets, grant, cookie, language_of(request, grant.language)
-        )
+        answer = await request_code(self._services, self._secrets, grant, cookie, language_of(request, grant.language))
         if answer not in _GOES_ON:
             return no_code(self._pages, request, grant, answer)
         # The token leaves the address bar; from here on the cookie says which browser asked.
