@@ -153,9 +153,8 @@ def _who(foreseen: Foreseen) -> str:
 
 
 def _verdict(entry: dict[str, Any], heading: str) -> Iterable[str]:
-    word = {"routeto": "route"}.get(entry["verdict"], entry["verdict"])
     whom = f" [{_several(entry['recipients'])}]" if entry["recipients"] else ""
-    yield f"{heading:6}{entry['policy']:17}{word:9}{entry['reason']}{whom}"
+    yield f"{heading:6}{entry['policy']:17}{entry['verdict']:9}{entry['reason']}{whom}"
     if "reply" in entry:
         yield f"{'':32}→ {entry['reply'].splitlines()[0]}"
     if "route" in entry:
@@ -176,7 +175,7 @@ def _fate(fate: Fate) -> Iterable[str]:
     kind = f" ({fate.message_class})" if fate.message_class else ""
     held = ", held until an operator releases it" if fate.held else ""
     yield f"{fate.recipient}: {fate.outcome}{target}{hops}{kind}{held}"
-    if fate.dropped or fate.added:
-        taken = f"without {', '.join(dict.fromkeys(fate.dropped))}" if fate.dropped else ""
-        put = f"with {', '.join(dict.fromkeys(fate.added))} put in" if fate.added else ""
-        yield f"    {'; '.join(part for part in (taken, put) if part)}"
+    dropped, added = set(fate.dropped), set(fate.added)
+    changes = (("replaced", dropped & added), ("removed", dropped - added), ("added", added - dropped))
+    if said := [f"{', '.join(sorted(names))} {what}" for what, names in changes if names]:
+        yield f"    header: {'; '.join(said)}"

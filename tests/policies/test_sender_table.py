@@ -281,7 +281,7 @@ async def everything(kind: Kind, authors: list[str]) -> list[str]:
         identified = [verdict.organisation for verdict in verdicts if isinstance(verdict, Identify)]
         refused = refusal(verdicts)
         row = f"{kind.name}: <{sender}> From {authors} to {to}: {refused or 'accepted'} {identified}"
-        if kind.account == "gone@hosted.example" or kind.organisation is None or kind.platform and not mine:
+        if kind.account == "gone@hosted.example" or kind.organisation is None or (kind.platform and not mine):
             theirs = any(map(is_ours, [sender, *authors]))
             expected = stranger_may and not theirs
             owner: list[str] = []
