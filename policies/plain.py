@@ -18,7 +18,7 @@ class PlainPolicy(Policy[Options]):
     stages = frozenset({Stage.ROUTE})
 
     async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict | list[Verdict]:
-        assert mail.headers is not None  # noqa: S101 - the stage promises it
+        assert mail.headers is not None
         organisation = context.directory.organisations.get(mail.origin.organisation or "")
         if not mail.origin.recognised or organisation is None:
             return Pass("strangers' mail isn't relayed")

@@ -91,7 +91,7 @@ class SenderPolicy(Policy[SenderOptions]):
         return Pass(f"recognised by {origin.via}")
 
     async def _judge_message(self, mail: Mail, context: Context) -> Verdict:
-        assert mail.headers is not None  # noqa: S101 - the stage promises it
+        assert mail.headers is not None
         directory, sender = context.directory, mail.envelope.sender
         authors = _authors(mail.headers)
         if authors is None:
@@ -206,7 +206,7 @@ async def _proof_shown(organisation: Organisation, authors: list[Address], mail:
     proof = organisation.proof
     if proof is None:
         return ""
-    assert mail.headers is not None  # noqa: S101 - the stage promises it
+    assert mail.headers is not None
     if _header_proves(proof, mail.headers):
         return "the platform's header"
     if proof.dkim and mail.body is not None:

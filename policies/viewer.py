@@ -84,7 +84,7 @@ class ViewerPolicy(Policy[ViewerOptions]):
     Options = ViewerOptions
 
     async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict | list[Verdict]:
-        assert mail.headers is not None  # noqa: S101 - the stages promise it
+        assert mail.headers is not None
         if stage is Stage.MESSAGE:
             return _strip(mail.headers)
         organisation = context.directory.organisations.get(mail.origin.organisation or "")

@@ -156,7 +156,9 @@ KINDS = [
     Kind("stranger with a forged proof", extra_head=f"{TENANT}: red-id\n"),
     Kind("stranger with a signed message of a tenant", signed_by=("green.example",)),
     _server("network organisation", "192.0.2.1", "north", "x@north.example"),
-    _server("certificate organisation", "203.0.113.50", "north", "x@north.example", tls=replace(TLS, spki_sha256=NORTH_PIN)),
+    _server(
+        "certificate organisation", "203.0.113.50", "north", "x@north.example", tls=replace(TLS, spki_sha256=NORTH_PIN)
+    ),
     _server("machine account", "203.0.113.51", "south", "x@south.example", account="server@south.example"),
     _server(
         "machine account on submission",
@@ -279,7 +281,7 @@ async def everything(kind: Kind, authors: list[str]) -> list[str]:
         identified = [verdict.organisation for verdict in verdicts if isinstance(verdict, Identify)]
         refused = refusal(verdicts)
         row = f"{kind.name}: <{sender}> From {authors} to {to}: {refused or 'accepted'} {identified}"
-        if kind.account == "gone@hosted.example" or kind.organisation is None or kind.platform and not mine:
+        if kind.account == "gone@hosted.example" or kind.organisation is None or (kind.platform and not mine):
             theirs = any(map(is_ours, [sender, *authors]))
             expected = stranger_may and not theirs
             owner: list[str] = []
