@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from relayd.delivery.notices import display_name
-from relayd.store.viewer import Grant
+from relayd.store.viewer_tables import Grant
 from viewer_web.language import LANGUAGES, Format, language_of, load_catalogue
 from viewer_web.secrets import Secrets
 from viewer_web.security import cookie_of, form_token, new_cookie, set_cookie

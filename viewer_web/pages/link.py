@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from relayd.store.access_codes import Answer
-from relayd.store.viewer import Grant, Session
+from relayd.store.viewer import Session
+from relayd.store.viewer_tables import Grant
 from viewer_web.access import grant_of_link
 from viewer_web.codes import mobile_of, request_code
 from viewer_web.language import language_of
