@@ -25,9 +25,13 @@ NOTIFIED: Final = "notified"
 LINK_VISITED: Final = "link-visited"
 CODE_SENT: Final = "code-sent"
 CODE_FAILED: Final = "code-failed"
+WRONG_CODE: Final = "wrong-code"
+VERIFIED: Final = "verified"
 OPENED: Final = "opened"
 DOWNLOADED: Final = "downloaded"
 LOCKED: Final = "locked"
+UNLOCKED: Final = "unlocked"
+REVOKED: Final = "revoked"
 
 # By an operator
 HELD: Final = "held"

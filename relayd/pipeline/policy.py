@@ -6,7 +6,7 @@ A policy is a class with typed options. It judges a message and returns verdicts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
@@ -150,7 +150,7 @@ class Context:
     limits: Limits
     inspector: Inspector
     clock: Clock
-    signatures: Signatures = NoSignatures()
+    signatures: Signatures = field(default_factory=NoSignatures)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

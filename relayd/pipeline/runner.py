@@ -155,10 +155,8 @@ async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[J
         log.error("policy failed", policy=name, stage=stage.value, error=error, id=mail.id, means=step.on_error.value)
         verdicts = [_failure(step, error)]
     keys = tuple(recipient.address.key for recipient in mail.recipients)
-    return [
-        Judged(name, stage, _about(verdict, stage, keys), elapsed, error)
-        for verdict in verdicts or [Pass("no objection")]
-    ]
+    verdicts = verdicts or [Pass("no objection")]
+    return [Judged(name, stage, _about(verdict, stage, keys), elapsed, error) for verdict in verdicts]
 
 
 def _about(verdict: Verdict, stage: Stage, keys: tuple[str, ...]) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from relayd.errors import SyntaxInvalid
-from relayd.mail.address import Address, Domain, normalise_domain, parse_address
+from relayd.mail.address import Domain, normalise_domain
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)?")
@@ -52,25 +52,22 @@ def _network(value: object) -> object:
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     try:
-        return ip_network(value) if isinstance(value, str) else _fail()
-    except ValueError:
-        pass
-    try:
-        meant = ip_network(value, strict=False) if isinstance(value, str) else _fail()
+        meant = ip_network(value if isinstance(value, str) else "", strict=False)
     except ValueError:
         raise ValueError("expected a network such as 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32") from None
-    raise ValueError(f"has bits set behind its prefix; write {meant}")
-
-
-def _fail() -> IPv4Network:
-    raise ValueError
+    try:
+        return ip_network(str(value))
+    except ValueError:
+        raise ValueError(f"has bits set behind its prefix; write {meant}") from None
 
 
 def _domain(value: object) -> object:
     try:
-        return normalise_domain(value) if isinstance(value, str) else normalise_domain("")
+        if isinstance(value, str) and not value.startswith("["):
+            return normalise_domain(value)
     except SyntaxInvalid:
-        raise ValueError("expected a domain such as clinic.example") from None
+        pass
+    raise ValueError("expected a domain such as clinic.example")
 
 
 def _host_port(value: object) -> object:
@@ -98,15 +95,6 @@ def _spki(value: object) -> object:
     raise ValueError("expected the SHA-256 of the certificate's public key (SPKI): 64 hexadecimal digits in quotes")
 
 
-def _address(value: object) -> object:
-    if isinstance(value, Address):
-        return value
-    try:
-        return parse_address(value) if isinstance(value, str) else parse_address("")
-    except SyntaxInvalid:
-        raise ValueError("expected a mail address such as someone@clinic.example") from None
-
-
 def _name(value: object) -> object:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
@@ -120,7 +108,6 @@ DomainName = Annotated[Domain, BeforeValidator(_domain)]
 HostPort = Annotated[str, BeforeValidator(_host_port)]
 ListenAddress = Annotated[str, BeforeValidator(_listen_address)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
-MailAddress = Annotated[Any, BeforeValidator(_address)]
 Name = Annotated[str, BeforeValidator(_name)]
 
 

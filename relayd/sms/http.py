@@ -28,15 +28,11 @@ _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 class HttpSender:
     """``transport`` replaces the network in tests."""
 
-    def __init__(
-        self, settings: SmsSettings, secret: str, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, settings: SmsSettings, secret: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._settings = settings
         self._secret = secret
         # trust_env=False: a proxy variable or a .netrc must not see codes and numbers.
-        self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT, follow_redirects=False, trust_env=False, transport=transport
-        )
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False, transport=transport)
 
     async def send(self, sms: Sms) -> SmsResult:
         try:

@@ -64,10 +64,10 @@ class Content:
     """Checks what arrives and passes it on. The first thing wrong becomes ``refusal``; the rest is then only counted,
     so that the session stays in step with its peer."""
 
-    __slots__ = ("_head_tail", "_limits", "_receiving", "refusal", "size")
+    __slots__ = ("_head_tail", "_limits", "receiving", "refusal", "size")
 
     def __init__(self, receiving: Receiving, limits: SmtpLimits) -> None:
-        self._receiving = receiving
+        self.receiving = receiving
         self._limits = limits
         #: The last octets seen of the header section; None when it has ended.
         self._head_tail: bytes | None = b"\r\n"
@@ -82,29 +82,25 @@ class Content:
             if self.refusal is None:
                 self._pass_on(block)
             else:
-                self._receiving.discard()
+                self.receiving.discard()
         elif self.size > _PATIENCE * self._limits.message_size:
             raise Hangup(replies.TOO_MUCH_DATA)
 
     def _pass_on(self, block: bytes) -> None:
         try:
-            self._receiving.write(block)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the peer's data must be read to its end
+            self.receiving.write(block)
+        except Exception as error:
             self.refusal = reply_to(error, "content")
-            self._receiving.discard()
+            self.receiving.discard()
 
     def _problem(self, block: bytes) -> Reply | None:
         if self.size > self._limits.message_size:
             return replies.too_large(self._limits.message_size)
         if not clean(block):
             return replies.BARE_LINE_END
-        if self._head_tail is not None:
-            return self._head_problem(block)
-        return None
+        return None if self._head_tail is None else self._head_problem(self._head_tail + block, block)
 
-    def _head_problem(self, block: bytes) -> Reply | None:
-        assert self._head_tail is not None
-        window = self._head_tail + block
+    def _head_problem(self, window: bytes, block: bytes) -> Reply | None:
         end = window.find(_HEAD_END)
         head_size = self.size - len(block) + (len(block) if end < 0 else end)
         self._head_tail = window[-3:] if end < 0 else None
@@ -133,10 +129,10 @@ async def read_data(wire: Wire, content: Content) -> None:
 class ChunkReader:
     """Reads BDAT's chunks (RFC 3030 §2). A chunk may end anywhere, even between CR and LF."""
 
-    __slots__ = ("_content", "_held", "_last")
+    __slots__ = ("_held", "_last", "content")
 
     def __init__(self, content: Content) -> None:
-        self._content = content
+        self.content = content
         self._held = b""
         self._last = b""
 
@@ -152,13 +148,13 @@ class ChunkReader:
     def finish(self) -> None:
         """BDAT LAST: what is held back is bare. Content without a last CRLF gets one, so that it is whole lines."""
         self._write(self._held)
-        if self._content.size and self._last != b"\r\n" and self._content.refusal is None:
-            self._content.write(b"\r\n")
+        if self.content.size and self._last != b"\r\n" and self.content.refusal is None:
+            self.content.write(b"\r\n")
 
     def _write(self, block: bytes) -> None:
         if block:
             self._last = (self._last + block)[-2:] if len(block) < 2 else block[-2:]
-            self._content.write(block)
+            self.content.write(block)
 
 
 async def skip(wire: Wire, length: int) -> None:

@@ -30,7 +30,7 @@ class Transport(Protocol):
     def resume_reading(self) -> None: ...
 
 
-class Hangup(Exception):  # noqa: N818 - an ending, not an error
+class Hangup(Exception):
     """Ends the session, after ``reply`` where there is one to give."""
 
     def __init__(self, reply: Reply | None = None) -> None:
@@ -143,11 +143,18 @@ class Wire:
         else:
             block = bytes(buffer[:most])
             del buffer[:most]
+        self.resume_reading()
         return block
 
     def unread(self, octets: bytes) -> None:
         """Give back what was read beyond the end of the data."""
         self._buffer[:0] = octets
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def write(self, octets: bytes) -> None:
         """Collect a reply; it leaves with :meth:`flush` or before the next wait for input."""
@@ -171,9 +178,7 @@ class Wire:
         while len(self._buffer) == size:
             if self._ended:
                 raise Hangup
-            if self._reading_paused and self._transport is not None:
-                self._reading_paused = False
-                self._transport.resume_reading()
+            self.resume_reading()
             await self._wait(deadline)
 
     async def _wait(self, deadline: float) -> None:

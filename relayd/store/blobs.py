@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +117,17 @@ class Blobs:
                 continue
             yield f"{path.parent.name}/{path.name}", facts
 
+    def size_of(self, name: str) -> int:
+        """The size of a body file, -1 without it."""
+        try:
+            return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            return -1
+
+    def in_use(self, name: str) -> bool:
+        """Whether a worker still writes to this file, or it is gone."""
+        return not _with_lock(self._folder / name, lambda path: None)
+
     def sweep_candidates(self, now: float) -> list[str]:
         """Files that nobody wrote to for ``sweep_age``."""
         limit = now - self._settings.sweep_age.total_seconds()
@@ -124,7 +135,7 @@ class Blobs:
 
     def sweep(self, names: list[str]) -> int:
         """Remove these files, none of which has a row; those that a worker still writes to stay. How many went."""
-        return sum(self._sweep_one(self._folder / name) for name in names)
+        return sum(_with_lock(self._folder / name, Path.unlink) for name in names)
 
     async def close(self) -> None:
         """Finish what is under way and close the open segments."""
@@ -236,18 +247,18 @@ class Blobs:
         failpoints.reach("body-durable")
         return BlobRef(name, 0, length)
 
-    @staticmethod
-    def _sweep_one(path: Path) -> bool:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
-            path.unlink(missing_ok=True)
-            return True
-        finally:
-            os.close(descriptor)
+
+def _with_lock(path: Path, work: Callable[[Path], None]) -> bool:
+    """Do ``work`` unless another process, or this one, has the file locked for writing; whether it was done."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        work(path)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True

@@ -23,6 +23,7 @@ from relayd.store import claims, dispatch
 from relayd.store.database import Database, open_reader, open_writer
 from relayd.store.disk import Disk, FreeSpace
 from relayd.store.group import Accept, Committer, Work, Write
+from relayd.store.limits import Limits
 from relayd.store.lock import FolderLock
 from relayd.store.operation import Operation
 from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
@@ -42,6 +43,11 @@ _EXPIRE_EVERY: Final = 5.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
+def boot_id() -> str:
+    """Changes with every boot of the machine; "" where the kernel doesn't say."""
+    return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+
+
 class SqliteStore:
     """Implements Store. Make it with :meth:`open`; it holds the state folder's lock until ``close``."""
 
@@ -50,6 +56,7 @@ class SqliteStore:
         self._clock = clock
         self._space = FreeSpace(folder, settings.minimum_free, clock, disk)
         self._lock = FolderLock(folder)
+        self.limits = Limits(clock)
         self._committer = Committer(clock.boot)
         self._writer: Database | None = None
         self._quick: Database | None = None
@@ -212,8 +219,7 @@ class SqliteStore:
 
     async def _open_writer(self) -> None:
         self._writer = await open_writer(self._path)
-        boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
-        await self._writer.run(lambda db: claims.free_all_after_reboot(db, boot_id))
+        await self._writer.run(lambda db: claims.free_all_after_reboot(db, boot_id()))
 
     async def _drop_writer(self) -> None:
         """After a sick answer nothing that the connection remembers is trusted; the next batch opens it anew."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kit.process import Child
-from tests.kit.site import HOSTNAME, Site
+from tests.kit.site import Site
 
 RELAYD = Path(sys.executable).parent / "relayd"
 
@@ -132,8 +132,13 @@ class RelayProcess:
         return self._notifications.wait("READY", self.child)["STATUS"]
 
     def processes(self) -> dict[int, str]:
-        """Its processes and what each is: the name that the kernel shows ("relayd-worker")."""
-        return dict(_tree(self.child.pid))
+        """The supervisor's children: "store", "worker-0", "worker-1", "web" by process id, as it tells itself."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(10)
+            control.connect(str(self.site.state / "control.sock"))
+            control.sendall(b'{"command": "status"}')
+            answer = json.loads(control.makefile("rb").read())
+        return {process["pid"]: process["role"] for process in answer["processes"]}
 
     def cli(self, *arguments: str | Path, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """``relayd COMMAND … --config DIR``."""
@@ -164,7 +169,6 @@ class RelayProcess:
     def hospital(self) -> Iterator[smtplib.SMTP]:
         """A session of the hospital's mail server, recognised by its certificate."""
         with smtplib.SMTP("127.0.0.1", self.site.relay_port, "mail.noord.example", timeout=30) as client:
-            client._host = HOSTNAME  # the name that the certificate must prove
             client.starttls(context=self.client_context(certificate=True))
             yield client
 
@@ -183,14 +187,3 @@ class RelayProcess:
             client.starttls(context=self.client_context())
             client.login(account, password or self.site.accounts[account])
             yield client
-
-
-def _tree(pid: int) -> Iterator[tuple[int, str]]:
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    yield pid, name
-    for child in children:
-        yield from _tree(int(child))

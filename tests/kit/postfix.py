@@ -43,6 +43,7 @@ anvil     unix - - n -     1 anvil
 scache    unix - - n -     1 scache
 postlog   unix-dgram n - n - 1 postlogd
 """
+_IMPATIENT = {"minimal_backoff_time": "2s", "maximal_backoff_time": "10s", "queue_run_delay": "2s"}
 
 
 def available() -> str:
@@ -68,13 +69,16 @@ class Postfix:
         server: Certificate | None = None,
         domains: Iterable[str] = (),
         settings: Mapping[str, str] | None = None,
+        parent: Path | None = None,
+        impatient: bool = True,
     ) -> None:
         self.port = free_port()
         self.hostname = hostname
         # Postfix's unprivileged parts must reach it, which they can't below a tester's private folder.
-        self.folder = Path(tempfile.mkdtemp(prefix="relayd-postfix-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="relayd-postfix-", dir=parent))
         self.folder.chmod(0o755)
-        lines = self._basics() | self._relaying(relay_to, ca, relay_name, client)
+        # Tests don't wait five minutes for a retry; a bench wants what is shipped.
+        lines = self._basics() | (_IMPATIENT if impatient else {}) | self._relaying(relay_to, ca, relay_name, client)
         lines |= self._serving(server, tuple(domains))
         lines |= dict(settings or {})
         self._write(lines)
@@ -150,9 +154,6 @@ class Postfix:
             "smtpd_peername_lookup": "no",
             "smtp_host_lookup": "native",
             "disable_dns_lookups": "yes",
-            "minimal_backoff_time": "2s",
-            "maximal_backoff_time": "10s",
-            "queue_run_delay": "2s",
         }
 
     def _relaying(self, relay_to: int, ca: Path | None, relay_name: str, client: Certificate | None) -> dict[str, str]:
