@@ -5,32 +5,34 @@ One Intake per session: it holds the pipeline and directory that were in force w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import replace
 
 import structlog
 
 from relayd import failpoints
 from relayd.authenticity.dkim_sign import BodyHash
-from relayd.daemon.policies_in_force import InForce
+from relayd.daemon.in_force import InForce
 from relayd.daemon.services import Services
-from relayd.directory.directory import Origin, Via
 from relayd.errors import SmtpError, StoreUnavailable, VaultError
+from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
 from relayd.mail.envelope import Envelope, Listener, Peer, Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import HeaderPatch, MessageMeta, Part
+from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.mail.mime import MimeScanner
 from relayd.mail.patch import apply
 from relayd.mail.received import Hop, count_received, date_line, message_id_line, received_line
 from relayd.mail.reply import Reply
 from relayd.pipeline.plan import CopyPlan, Plan
 from relayd.pipeline.policy import Context, Mail
+from relayd.pipeline.runner import Judged, answer
 from relayd.smtp.door import Credentials, Receiving
 from relayd.store.blobs import BlobReceiving, StoredBody
 from relayd.store.ids import new_id
 from relayd.store.records import Claimed, Delivery, Event, Message, NewDelivery, NewMessage, State
 from relayd.vault.epochs import epoch_of
+from relayd.vault.meta import seal_meta
 from relayd.vault.vault import MessageKey
 
 log = structlog.get_logger("relayd.intake")
@@ -75,46 +77,59 @@ class Intake:
 
     async def mail(self, peer: Peer, envelope: Envelope) -> IntakeTransaction:
         origin = self.in_force.directory.recognise(peer)
-        mail = Mail(id=new_id(self.services.clock), peer=peer, origin=origin, envelope=envelope)
-        verdict = await self.in_force.pipeline.judge_sender(mail, self.services.context(self.in_force))
-        if verdict is not None:
-            raise SmtpError(verdict, "pipeline")
-        return IntakeTransaction(self.services, self.in_force, mail)
+        mail = Mail(id=new_id(self.services.clock, self.services.random), peer=peer, origin=origin, envelope=envelope)
+        judged = await self.in_force.pipeline.judge_sender(mail, self.services.context(self.in_force))
+        if reply := answer(judged):
+            raise SmtpError(reply, "pipeline")
+        return IntakeTransaction(self.services, self.in_force, mail, judged)
 
 
-@dataclass(frozen=True, slots=True)
 class Arriving:
-    """Where a body's blocks go: sealed store, MIME scanner and DKIM body hash, each block seen once."""
+    """Where a body's blocks go: sealed store, MIME scanner and DKIM body hash. Each block is seen once."""
 
-    key: MessageKey
-    organisation: str
-    epoch: str
-    blob: BlobReceiving
-    scanner: MimeScanner
-    body_hash: BodyHash | None
+    def __init__(self, key: MessageKey, organisation: str, epoch: str, blob: BlobReceiving, *, sign: bool) -> None:
+        self.key = key
+        self.organisation = organisation
+        self.epoch = epoch
+        self.blob = blob
+        self.scanner = MimeScanner()
+        self.body_hash = BodyHash() if sign else None
+        self._seen = 0
 
     def write(self, block: bytes) -> None:
         self.blob.write(block)
         self.scanner.feed(block)
+        if self.body_hash is not None:
+            self._hash(block)
+        self._seen += len(block)
 
     def discard(self) -> None:
         self.blob.discard()
+
+    def _hash(self, block: bytes) -> None:
+        assert self.body_hash is not None
+        start = self.scanner.body_start
+        if start is None:
+            return  # Still in the header section; the blank line isn't here yet.
+        self.body_hash.feed(block[max(0, start - self._seen) :] if start > self._seen else block)
 
 
 class IntakeTransaction:
     """One message on its way in."""
 
-    def __init__(self, services: Services, in_force: InForce, mail: Mail) -> None:
+    def __init__(self, services: Services, in_force: InForce, mail: Mail, judged: list[Judged]) -> None:
         self.services = services
         self.in_force = in_force
         self.mail = mail
+        self.judged = judged
         self.context: Context = services.context(in_force)
 
     async def recipient(self, recipient: Recipient) -> None:
         asked = replace(self.mail, recipients=(recipient,))
-        verdict = await self.in_force.pipeline.judge_recipient(asked, self.context)
-        if verdict is not None:
-            raise SmtpError(verdict, "pipeline")
+        judged = await self.in_force.pipeline.judge_recipient(asked, self.context)
+        if reply := answer(judged):
+            raise SmtpError(reply, "pipeline")
+        self.judged += judged
 
     def receive(self, envelope: Envelope) -> Receiving:
         self.mail = replace(self.mail, envelope=envelope, recipients=envelope.recipients)
@@ -122,9 +137,153 @@ class IntakeTransaction:
         epoch = epoch_of(self.services.clock.now())
         try:
             key = self.services.vault.new(organisation, epoch, self.mail.id)
+            blob = self.services.blobs.receive(key)
         except (VaultError, OSError) as error:
             raise SmtpError(UNAVAILABLE, "vault") from error
-        return Arriving(key, organisation, epoch, self.services.blobs.receive(key), MimeScanner(), None)
+        sender = envelope.sender
+        sign = not isinstance(sender, NullSender) and self.mail.origin.recognised and bool(self.in_force.signers)
+        return Arriving(key, organisation, epoch, blob, sign=sign)
+
+    def abandon(self) -> None:
+        """Nothing to undo: what was received is discarded by the session, nothing was committed."""
+
+    async def commit(self, receiving: Receiving) -> Reply:
+        assert isinstance(receiving, Arriving)
+        try:
+            return await self._commit(receiving)
+        except StoreUnavailable as error:
+            raise SmtpError(UNAVAILABLE, "store") from error
+        finally:
+            receiving.discard()  # Without effect once the body has been made durable.
+
+    async def _commit(self, arriving: Arriving) -> Reply:
+        parts = arriving.scanner.finish()
+        stored = arriving.blob.finish()
+        headers = Headers(stored.head)
+        if count_received(headers) > self.in_force.configuration.limits.received:
+            return LOOP
+        mail = replace(self.mail, headers=headers, body=stored, parts=parts)
+        plan = await self.in_force.pipeline.judge_message(mail, self.context, earlier=self.judged)
+        if plan.reply is not None:
+            log.info("refused", id=mail.id, code=plan.reply.code, status=plan.reply.enhanced)
+            return plan.reply
+        message = await self._durable(mail, arriving, stored, plan)
+        failpoints.reach("body-durable")
+        await self.services.store.accept(message)
+        failpoints.reach("before-reply")
+        log.info(
+            "accepted",
+            id=mail.id,
+            size=stored.size,
+            deliveries=len(message.deliveries),
+            organisation=message.organisation,
+        )
+        self.services.lanes.offer(_claimed(message), stored)
+        return Reply(250, "2.0.0", f"Accepted as {mail.id}")
+
+    async def _durable(self, mail: Mail, arriving: Arriving, stored: StoredBody, plan: Plan) -> NewMessage:
+        """The message as it will be committed, its body safe on disk."""
+        now = self.services.clock.now()
+        patches = tuple(self._finished_patch(mail, arriving, stored, copy, now) for copy in plan.copies)
+        headers = mail.headers
+        assert headers is not None
+        meta = MessageMeta(
+            head_length=len(stored.head),
+            parts=mail.parts,
+            copies=patches,
+            mobiles=dict(plan.mobiles),
+            subject=headers.text("subject"),
+            message_id=headers.text("message-id"),
+            header_from=headers.text("from"),
+        )
+        ref = await self.services.blobs.make_durable(stored)
+        envelope, peer = mail.envelope, mail.peer
+        owner = self.in_force.directory.organisations.get(arriving.organisation)
+        days = owner.settings.retention_days if owner else self.in_force.configuration.retention.days
+        return NewMessage(
+            id=mail.id,
+            organisation=arriving.organisation,
+            epoch=arriving.epoch,
+            received_at=now,
+            expires_at=now + days * 86400,
+            sender=str(envelope.sender),
+            size=stored.size,
+            origin=peer.listener.value,
+            wrapped_key=arriving.key.wrapped,
+            body=ref,
+            meta=seal_meta(arriving.key, meta),
+            smtputf8=envelope.smtputf8,
+            body_type=envelope.body.value,
+            ret=envelope.ret.value if envelope.ret else None,
+            envid=envelope.envid,
+            account=peer.account,
+            deliveries=tuple(self._deliveries(plan, now)),
+            events=(_received_event(mail, stored.size, now), *plan.events),
+        )
+
+    def _deliveries(self, plan: Plan, now: float) -> Iterator[NewDelivery]:
+        settings = self.in_force.configuration.queue
+        first_retry = now + settings.schedule[0].total_seconds()
+        owner = self.services.owner if self.services.lanes.has_room else None
+        number = 0
+        for index, copy in enumerate(plan.copies):
+            for planned in copy.deliveries:
+                route, recipient = planned.route, planned.recipient
+                state = State.HELD if planned.held else State.UNDECIDED if route is None else State.QUEUED
+                yield NewDelivery(
+                    number=number,
+                    recipient=str(recipient.address),
+                    domain=recipient.address.domain,
+                    state=state,
+                    route=route.kind.value if route else "",
+                    target=route.target if route else "",
+                    message_class=route.message_class.value if route else "confidential",
+                    copy=index,
+                    notify=",".join(sorted(recipient.notify)) if recipient.notify else None,
+                    orcpt=recipient.orcpt,
+                    # Written before anything is dialled: should we die now, nobody is hammered after the restart.
+                    next_attempt=now if state is State.QUEUED and owner is None else first_retry,
+                    owner=owner if state is State.QUEUED else None,
+                )
+                number += 1
+
+    def _finished_patch(
+        self, mail: Mail, arriving: Arriving, stored: StoredBody, copy: CopyPlan, now: float
+    ) -> HeaderPatch:
+        """The policies' patch with our trace and, where we sign for the sender, the signature on top."""
+        put = copy.patch.put
+        headers = mail.headers
+        assert headers is not None
+        if mail.peer.listener is Listener.SUBMISSION:  # RFC 6409 §8.1, §8.2: what a mail client may leave out.
+            if not headers.all("message-id"):
+                put = message_id_line(mail.id, self.in_force.configuration.hostname) + put
+            if not headers.all("date"):
+                put = date_line(now) + put
+        patch = HeaderPatch(copy.patch.drop, put)
+        signature = self._signature(headers, patch, stored, arriving.body_hash, now)
+        only = copy.deliveries[0].recipient.address if len(copy.deliveries) == 1 else None
+        hop = Hop(
+            peer=mail.peer,
+            by=self.in_force.configuration.hostname,
+            id=mail.id,
+            at=now,
+            smtputf8=mail.envelope.smtputf8,
+            recipient=only,
+        )
+        return HeaderPatch(patch.drop, received_line(hop) + signature + patch.put)
+
+    def _signature(
+        self, headers: Headers, patch: HeaderPatch, stored: StoredBody, body_hash: BodyHash | None, now: float
+    ) -> bytes:
+        authors = headers.addresses("from")
+        if body_hash is None or not authors:
+            return b""
+        signers = self.in_force.signers.get(authors[0].domain, ())
+        if not signers:
+            return b""
+        head = apply(patch, stored.head)
+        digest = body_hash.digest()
+        return b"".join(signer.sign(head, digest, now) for signer in signers)
 
     def _owner(self, envelope: Envelope) -> str:
         """The organisation whose key protects the message: the sender's, else the first recipient's."""
@@ -132,10 +291,58 @@ class IntakeTransaction:
         candidates = self.mail.origin.candidates
         if len(candidates) > 1 and not isinstance(sender, NullSender):
             # Behind a shared platform: the one whose domain it is. The sender policy demands the proof after DATA.
-            candidates = tuple(c for c in candidates if directory.organisations[c].may_send_from(sender.domain)) or candidates
+            domain = sender.domain
+            candidates = tuple(c for c in candidates if directory.organisations[c].may_send_from(domain))
         if candidates:
             return candidates[0]
         for recipient in envelope.recipients:
             if served := directory.served(recipient.address.domain):
                 return served.id
         return ""
+
+
+def _claimed(message: NewMessage) -> Claimed:
+    """What the accept's commit made ours: the same rows as a claim would return, without asking the store."""
+    fields = {name: getattr(message, name) for name in Message.__struct_fields__}
+    deliveries = tuple(
+        Delivery(
+            message_id=message.id,
+            number=new.number,
+            recipient=new.recipient,
+            domain=new.domain,
+            state=new.state,
+            route=new.route,
+            target=new.target,
+            message_class=new.message_class,
+            copy=new.copy,
+            notify=new.notify,
+            orcpt=new.orcpt,
+            next_attempt=new.next_attempt,
+            attempts=0,
+            owner=new.owner,
+            generation=1,
+            delayed_notice=False,
+            last_reply="",
+            updated_at=message.received_at,
+        )
+        for new in message.deliveries
+        if new.owner is not None
+    )
+    return Claimed(Message(**fields), deliveries)
+
+
+def _received_event(mail: Mail, size: int, now: float) -> Event:
+    """The journal's first record of a message: who brought it, and how."""
+    peer = mail.peer
+    facts: dict[str, object] = {
+        "peer": str(peer.address),
+        "helo": peer.helo,
+        "listener": peer.listener.value,
+        "via": mail.origin.via.value,
+        "size": size,
+    }
+    if peer.tls:
+        facts["tls"] = f"{peer.tls.version} {peer.tls.cipher}"
+    if peer.account:
+        facts["account"] = peer.account
+    return Event(at=now, kind=RECEIVED, facts=facts)

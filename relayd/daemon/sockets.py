@@ -44,7 +44,9 @@ def bind_all(configuration: Configuration) -> list[Listening]:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problems.append(
-                Problem("relayd.yaml", None, f"listeners.{number}.address", f"can't listen on {listener.address}: {reason}")
+                Problem(
+                    "relayd.yaml", None, f"listeners.{number}.address", f"can't listen on {listener.address}: {reason}"
+                )
             )
     if problems:
         for listening in bound:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from relayd.mail.envelope import TlsFacts
 from relayd.mail.meta import HeaderPatch, MessageMeta
-from relayd.store.records import Delivery, Message
+from relayd.store.records import Delivery, Message, NewMessage
 
 
 class Result(StrEnum):
@@ -27,7 +27,8 @@ class Result(StrEnum):
 class Outcome:
     """One delivery's outcome. ``status`` is an enhanced code (RFC 3463); ``reply`` the peer's reply or our own words.
 
-    ``remote`` names the host that replied ("" when it was us), ``tls`` what its handshake proved.
+    ``remote`` names the host that replied ("" when it was us), ``tls`` what its handshake proved. ``follow_ups`` and
+    ``operations`` (name, arguments) are carried out in the settlement's own transaction: all of it happens, or none.
     """
 
     number: int
@@ -38,6 +39,8 @@ class Outcome:
     remote: str = ""
     tls: TlsFacts | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    follow_ups: tuple[NewMessage, ...] = ()
+    operations: tuple[tuple[str, dict[str, Any]], ...] = ()
 
 
 class Content(Protocol):

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from pathlib import Path
+from typing import Final
 
+from relayd.directory.networks import NetworkTable
 from relayd.mail.address import Address, Domain
-from relayd.mail.envelope import Peer
+from relayd.mail.envelope import Listener, Peer, TlsFacts
 
 
 class Via(StrEnum):
@@ -55,6 +58,9 @@ class Origin:
         return self.via is not Via.STRANGER
 
 
+STRANGER: Final = Origin(Via.STRANGER)
+
+
 @dataclass(frozen=True, slots=True)
 class OrganisationSettings:
     """Settings that inherit: built-in < installation < organisation < domain or account."""
@@ -63,16 +69,25 @@ class OrganisationSettings:
     allow_plain: bool = False
     viewer_code_by_email: bool = False
     retention_days: int = 90
-    dkim_selectors: tuple[str, ...] = ()
     contact: str = ""
     display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DkimKey:
+    """One signing key of a domain: its selector and the file of its private key."""
+
+    selector: str
+    key_file: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
     """A verified participant. ``relays_for`` lists domains of others that it, as a provider, may send from.
 
-    ``contacts`` maps an address key to its E.164 mobile number (the organisation's contacts file).
+    ``contacts`` maps an address key to its E.164 mobile number (the organisation's contacts file). ``proof`` tells it
+    from the other tenants of its shared platform. ``settings`` are the organisation's; :meth:`settings_of` those of
+    one of its domains.
     """
 
     id: str
@@ -82,6 +97,12 @@ class Organisation:
     settings: OrganisationSettings = OrganisationSettings()
     contacts: Mapping[str, str] = field(default_factory=dict, repr=False)
     proof: TenantProof | None = None
+    domain_settings: Mapping[Domain, OrganisationSettings] = field(default_factory=dict)
+    dkim: Mapping[Domain, tuple[DkimKey, ...]] = field(default_factory=dict)
+
+    def settings_of(self, domain: Domain) -> OrganisationSettings:
+        """The settings that hold for mail of ``domain``."""
+        return self.domain_settings.get(domain, self.settings)
 
     def may_send_from(self, domain: Domain) -> bool:
         return domain in self.domains or domain in self.relays_for
@@ -146,6 +167,24 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a network or certificate stands for: an organisation, or a platform with its tenants."""
+
+    organisations: tuple[str, ...]
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What a mail server is recognised by. ``spki`` and ``names`` are of client certificates, ``names`` count only
+    when the certificate's chain was verified."""
+
+    networks: NetworkTable[Owner] = field(default_factory=NetworkTable)
+    spki: Mapping[str, Owner] = field(default_factory=dict)
+    names: Mapping[str, Owner] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """The snapshot. Use the methods; the mappings are its data."""
 
@@ -154,14 +193,48 @@ class Directory:
     nta: Mapping[Domain, NtaEntry]
     accounts: Mapping[str, Account]
     mailboxes: Mapping[str, str]  # address key (aliases included) → account name
+    recognition: Recognition = Recognition()
+    owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
 
     def recognise(self, peer: Peer) -> Origin:
-        raise NotImplementedError
+        """Who this peer is. What it proved most strongly counts: a login, then a certificate, then its network."""
+        if peer.account is not None:
+            # A login never falls back to the network: a removed account is nobody, wherever it comes from.
+            account = self.accounts.get(peer.account)
+            return Origin(Via.ACCOUNT, (account.organisation,), account=account.name) if account else STRANGER
+        if peer.listener is Listener.SUBMISSION:
+            return STRANGER  # people's mail clients log in; an office network proves nothing about a person
+        if owner := self._certificate(peer.tls):
+            return Origin(Via.CERTIFICATE, owner.organisations, owner.platform)
+        if owner := self.recognition.networks.find(peer.address):
+            return Origin(Via.NETWORK, owner.organisations, owner.platform)
+        return STRANGER
+
+    def _certificate(self, tls: TlsFacts | None) -> Owner | None:
+        if tls is None or tls.spki_sha256 is None:
+            return None
+        if owner := self.recognition.spki.get(tls.spki_sha256):
+            return owner
+        if not tls.verified:
+            return None
+        owners = {self.recognition.names[name] for name in tls.names if name in self.recognition.names}
+        return owners.pop() if len(owners) == 1 else None  # names of two customers prove neither
 
     def served(self, domain: Domain) -> Organisation | None:
-        """The organisation whose domain this is; None when anyone outside may not reach it through us."""
-        raise NotImplementedError
+        """The organisation whose domain this is; None when anyone outside may not reach it through us.
+
+        A participant's domain that isn't in the domainbook gets its mail elsewhere.
+        """
+        entry = self.domainbook.get(domain)
+        return self.organisations.get(entry.organisation) if entry and entry.organisation else None
+
+    def owner(self, domain: Domain) -> Organisation | None:
+        """The organisation that has this domain as its own, in the domainbook or not."""
+        return self.organisations.get(self.owners.get(domain, ""))
 
     def mailbox(self, address: Address) -> str | None:
         """The account whose mailbox this address reaches, on a hosted domain."""
-        raise NotImplementedError
+        entry = self.domainbook.get(address.domain)
+        if entry is None or entry.delivers is not Delivers.MAILBOX:
+            return None
+        return self.mailboxes.get(address.key)

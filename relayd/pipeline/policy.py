@@ -6,7 +6,7 @@ A policy is a class with typed options. It judges a message and returns verdicts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from relayd.clock import Clock
+from relayd.mail.address import Domain
 from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Peer, Recipient
 from relayd.mail.headers import Headers
@@ -126,14 +127,30 @@ class Inspection:
     reason: str = ""
 
 
+class Signatures(Protocol):
+    """Verifies the DKIM signatures of a message."""
+
+    async def signed_by(self, body: Body) -> frozenset[Domain]:
+        """The domains (d=) whose signature over the whole of this message is valid."""
+        ...
+
+
+class NoSignatures:
+    """Where nothing verifies signatures, nothing counts as signed."""
+
+    async def signed_by(self, body: Body) -> frozenset[Domain]:
+        return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a policy may use: lookups, counters, the inspector and the clock. No more than that."""
+    """What a policy may use: lookups, counters, the inspector, the clock, signatures. No more than that."""
 
     directory: Directory
     limits: Limits
     inspector: Inspector
     clock: Clock
+    signatures: Signatures = field(default_factory=NoSignatures)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

@@ -59,6 +59,14 @@ class Pass(Verdict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identify(Verdict):
+    """The message is proven to come from ``organisation``: the one that owns it from here on. "" means that the proof
+    of a shared platform's tenant is missing, so that it counts as a stranger's from here on."""
+
+    organisation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse(Verdict):
     """Refuse with a permanent reply (5yz). After DATA this refuses the message for everyone."""
 

@@ -5,61 +5,20 @@ Durations are text such as ``90s``, ``20m``, ``2h``, ``90d``; sizes ``256KiB``, 
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-_DURATION = re.compile(r"(\d+)(s|m|h|d)")
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_OCTETS = {
-    None: 1,
-    "B": 1,
-    "KiB": 2**10,
-    "MiB": 2**20,
-    "GiB": 2**30,
-    "kB": 10**3,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-}
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-    raise ValueError("expected a duration such as 90s, 20m, 2h or 90d")
-
-
-def _size(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        return int(match[1]) * _OCTETS[match[2]]
-    raise ValueError("expected a size such as 256KiB or 36MB")
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-Network = IPv4Network | IPv6Network
-
-
-class Settings(BaseModel):
-    """Base of all settings: unknown keys are mistakes, values don't change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from relayd.settings.values import Duration, ListenAddress, Network, Settings, Size
 
 
 class ListenerSettings(Settings):
     """One listening address."""
 
-    address: str = Field(description='Where to listen: "0.0.0.0:25", "[::]:25", "127.0.0.1:2525".')
+    address: ListenAddress = Field(description='Where to listen: "0.0.0.0:25", "[::]:25", "127.0.0.1:2525".')
     kind: Literal["relay", "submission"] = Field(
         description="relay: mail servers. submission: people's mail clients; AUTH is required."
     )
@@ -134,27 +93,30 @@ class SmsSettings(Settings):
     sender: Literal["none", "file", "http"] = Field("none", description="file is for the demo and for tests only.")
     file: Path | None = Field(None, description="Where the file sender writes; needs demo: true.")
     url: str = Field("", description="http: where the request goes.")
-    method: Literal["POST", "GET"] = "POST"
+    method: Literal["POST", "GET"] = Field("POST", description="http: the request's method.")
     headers: dict[str, str] = Field({}, description="http: header templates; {secret} is read from secret_file.")
     body: str = Field("", description="http: body template with {number}, {text}, {reference}, {secret}, JSON-escaped.")
     secret_file: Path | None = Field(None, description="http: file with the gateway's secret.")
     success: tuple[int, ...] = Field((200, 201, 202, 204), description="http: status codes that mean accepted.")
     countries: tuple[str, ...] = Field(("NL", "BE", "DE", "LU"), description="Countries whose mobiles get codes.")
+    per_organisation: int = Field(2000, ge=1, description="At most so many SMS per organisation and day.")
+    per_hour: int = Field(3000, ge=1, description="At most so many SMS per hour together: stops a run-away.")
 
 
 class ViewerSettings(Settings):
     """The web reader for outsiders."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: no web process, and the policy viewer finds no way.")
     address: str = Field("127.0.0.1:8080", description="Where the web process listens, behind your TLS proxy.")
     url: str = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
     certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
-    key: Path | None = None
+    key: Path | None = Field(None, description="The certificate's key; not readable by group or others.")
     trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")
-    code_lifetime: Annotated[timedelta, BeforeValidator(_duration), Field(le=timedelta(minutes=10))] = Field(
+    code_lifetime: Annotated[Duration, Field(le=timedelta(minutes=10))] = Field(
         timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."
     )
     service_name: str = Field("Secure mail", description="Shown as: via <service name>.")
+    time_zone: ZoneInfo = Field(ZoneInfo("Europe/Amsterdam"), description="Dates are shown in this time zone.")
 
 
 class MailboxSettings(Settings):
@@ -162,16 +124,16 @@ class MailboxSettings(Settings):
 
     lmtp: str = Field("", description='"unix:/run/dovecot/lmtp" or "host:port".')
     maildir: Path | None = Field(None, description="Writes clear text: needs plaintext_at_rest.")
-    plaintext_at_rest: Literal["accepted"] | None = None
+    plaintext_at_rest: Literal["accepted"] | None = Field(None, description="Needed for maildir, with a reason.")
     reason: str = Field("", description="Why clear text at rest is accepted here.")
 
 
 class FolderSettings(Settings):
     """A folder that messages are written to as .eml files, each by an atomic rename."""
 
-    path: Path
-    plaintext_at_rest: Literal["accepted"] | None = None
-    reason: str = ""
+    path: Path = Field(description="The folder.")
+    plaintext_at_rest: Literal["accepted"] | None = Field(None, description="Needed, with a reason: files are clear.")
+    reason: str = Field("", description="Why clear text at rest is accepted here.")
 
 
 class NoticeSettings(Settings):
@@ -201,7 +163,7 @@ class Configuration(Settings):
     notices: NoticeSettings = NoticeSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
+    accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
     policy_folders: tuple[Path, ...] = Field((), description="Folders with policies of your own.")
     resolver: str = Field("127.0.0.1", description="The DNS resolver; must be local and validating.")
-    log: Literal["json", "text"] = "json"
-    metrics: str = Field("", description='Where Prometheus metrics are served: "127.0.0.1:9100". Empty: nowhere.')
+    log: Literal["json", "text"] = Field("json", description="json: a line of JSON per event. text: for people.")

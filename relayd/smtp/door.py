@@ -23,6 +23,12 @@ class Receiving(Protocol):
 class Credentials(Protocol):
     """Checks logins. Slow hashes run off the loop; attempts are limited per account and per peer."""
 
+    @property
+    def offers_scram(self) -> bool:
+        """Whether every account can log in by SCRAM-SHA-256. Clients take the strongest mechanism they are offered:
+        one that only some accounts can pass would lock the others out."""
+        ...
+
     async def plain(self, peer: Peer, username: str, password: str) -> str | None:
         """The account (an address key) or None. Takes equally long for an unknown account."""
         ...
@@ -43,18 +49,28 @@ class Credentials(Protocol):
 class ScramSecret(Protocol):
     """RFC 5802 §3: what the server keeps of a password. ``account`` is "" for a made-up secret."""
 
-    account: str
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def salt(self) -> bytes: ...
+
+    @property
+    def iterations(self) -> int: ...
+
+    @property
+    def stored_key(self) -> bytes: ...
+
+    @property
+    def server_key(self) -> bytes: ...
 
 
 class Door(Protocol):
     """The decisions of one session's transactions. Every method may raise SmtpError; any other exception becomes
     451 4.3.0 with a reference. A call is finished even when the client leaves in the middle of it."""
 
-    credentials: Credentials
+    @property
+    def credentials(self) -> Credentials: ...
 
     async def connect(self, peer: Peer) -> Reply | None:
         """None lets the peer in; a reply (421, 554) greets it with that and closes."""

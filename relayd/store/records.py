@@ -156,7 +156,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``next_attempt`` counts only for an open ``state``. ``route``, ``target``, ``message_class`` and ``copy`` replace
     the stored ones when not None (an undecided delivery that got its route). ``follow_ups`` are reports and
-    notifications that must exist exactly when this settlement does.
+    notifications that must exist exactly when this settlement does; ``operations`` are named write operations with
+    their arguments that run in the same transaction.
     """
 
     message_id: str
@@ -173,3 +174,4 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     copy: int | None = None
     events: tuple[Event, ...] = ()
     follow_ups: tuple[NewMessage, ...] = ()
+    operations: tuple[tuple[str, dict[str, Any]], ...] = ()

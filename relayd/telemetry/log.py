@@ -33,7 +33,9 @@ def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any
 
 def configure(style: Literal["json", "text"], process: str) -> None:
     """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
-    renderer: Any = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -51,7 +53,9 @@ def configure(style: Literal["json", "text"], process: str) -> None:
     structlog.contextvars.bind_contextvars(process=process)
     # Libraries log through the standard module, some with addresses and content in their debug lines: only their
     # warnings get out, and aiosmtpd's, which quotes command lines, never.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
+    )
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 
 

@@ -1,0 +1,36 @@
+"""What is in force: configuration, directory, pipeline and signing keys, as one value that reload replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from relayd.authenticity.dkim_sign import Signer, load_signer
+from relayd.directory.directory import Directory
+from relayd.directory.load import build
+from relayd.mail.address import Domain
+from relayd.pipeline.load import build_pipeline
+from relayd.pipeline.runner import Pipeline
+from relayd.settings.load import Loaded
+from relayd.settings.models import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """One consistent state of everything an operator can change. Sessions keep the one they began with."""
+
+    configuration: Configuration
+    directory: Directory
+    pipeline: Pipeline
+    signers: Mapping[Domain, tuple[Signer, ...]]
+
+
+def prepare(loaded: Loaded) -> InForce:
+    """Build everything from the files. Raises ConfigurationError with all that is wrong."""
+    directory = build(loaded)
+    signers = {
+        domain: tuple(load_signer(domain, key.selector, key.key_file) for key in keys)
+        for organisation in directory.organisations.values()
+        for domain, keys in organisation.dkim.items()
+    }
+    return InForce(loaded.configuration, directory, build_pipeline(loaded), signers)

@@ -1,0 +1,43 @@
+"""What runs: one store process, the mail workers, the web process. Each is forked by the supervisor."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import uvloop
+
+from relayd.daemon.sockets import Listening
+from relayd.daemon.store_process import run_store
+from relayd.daemon.supervisor import Role
+from relayd.daemon.web import run_web
+from relayd.daemon.worker import run_worker
+from relayd.settings.load import Loaded
+from relayd.telemetry.log import configure
+
+#: Starting order. Stopping goes the other way: first nobody new comes in, last the store ends.
+_STORE, _WORKERS, _WEB = 0, 1, 2
+
+Runner = Callable[[Loaded, list[Listening], socket.socket], Coroutine[Any, Any, None]]
+
+
+def roles(loaded: Loaded) -> list[Role]:
+    """The processes this configuration asks for."""
+    count = loaded.configuration.workers or os.cpu_count() or 1
+    wanted = [Role("store", partial(_process, "store", run_store), _STORE)]
+    wanted += [
+        Role(f"worker-{number}", partial(_process, f"worker-{number}", partial(run_worker, number)), _WORKERS)
+        for number in range(count)
+    ]
+    if loaded.configuration.viewer.enabled:
+        wanted.append(Role("web", partial(_process, "web", run_web), _WEB))
+    return wanted
+
+
+def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listening], channel: socket.socket) -> int:
+    configure(loaded.configuration.log, name)
+    uvloop.run(runner(loaded, listening, channel))
+    return 0

@@ -1,0 +1,64 @@
+"""What a process works with, assembled once: store, vault, bodies, clock, and what is in force."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from relayd.clock import Clock, SystemClock
+from relayd.daemon.in_force import InForce
+from relayd.inspection.inspector import ProcessInspector
+from relayd.pipeline.policy import Context, Signatures
+from relayd.queue.composer import Composer
+from relayd.queue.scheduler import Lanes
+from relayd.settings.models import Configuration
+from relayd.smtp.door import Credentials
+from relayd.store.blobs import Blobs
+from relayd.store.client import StoreClient
+from relayd.vault.epochs import EpochKeys
+from relayd.vault.keyring import Keyring
+from relayd.vault.vault import Vault
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts of one worker. ``in_force`` is replaced on reload; everything else lives as long as the process."""
+
+    owner: str
+    in_force: InForce
+    store: StoreClient
+    vault: Vault
+    blobs: Blobs
+    clock: Clock
+    random: random.Random
+    inspector: ProcessInspector
+    signatures: Signatures
+    credentials: Credentials
+    composer: Composer
+    lanes: Lanes = field(init=False)
+
+    def context(self, in_force: InForce) -> Context:
+        """What policies may use, under the given state of the configuration."""
+        return Context(
+            directory=in_force.directory,
+            limits=self.store,
+            inspector=self.inspector,
+            clock=self.clock,
+            signatures=self.signatures,
+        )
+
+
+def open_epochs(configuration: Configuration) -> EpochKeys:
+    """The epoch keys in the configured keys folder. Raises VaultError."""
+    return EpochKeys(configuration.keys / "epochs", Keyring.load(configuration.keys))
+
+
+def open_vault(configuration: Configuration) -> Vault:
+    """The vault over the configured keys folder. Raises VaultError."""
+    keyring = Keyring.load(configuration.keys)
+    return Vault(keyring, EpochKeys(configuration.keys / "epochs", keyring))
+
+
+def open_blobs(configuration: Configuration, worker: str, clock: Clock | None = None) -> Blobs:
+    """The sealed bodies, as ``worker`` sees them."""
+    return Blobs(configuration.state / "blobs", worker, settings=configuration.store, clock=clock or SystemClock())

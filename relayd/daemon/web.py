@@ -1,0 +1,98 @@
+"""The web process: the Viewer behind uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import structlog
+import uvicorn
+
+from relayd.clock import SystemClock
+from relayd.daemon.control import ControlChannel
+from relayd.daemon.in_force import prepare
+from relayd.daemon.services import open_blobs, open_vault
+from relayd.daemon.sockets import Listening, split_address
+from relayd.errors import ConfigurationError
+from relayd.queue.composer import Composer
+from relayd.settings.load import Loaded
+from relayd.sms import make_sender
+from relayd.store.client import StoreClient
+from viewer_web.app import create_app
+from viewer_web.services import Services
+
+log = structlog.get_logger("relayd.web")
+
+
+async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.socket) -> None:
+    """Serve the Viewer until told to stop."""
+    configuration = loaded.configuration
+    in_force = prepare(loaded)
+    clock = SystemClock()
+
+    async def reload(fresh: Loaded) -> None:
+        nonlocal in_force
+        try:
+            in_force = prepare(fresh)
+        except ConfigurationError as error:
+            log.error("reload refused", problems=len(error.problems))
+
+    control = ControlChannel(channel, reload)
+    await control.start()
+    store = StoreClient(configuration.state / "store.sock")
+    vault, blobs = open_vault(configuration), open_blobs(configuration, "web", clock)
+    services = Services(
+        configuration=configuration,
+        store=store,
+        vault=vault,
+        blobs=blobs,
+        directory=lambda: in_force.directory,
+        composer=Composer(vault, blobs, lambda: in_force.directory, clock, configuration.retention.days),
+        sms=make_sender(configuration),
+        clock=clock,
+    )
+    viewer = configuration.viewer
+    host, port = split_address(viewer.address)
+    server = _Server(
+        control.ready,
+        uvicorn.Config(
+            create_app(services),
+            host=host,
+            port=port,
+            loop="none",
+            lifespan="on",
+            access_log=False,  # Paths hold link tokens; the app writes its own lines.
+            log_config=None,
+            server_header=False,
+            proxy_headers=bool(viewer.trusted_proxies),
+            forwarded_allow_ips=",".join(str(network) for network in viewer.trusted_proxies) or None,
+            ssl_certfile=viewer.certificate,
+            ssl_keyfile=viewer.key,
+        ),
+    )
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(control.stopped.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    await blobs.close()
+    await store.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves signals to the supervisor."""
+
+    def __init__(self, ready: Callable[[], None], config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

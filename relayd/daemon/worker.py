@@ -1,0 +1,159 @@
+"""A mail worker: listens, judges, commits, delivers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from functools import partial
+
+import structlog
+
+from relayd.authenticity.dkim_verify import DkimVerifier
+from relayd.clock import SystemClock
+from relayd.daemon.control import ControlChannel
+from relayd.daemon.in_force import prepare
+from relayd.daemon.intake import Intake
+from relayd.daemon.rejudge import rejudge
+from relayd.daemon.services import Services, open_blobs, open_vault
+from relayd.daemon.sockets import Listening
+from relayd.delivery.outcome import Route
+from relayd.delivery.routes import build_routes
+from relayd.delivery.viewer import ViewerRoute
+from relayd.directory.credentials import DirectoryCredentials
+from relayd.directory.directory import Directory
+from relayd.dns.resolver import DnsResolver
+from relayd.dns.txt import txt_lookup
+from relayd.errors import ConfigurationError
+from relayd.inspection.inspector import ProcessInspector
+from relayd.pipeline.verdict import RouteKind
+from relayd.queue.attempt import SealedContents
+from relayd.queue.composer import Composer
+from relayd.queue.reports import Reports
+from relayd.queue.scheduler import Lanes
+from relayd.settings.load import Loaded
+from relayd.smtp.listener import ListenerServer, listen
+from relayd.smtp.service import Service
+from relayd.store.client import StoreClient
+from relayd.tls.contexts import ServerTls
+
+log = structlog.get_logger("relayd.worker")
+
+#: Made before the workers are forked, so that all of them disguise unknown accounts alike.
+_DISGUISE = os.urandom(32)
+#: Octets of decoded attachments in inspection at once, all workers together.
+_INSPECTION_BUDGET = 256 * 2**20
+#: How long sessions may finish their transaction when we stop, in seconds.
+_DRAIN = 20.0
+#: The same when the supervisor has died: the next one waits for our sockets and our deliveries.
+_ORPHAN_DRAIN = 2.0
+
+
+class Worker:
+    """One worker's parts, and how they change and end."""
+
+    def __init__(self, number: int, loaded: Loaded, channel: socket.socket) -> None:
+        configuration = loaded.configuration
+        self.resolver = DnsResolver(configuration.resolver)
+        self.services = services = _services(number, loaded)
+        services.lanes = Lanes(
+            store=services.store,
+            contents=SealedContents(services.vault, services.blobs),
+            routes=self._routes(),
+            settings=configuration.queue,
+            clock=services.clock,
+            owner=services.owner,
+            reporter=Reports(services.composer, lambda: services.in_force, services.clock),
+            rejudge=partial(rejudge, services),
+        )
+        self.tls = ServerTls(configuration.tls)
+        self.control = ControlChannel(channel, self.reload)
+        self.listeners: list[tuple[Listening, ListenerServer]] = []
+
+    def _routes(self) -> dict[str, Route]:
+        services = self.services
+        in_force = services.in_force
+        routes = build_routes(in_force.configuration, in_force.directory, self.resolver)
+        routes[RouteKind.VIEWER.value] = ViewerRoute(
+            in_force.configuration,
+            lambda: services.in_force.directory,
+            services.vault,
+            services.composer,
+            services.clock,
+        )
+        return routes
+
+    async def run(self, listening: list[Listening]) -> None:
+        await self.control.start()
+        await self.services.store.connect()
+        await self.services.lanes.start()
+        for item in listening:
+            server = listen([item.socket], self._service(item))
+            self.listeners.append((item, server))
+        self.control.ready()
+        await self.control.stopped.wait()
+        grace = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
+        await asyncio.gather(*(server.drain(grace) for _, server in self.listeners))
+        await self.services.lanes.drain()
+        await self.services.inspector.close()
+        await self.services.blobs.close()
+        await self.services.store.close()
+
+    async def reload(self, loaded: Loaded) -> None:
+        """Swap what is in force. Sessions and deliveries in progress finish as they began."""
+        try:
+            fresh = prepare(loaded)
+        except ConfigurationError as error:
+            # The supervisor has tried the same before; only a file that changed in between ends here.
+            log.error("reload refused", problems=len(error.problems))
+            return
+        self.services.in_force = fresh
+        self.services.lanes.reload(fresh.configuration.queue, self._routes())
+        for item, server in self.listeners:
+            server.service = self._service(item)
+
+    def _service(self, item: Listening) -> Service:
+        configuration = self.services.in_force.configuration
+        return Service(
+            hostname=configuration.hostname,
+            settings=item.settings,
+            limits=configuration.limits,
+            door=partial(Intake, self.services),
+            tls=self.tls.context,
+        )
+
+
+def _services(number: int, loaded: Loaded) -> Services:
+    configuration = loaded.configuration
+    in_force = prepare(loaded)
+    clock = SystemClock()
+    # A new life is a new owner: what the last one held is the supervisor's and the lease's to free.
+    owner = f"w{number}-{os.urandom(4).hex()}"
+    store = StoreClient(configuration.state / "store.sock")
+    vault, blobs = open_vault(configuration), open_blobs(configuration, owner, clock)
+
+    def directory() -> Directory:
+        return services.in_force.directory
+
+    services = Services(
+        owner=owner,
+        in_force=in_force,
+        store=store,
+        vault=vault,
+        blobs=blobs,
+        clock=clock,
+        random=random.SystemRandom(),
+        inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
+        signatures=DkimVerifier(txt_lookup(configuration.resolver)),
+        credentials=DirectoryCredentials(
+            directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
+        ),
+        composer=Composer(vault, blobs, directory, clock, configuration.retention.days),
+    )
+    return services
+
+
+async def run_worker(number: int, loaded: Loaded, listening: list[Listening], channel: socket.socket) -> None:
+    """Serve until told to stop."""
+    await Worker(number, loaded, channel).run(listening)

@@ -1,0 +1,198 @@
+"""One connection to a next hop: aiosmtplib's client on our wire, with TLS proven before the first MAIL."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+import aiosmtplib
+
+from relayd.delivery.wire import Wire
+from relayd.mail.envelope import TlsFacts
+from relayd.tls.contexts import ClientTls
+from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.identity import facts_of, is_address, proves
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a peer may take, in seconds (RFC 5321 §4.5.3.2). The final dot's wait grows with the size."""
+
+    connect: float = 30.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data: float = 120.0
+    block: float = 180.0
+    final_dot: float = 600.0
+    octets_per_second: float = 50_000.0
+
+    def after_dot(self, size: int) -> float:
+        return self.final_dot + size / self.octets_per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where to connect and what it has to prove: a host and port, or the path of a Unix socket."""
+
+    host: str
+    port: int
+    demand: TlsDemand
+    socket_path: str = ""
+    lmtp: bool = False
+
+    def __str__(self) -> str:
+        if self.socket_path:
+            return f"unix:{self.socket_path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class HopUnavailable(Exception):
+    """This next hop can't be used now. ``status`` is an enhanced code of class 4."""
+
+    def __init__(self, status: str, reply: str, remote: str = "") -> None:
+        self.status = status
+        self.reply = reply
+        self.remote = remote
+        super().__init__(reply)
+
+
+#: Enhanced codes for what a connection can lack (RFC 3463 §3.8, RFC 8689 §4.2.2 for X.7.10).
+_NO_TLS: Final = "4.7.10"
+_NOT_PROVEN: Final = "4.7.5"
+
+
+class Client(aiosmtplib.SMTP):
+    """A connected, greeted and, where demanded, proven peer. ``tls`` says what its handshake showed."""
+
+    def __init__(self, hop: Hop, hostname: str, timeouts: Timeouts) -> None:
+        super().__init__(local_hostname=hostname, timeout=timeouts.command, start_tls=False)
+        self.hop = hop
+        self.timeouts = timeouts
+        self.tls: TlsFacts | None = None
+        self.remote = hop.host
+        self.used = 0
+
+    @property
+    def wire(self) -> Wire:
+        if not isinstance(self.protocol, Wire):
+            raise aiosmtplib.SMTPServerDisconnected("The connection was lost")
+        return self.protocol
+
+    @property
+    def reusable(self) -> bool:
+        return isinstance(self.protocol, Wire) and self.protocol.idle
+
+    def abort(self) -> None:
+        """Drop the connection without another octet."""
+        if isinstance(self.protocol, Wire):
+            self.protocol.abort()
+        self.close()
+
+    async def _create_connection(self, timeout: float | None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
+        """Connect our own wire and read its greeting; aiosmtplib would make its own protocol here."""
+        loop = self.loop or asyncio.get_running_loop()
+        wire = Wire(loop)
+        if self.hop.socket_path:
+            connecting = loop.create_unix_connection(lambda: wire, self.hop.socket_path)
+            async with asyncio.timeout(self.timeouts.connect):
+                self.transport, _ = await connecting
+        else:
+            async with asyncio.timeout(self.timeouts.connect):
+                self.transport, _ = await loop.create_connection(
+                    lambda: wire, self.hostname or self.hop.host, self.hop.port
+                )
+        self.protocol = wire
+        greeting = await wire.reply(self.timeouts.greeting)
+        if greeting.code != 220:
+            raise aiosmtplib.SMTPConnectResponseError(greeting.code, greeting.message)
+        return greeting
+
+    async def open(self, address: str, contexts: ClientTls) -> None:
+        """Connect to ``address``, say who we are, and prove the peer as demanded. Raises HopUnavailable."""
+        try:
+            await self.connect(hostname=address or None)
+            await self._hello()
+            await self._secure(contexts)
+        except HopUnavailable:
+            self.abort()
+            raise
+        except aiosmtplib.SMTPResponseException as error:
+            self.abort()
+            raise HopUnavailable("4.3.2", f"{error.code} {error.message}", self.remote) from error
+        except ssl.SSLCertVerificationError as error:
+            self.abort()
+            raise HopUnavailable(
+                _NOT_PROVEN, f"{self.hop.host}: its certificate isn't trusted: {error.verify_message}", self.remote
+            ) from error
+        except ssl.SSLError as error:
+            self.abort()
+            raise HopUnavailable(
+                _NOT_PROVEN,
+                f"{self.hop.host}: the TLS handshake failed: {error.reason or 'no reason given'}",
+                self.remote,
+            ) from error
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            self.abort()
+            raise HopUnavailable("4.4.1", f"{self.hop}: {_words(error)}", self.remote) from error
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    async def _hello(self) -> None:
+        if not self.hop.lmtp:
+            await self._ehlo_or_helo_if_needed()
+            return
+        name = (self.local_hostname or "").encode("ascii")
+        response = await self.execute_command(b"LHLO", name)
+        if response.code != 250:
+            raise aiosmtplib.SMTPHeloError(response.code, response.message)
+        self.last_ehlo_response = response
+
+    async def _secure(self, contexts: ClientTls) -> None:
+        demand = self.hop.demand
+        if not self.supports_extension("starttls"):
+            if demand.security is not Security.OFFERED:
+                raise HopUnavailable(_NO_TLS, f"{self.hop.host}: TLS is required, and it offers none", self.remote)
+            return
+        if self.hop.socket_path:
+            return
+        try:
+            context = contexts.context(demand)
+        except (OSError, ssl.SSLError) as error:
+            raise HopUnavailable("4.3.5", f"{self.hop.host}: the CA file for it can't be read") from error
+        await self.starttls(server_hostname=self._server_name(), tls_context=context, timeout=self.timeouts.command)
+        self.tls = facts_of(self.get_transport_info("ssl_object"))
+        if not proves(self.tls, demand):
+            raise HopUnavailable(
+                _NOT_PROVEN, f"{self.hop.host}: its certificate proves none of the names asked for", self.remote
+            )
+        # RFC 3207 §4.2: what was said before TLS is forgotten.
+        await self._hello()
+
+    def _server_name(self) -> str | None:
+        """The name for SNI; an IP address is none (RFC 6066 §3)."""
+        for name in (*self.hop.demand.names, self.hop.host):
+            if not is_address(name):
+                return name
+        return None
+
+    async def goodbye(self) -> None:
+        """QUIT without waiting for long: the peer's answer changes nothing."""
+        if self.reusable:
+            try:
+                await self.wire.execute_command(b"QUIT", timeout=min(5.0, self.timeouts.command))
+            except (aiosmtplib.SMTPException, OSError):
+                pass
+        self.close()
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, aiosmtplib.SMTPException):
+        return error.message
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "can't be reached"

@@ -1,0 +1,49 @@
+"""The words of the journal: what can happen to a message. ``docs/journal.md`` says what facts each carries."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# At the door
+RECEIVED: Final = "received"
+JUDGED: Final = "judged"
+CREATED: Final = "created"
+
+# On the way out
+ROUTED: Final = "routed"
+DELIVERED: Final = "delivered"
+RELAYED: Final = "relayed"
+DEFERRED: Final = "deferred"
+FAILED: Final = "failed"
+AMBIGUOUS: Final = "ambiguous"
+EXPIRED: Final = "expired"
+DELAY_NOTICED: Final = "delay-noticed"
+REPORTED: Final = "reported"
+
+# In the Viewer
+NOTIFIED: Final = "notified"
+LINK_VISITED: Final = "link-visited"
+CODE_SENT: Final = "code-sent"
+CODE_FAILED: Final = "code-failed"
+WRONG_CODE: Final = "wrong-code"
+VERIFIED: Final = "verified"
+OPENED: Final = "opened"
+DOWNLOADED: Final = "downloaded"
+LOCKED: Final = "locked"
+UNLOCKED: Final = "unlocked"
+REVOKED: Final = "revoked"
+
+# By an operator
+HELD: Final = "held"
+RELEASED: Final = "released"
+RETRIED: Final = "retried"
+CANCELLED: Final = "cancelled"
+
+# Forgetting
+RETENTION_ENDS: Final = "retention-ends"
+KEY_REMOVED: Final = "key-removed"
+EPOCH_DESTROYED: Final = "epoch-destroyed"
+
+ALL: Final = frozenset(
+    value for name, value in list(globals().items()) if name.isupper() and name != "ALL" and isinstance(value, str)
+)

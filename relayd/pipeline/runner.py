@@ -1,0 +1,194 @@
+"""Asks the policies, in the order of the file, and lets nothing that one of them does harm a message.
+
+An exception, a timeout or a verdict that can't be becomes what the policy's ``on_error`` says. The log gets the class
+of the exception and never its text, which may quote the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from relayd.directory.directory import STRANGER
+from relayd.mail.headers import Headers
+from relayd.mail.reply import Reply
+from relayd.pipeline.plan import (
+    Judged,
+    Plan,
+    identified,
+    make_plan,
+    make_retry_plan,
+    refused_recipients,
+    settled,
+)
+from relayd.pipeline.policy import Context, Mail, OnError, Policy, Stage
+from relayd.pipeline.verdict import (
+    Defer,
+    Identify,
+    MessageClass,
+    Pass,
+    Refuse,
+    Rewrite,
+    RouteTo,
+    Verdict,
+)
+
+__all__ = ["Judged", "Pipeline", "Step", "answer"]
+
+log = structlog.get_logger("relayd.pipeline")
+
+_CHECK_FAILED_FOR_NOW: Final = Reply(451, "4.3.0", "A check of this message could not be completed; try again later")
+_CHECK_FAILED: Final = Reply(554, "5.3.0", "A check of this message could not be completed")
+_LINES = re.compile(rb"(?:[!-9;-~]+:[^\r\n\0]*\r\n(?:[ \t][^\r\n\0]*\r\n)*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One policy at its place in the pipeline. ``timeout`` is in seconds."""
+
+    policy: Policy[Any]
+    timeout: float
+    on_error: OnError
+
+
+def answer(judged: Sequence[Judged]) -> Reply | None:
+    """The reply at MAIL or RCPT that ``judged`` comes to; None lets the command pass."""
+    return next((one.verdict.reply for one in judged if isinstance(one.verdict, Refuse | Defer)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """All policies in order. An immutable value: a session ends with the pipeline that it began with."""
+
+    steps: tuple[Step, ...]
+
+    async def judge_sender(self, mail: Mail, context: Context) -> list[Judged]:
+        """Ask at MAIL. Ends with the first refusal or deferral, which :func:`answer` finds."""
+        return await self._until_answered(mail, Stage.SENDER, context)
+
+    async def judge_recipient(self, mail: Mail, context: Context) -> list[Judged]:
+        """Ask at RCPT about the one recipient in ``mail.recipients``."""
+        return await self._until_answered(mail, Stage.RECIPIENT, context)
+
+    async def judge_message(self, mail: Mail, context: Context, earlier: Sequence[Judged] = ()) -> Plan:
+        """Ask after the end of data. ``earlier`` is what was judged at MAIL and at the accepted RCPTs."""
+        judged = [*earlier]
+        mail = _as_identified(mail, judged)
+        for step in self._at(Stage.MESSAGE):
+            fresh = await _ask(step, mail, Stage.MESSAGE, context)
+            judged += fresh
+            if answer(fresh):
+                break
+            mail = _as_identified(mail, fresh)
+        else:
+            judged = await self._route(mail, context, judged)
+        return make_plan(judged, _headers(mail), mail.recipients, context.clock.now())
+
+    async def judge_routes(self, mail: Mail, context: Context) -> Plan:
+        """Ask again about the undecided recipients, which are ``mail.recipients``."""
+        judged = await self._route(mail, context, [], one_for_all=False)
+        return make_retry_plan(judged, _headers(mail), mail.recipients, context.clock.now())
+
+    async def _route(
+        self, mail: Mail, context: Context, judged: list[Judged], *, one_for_all: bool = True
+    ) -> list[Judged]:
+        """Each policy is asked about those who have neither a route nor a deferral yet."""
+        everyone = mail.recipients
+        for step in self._at(Stage.ROUTE):
+            routes, deferred = settled(judged)
+            done = routes.keys() | deferred.keys() | refused_recipients(judged).keys()
+            waiting = tuple(recipient for recipient in everyone if recipient.address.key not in done)
+            if not waiting:
+                break
+            fresh = await _ask(step, replace(mail, recipients=waiting), Stage.ROUTE, context)
+            judged = [*judged, *fresh]
+            if one_for_all and any(isinstance(one.verdict, Refuse) for one in fresh):
+                break
+        return judged
+
+    async def _until_answered(self, mail: Mail, stage: Stage, context: Context) -> list[Judged]:
+        judged: list[Judged] = []
+        for step in self._at(stage):
+            judged += await _ask(step, mail, stage, context)
+            if answer(judged):
+                break
+        return judged
+
+    def _at(self, stage: Stage) -> list[Step]:
+        return [step for step in self.steps if stage in step.policy.stages]
+
+
+def _headers(mail: Mail) -> Headers:
+    return mail.headers if mail.headers is not None else Headers(b"")
+
+
+def _as_identified(mail: Mail, judged: Sequence[Judged]) -> Mail:
+    """``mail`` as later policies see it once a proof has picked one of the origin's candidates."""
+    organisation = identified(judged)
+    if organisation is None:
+        return mail
+    return replace(mail, origin=replace(mail.origin, candidates=(organisation,)) if organisation else STRANGER)
+
+
+async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[Judged]:
+    """The policy's verdicts, or the one that stands for its failure."""
+    name = step.policy.name
+    start = context.clock.boot()
+    error = ""
+    try:
+        async with asyncio.timeout(step.timeout):
+            said = await step.policy.judge(mail, stage, context)
+        verdicts = [said] if isinstance(said, Verdict) else list(said)
+        if flaw := next((flaw for verdict in verdicts if (flaw := _flaw(verdict, mail))), ""):
+            error = f"impossible verdict: {flaw}"
+    except TimeoutError:
+        error = "timeout"
+    except Exception as problem:
+        error = type(problem).__name__
+    elapsed = context.clock.boot() - start
+    if error:
+        log.error("policy failed", policy=name, stage=stage.value, error=error, id=mail.id, means=step.on_error.value)
+        verdicts = [_failure(step, error)]
+    keys = tuple(recipient.address.key for recipient in mail.recipients)
+    verdicts = verdicts or [Pass("no objection")]
+    return [Judged(name, stage, _about(verdict, stage, keys), elapsed, error) for verdict in verdicts]
+
+
+def _about(verdict: Verdict, stage: Stage, keys: tuple[str, ...]) -> Verdict:
+    """A route, and what is said at ROUTE, is about the recipients that the policy was asked about."""
+    if verdict.recipients:
+        return verdict
+    if isinstance(verdict, RouteTo) or (stage is Stage.ROUTE and isinstance(verdict, Defer | Refuse)):
+        return replace(verdict, recipients=keys)
+    return verdict
+
+
+def _failure(step: Step, error: str) -> Verdict:
+    reason = f"the policy failed ({error})"
+    if step.on_error is OnError.REFUSE:
+        return Refuse(reason, reply=_CHECK_FAILED)
+    if step.on_error is OnError.DEFER:
+        return Defer(reason, reply=_CHECK_FAILED_FOR_NOW)
+    return Pass(f"{reason}, and may be skipped")
+
+
+def _flaw(verdict: object, mail: Mail) -> str:
+    """What is impossible about ``verdict``, "" when nothing."""
+    if not isinstance(verdict, Verdict):
+        return type(verdict).__name__
+    if isinstance(verdict, Refuse) and not verdict.reply.permanent:
+        return "a refusal needs a 5yz reply"
+    if isinstance(verdict, Defer) and not verdict.reply.temporary:
+        return "a deferral needs a 4yz reply"
+    if isinstance(verdict, RouteTo) and verdict.route.message_class is MessageClass.NOTICE:
+        return "only relayd's own mail is a notice"
+    if isinstance(verdict, Rewrite) and not _LINES.fullmatch(verdict.put):
+        return "put must be whole header lines that end in CRLF"
+    if isinstance(verdict, Identify) and verdict.organisation not in ("", *mail.origin.candidates):
+        return "the sender can't be that organisation"
+    return ""

@@ -1,0 +1,120 @@
+"""``organisations.yaml``: who takes part, what they may send as, and how their mail servers are recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from relayd.settings.values import DomainName, Name, Network, Settings, SpkiDigest
+
+
+class InheritedSettings(Settings):
+    """Settings that inherit: what isn't said here comes from the organisation, then from the installation."""
+
+    language: Literal["nl", "en"] | None = Field(None, description="Language of notices and of the Viewer.")
+    allow_plain: bool | None = Field(
+        None, description="Ordinary mail may leave over the best TLS there is (the policy plain)."
+    )
+    viewer_code_by_email: bool | None = Field(
+        None, description="Without a mobile number, the Viewer's access code may go by e-mail."
+    )
+    retention_days: int | None = Field(None, ge=1, le=3650, description="Keep content and metadata this long.")
+    contact: str | None = Field(None, description="Whom outsiders can ask, as shown in the Viewer.")
+    display_name: str | None = Field(None, description="The name that outsiders see instead of the organisation's.")
+
+
+class CertificateSettings(Settings):
+    """One client certificate: by its key (``spki_sha256``), or by a DNS ``name`` under ``tls.client_ca``."""
+
+    spki_sha256: SpkiDigest | None = Field(
+        None, description="SHA-256 of the certificate's public key (SPKI), hexadecimal. Survives a renewal."
+    )
+    name: DomainName | None = Field(None, description="A DNS name in a certificate issued by a CA of tls.client_ca.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.spki_sha256 is None) == (self.name is None):
+            raise ValueError("expected either spki_sha256 or name")
+        return self
+
+
+class RecognisedBy(Settings):
+    """What shows that a peer is the organisation's own mail server. One of them suffices."""
+
+    networks: tuple[Network, ...] = Field((), description="Networks that are the organisation's alone.")
+    certificates: tuple[CertificateSettings, ...] = Field((), description="Client certificates.")
+    accounts: tuple[str, ...] = Field(
+        (), description="Machine accounts: logins of its mail servers, made by `relayd account add --machine`."
+    )
+
+
+class ProofSettings(Settings):
+    """What shows, after the data, which customer of a platform is sending."""
+
+    header: str | None = Field(
+        None,
+        pattern=r"^[!-9;-~]+$",
+        description="A header field that the platform itself sets, such as X-MS-Exchange-CrossTenant-Id.",
+    )
+    value: str | None = Field(None, min_length=1, description="Its exact value for this organisation.")
+    dkim: Literal[True] | None = Field(
+        None, description="Instead: a valid DKIM signature aligned with the domain in From."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.dkim and (self.header or self.value):
+            raise ValueError("expected either dkim: true, or header and value")
+        if not self.dkim and not (self.header and self.value):
+            raise ValueError("expected header and value, or dkim: true")
+        return self
+
+
+class PlatformMembership(Settings):
+    """The shared platform that an organisation sends from."""
+
+    id: Name = Field(description="An id under platforms.")
+    proof: ProofSettings = Field(description="How this organisation is told from the platform's other customers.")
+
+
+class DkimSettings(Settings):
+    """One DKIM key of a domain."""
+
+    selector: DomainName = Field(description="The name under _domainkey in the domain's DNS.")
+    key_file: Path = Field(description="PEM private key, RSA of 2048 bits or more, or Ed25519.")
+
+
+class OrganisationEntry(Settings):
+    """One verified participant."""
+
+    name: str = Field(min_length=1, description="Its name, as people know it.")
+    domains: tuple[DomainName, ...] = Field(min_length=1, description="Its own domains: it may send from these.")
+    relays_for: tuple[DomainName, ...] = Field(
+        (), description="As a provider: domains of others that it may send from."
+    )
+    recognised_by: RecognisedBy = Field(RecognisedBy(), description="How its mail servers are recognised.")
+    platform: PlatformMembership | None = Field(None, description="The shared platform it sends from.")
+    settings: InheritedSettings = Field(InheritedSettings(), description="Its settings.")
+    domain_settings: dict[DomainName, InheritedSettings] = Field({}, description="Settings per domain.")
+    contacts_file: Path | None = Field(
+        None, description="CSV of address,mobile: numbers for the Viewer's access codes. Not readable by others."
+    )
+    dkim: dict[DomainName, tuple[DkimSettings, ...]] = Field({}, description="DKIM keys per domain.")
+
+
+class PlatformEntry(Settings):
+    """A mail platform that several customers share. Being recognised as the platform proves no customer."""
+
+    name: str = Field(min_length=1, description="Its name.")
+    networks: tuple[Network, ...] = Field((), description="The networks it sends from.")
+    certificates: tuple[CertificateSettings, ...] = Field((), description="Its client certificates.")
+
+
+class OrganisationsFile(Settings):
+    """The whole of organisations.yaml."""
+
+    settings: InheritedSettings = Field(InheritedSettings(), description="Settings of the whole installation.")
+    platforms: dict[Name, PlatformEntry] = Field({}, description="Shared platforms, by id.")
+    organisations: dict[Name, OrganisationEntry] = Field(description="Organisations, by id.")

@@ -1,0 +1,132 @@
+"""The small types of settings: each reads what a person writes and says what it expected."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from relayd.errors import SyntaxInvalid
+from relayd.mail.address import Domain, normalise_domain
+
+_DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_OCTETS = {
+    None: 1,
+    "B": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+}
+_HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>\d{1,5})")
+_SPKI = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    raise ValueError("expected a duration such as 90s, 20m, 2h or 90d")
+
+
+def _size(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(match[1]) * _OCTETS[match[2]]
+    raise ValueError("expected a size such as 256KiB or 36MB")
+
+
+def _network(value: object) -> object:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        meant = ip_network(value if isinstance(value, str) else "", strict=False)
+    except ValueError:
+        raise ValueError("expected a network such as 192.0.2.0/24, 192.0.2.7 or 2001:db8::/32") from None
+    try:
+        return ip_network(str(value))
+    except ValueError:
+        raise ValueError(f"has bits set behind its prefix; write {meant}") from None
+
+
+def _domain(value: object) -> object:
+    try:
+        if isinstance(value, str) and not value.startswith("["):
+            return normalise_domain(value)
+    except SyntaxInvalid:
+        pass
+    raise ValueError("expected a domain such as clinic.example")
+
+
+def _host_port(value: object) -> object:
+    if isinstance(value, str) and (match := _HOST_PORT.fullmatch(value)) and 0 < int(match["port"]) < 65536:
+        return value
+    raise ValueError("expected host:port, such as mail.clinic.example:25 or [2001:db8::1]:25")
+
+
+def _listen_address(value: object) -> object:
+    if isinstance(value, str) and (match := _HOST_PORT.fullmatch(value)) and int(match["port"]) < 65536:
+        try:
+            ip_address(match["six"] or match["host"])
+        except ValueError:
+            pass
+        else:
+            return value
+    raise ValueError('expected an address and a port in quotes, such as "0.0.0.0:25" or "[::]:25"')
+
+
+def _spki(value: object) -> object:
+    if isinstance(value, str):
+        digest = value.replace(":", "").strip().lower()
+        if _SPKI.fullmatch(digest):
+            return digest
+    raise ValueError("expected the SHA-256 of the certificate's public key (SPKI): 64 hexadecimal digits in quotes")
+
+
+def _name(value: object) -> object:
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    raise ValueError("expected a short name of lower-case letters, digits, '-', '_' and '.'")
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+DomainName = Annotated[Domain, BeforeValidator(_domain)]
+HostPort = Annotated[str, BeforeValidator(_host_port)]
+ListenAddress = Annotated[str, BeforeValidator(_listen_address)]
+SpkiDigest = Annotated[str, BeforeValidator(_spki)]
+Name = Annotated[str, BeforeValidator(_name)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are mistakes, values don't change after loading.
+
+    A relative path counts from the folder that the file is in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _from_the_folder(cls, value: Any, info: ValidationInfo) -> Any:
+        folder: Path | None = (info.context or {}).get("folder")
+        if folder is None:
+            return value
+        if isinstance(value, Path):
+            return folder / value
+        if isinstance(value, tuple) and value and isinstance(value[0], Path):
+            return tuple(folder / path for path in value)
+        return value

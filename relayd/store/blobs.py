@@ -1,0 +1,264 @@
+"""Sealed bodies on disk.
+
+::
+
+    blobs/2026-W48/w1-3k9d….segment     small bodies, one after the other; one open segment per worker and week
+    blobs/2026-W48/0k7m….body           one large body
+    blobs/incoming/w1-….part            a large body while it arrives
+
+Bodies come first, rows after them: :meth:`Blobs.make_durable` returns when the octets and every name on the way to
+them are synced. A segment is written by the process that made it and never by a later one, since its tail may be torn.
+What no row points at is harmless, and :meth:`Blobs.sweep` removes it once it is old. A file goes when every body in it
+belongs to a message that is gone; nothing is ever rewritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from relayd import failpoints
+from relayd.clock import Clock
+from relayd.errors import StoreUnavailable
+from relayd.settings.models import StoreSettings
+from relayd.store.disk import Disk, FreeSpace
+from relayd.store.receiving import BlobReceiving, StoredBody
+from relayd.store.records import BlobRef
+from relayd.store.sealed_body import PART, SealedBody
+from relayd.vault.files import make_private_folder
+from relayd.vault.vault import MessageKey
+
+__all__ = ["BlobReceiving", "Blobs", "SealedBody", "StoredBody"]
+
+log = structlog.get_logger("relayd.store")
+
+_INCOMING: Final = "incoming"
+_SEGMENT: Final = ".segment"
+_BODY: Final = ".body"
+#: A message received just before the week ended may be stored after one received just after it.
+_OPEN_WEEKS: Final = 2
+#: Bodies in one group, which bounds the sealed octets in memory.
+_GROUP: Final = 64
+
+
+@dataclass(slots=True)
+class _Segment:
+    """This worker's open segment of one week."""
+
+    path: Path
+    name: str
+    descriptor: int
+    position: int = 0
+
+
+class Blobs:
+    """The bodies of one installation, as one worker sees them. Only what this object made does it append to."""
+
+    def __init__(
+        self, folder: Path, worker: str, *, settings: StoreSettings, clock: Clock, disk: Disk | None = None
+    ) -> None:
+        self._folder = folder
+        self._worker = worker
+        self._settings = settings
+        self._clock = clock
+        self._disk = disk or Disk()
+        self._space = FreeSpace(folder, settings.minimum_free, clock, self._disk)
+        self._segments: dict[str, _Segment] = {}
+        self._waiting: list[tuple[StoredBody, asyncio.Future[BlobRef]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relayd-blobs")
+        make_private_folder(folder / _INCOMING)
+
+    def receive(self, key: MessageKey) -> BlobReceiving:
+        """Where a body of this message goes while it arrives."""
+        temporary = self._folder / _INCOMING / f"{self._worker}-{key.message_id}-{os.urandom(4).hex()}.part"
+        return BlobReceiving(key, temporary, self._disk)
+
+    async def make_durable(self, stored: StoredBody) -> BlobRef:
+        """Put a complete body where it stays. It survives a power cut when this returns.
+
+        All small bodies that are ready share one write and one fdatasync.
+        """
+        self._space.require()
+        loop = asyncio.get_running_loop()
+        if stored.file is not None:
+            ref = await loop.run_in_executor(None, self._keep_large, stored, stored.file)
+            stored.moved(self.open(ref, stored.key, len(stored.head), stored.size))
+            return ref
+        future: asyncio.Future[BlobRef] = loop.create_future()
+        self._waiting.append((stored, future))
+        if self._flushing is None:
+            self._flushing = loop.create_task(self._flush())
+        return await future
+
+    def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int) -> SealedBody:
+        """A stored body for reading. What is wrong with its octets is told when they are read."""
+        return SealedBody(self._folder / ref.file, ref.offset, ref.length, key, head_length, size)
+
+    def remove(self, ref: BlobRef) -> None:
+        """Remove a body that is no message's after all. In a segment it stays, sealed, until the segment goes."""
+        if ref.file.endswith(_BODY):
+            (self._folder / ref.file).unlink(missing_ok=True)
+
+    def files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Every file there is: the name as rows have it, or with ``incoming/``, and its facts."""
+        for path in sorted(self._folder.glob("*/*")):
+            try:
+                facts = path.stat()
+            except FileNotFoundError:
+                continue
+            yield f"{path.parent.name}/{path.name}", facts
+
+    def size_of(self, name: str) -> int:
+        """The size of a body file, -1 without it."""
+        try:
+            return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            return -1
+
+    def in_use(self, name: str) -> bool:
+        """Whether a worker still writes to this file, or it is gone."""
+        return not _with_lock(self._folder / name, lambda path: None)
+
+    def sweep_candidates(self, now: float) -> list[str]:
+        """Files that nobody wrote to for ``sweep_age``."""
+        limit = now - self._settings.sweep_age.total_seconds()
+        return [name for name, facts in self.files() if facts.st_mtime < limit]
+
+    def sweep(self, names: list[str]) -> int:
+        """Remove these files, none of which has a row; those that a worker still writes to stay. How many went."""
+        return sum(_with_lock(self._folder / name, Path.unlink) for name in names)
+
+    async def close(self) -> None:
+        """Finish what is under way and close the open segments."""
+        while self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        self._thread.shutdown()
+        for segment in self._segments.values():
+            os.close(segment.descriptor)
+        self._segments.clear()
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.sleep(0)  # all that became ready in this turn of the loop goes along
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+                try:
+                    refs = await loop.run_in_executor(self._thread, self._append, [stored for stored, _ in batch])
+                except Exception as error:
+                    self._tell_failure(batch, error)
+                    continue
+                for (_, future), ref in zip(batch, refs, strict=True):
+                    if not future.done():
+                        future.set_result(ref)
+        finally:
+            self._flushing = None
+
+    @staticmethod
+    def _tell_failure(batch: list[tuple[StoredBody, asyncio.Future[BlobRef]]], error: Exception) -> None:
+        log.error("body_not_stored", bodies=len(batch), error=str(error))
+        for _, future in batch:
+            if not future.done():
+                failure = StoreUnavailable(f"a body could not be stored: {error}")
+                failure.__cause__ = error
+                future.set_exception(failure)
+
+    def _append(self, batch: list[StoredBody]) -> list[BlobRef]:
+        """In the thread: seal and append all, one write and one sync for each week (nearly always one)."""
+        refs: dict[int, BlobRef] = {}
+        for epoch in sorted({stored.key.epoch for stored in batch}):
+            segment = self._segments.get(epoch) or self._new_segment(epoch)
+            try:
+                sealed = bytearray()
+                for number, stored in enumerate(batch):
+                    if stored.key.epoch == epoch:
+                        octets = stored.key.seal(PART, stored.plain)
+                        refs[number] = BlobRef(segment.name, segment.position + len(sealed), len(octets))
+                        sealed += octets
+                self._disk.append(segment.descriptor, sealed)
+                failpoints.reach("body-written")
+                self._disk.sync_data(segment.descriptor)
+            except BaseException:
+                # After a failed write or sync nobody knows what is on the disk: never touch this file again.
+                self._close_segment(epoch)
+                raise
+            segment.position += len(sealed)
+            if segment.position >= self._settings.segment_size:
+                self._close_segment(epoch)
+        failpoints.reach("body-durable")
+        while len(self._segments) > _OPEN_WEEKS:
+            self._close_segment(min(self._segments))
+        return [refs[number] for number in range(len(batch))]
+
+    def _new_segment(self, epoch: str) -> _Segment:
+        folder = self._folder / epoch
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._disk.sync_folder(self._folder)
+        name = f"{epoch}/{self._worker}-{os.urandom(6).hex()}{_SEGMENT}"
+        path = self._folder / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            # Held until this process closes the file or dies: the sweeper leaves a locked file alone.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._disk.sync_folder(folder)
+        except BaseException:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        self._segments[epoch] = _Segment(path, name, descriptor)
+        return self._segments[epoch]
+
+    def _close_segment(self, epoch: str) -> None:
+        segment = self._segments.pop(epoch)
+        os.close(segment.descriptor)
+        if segment.position == 0:
+            segment.path.unlink(missing_ok=True)
+
+    def _keep_large(self, stored: StoredBody, temporary: Path) -> BlobRef:
+        """In a thread: sync the file, give it its name, sync the folder."""
+        folder = self._folder / stored.key.epoch
+        name = f"{stored.key.epoch}/{stored.key.message_id}-{os.urandom(4).hex()}{_BODY}"
+        try:
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
+                self._disk.sync_folder(self._folder)
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                failpoints.reach("body-written")
+                self._disk.sync(descriptor)
+                length = os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, self._folder / name)
+            self._disk.sync_folder(folder)
+        except OSError as error:
+            log.error("body_not_stored", bodies=1, error=error.strerror)
+            raise StoreUnavailable(f"a body could not be stored: {error.strerror}") from error
+        failpoints.reach("body-durable")
+        return BlobRef(name, 0, length)
+
+
+def _with_lock(path: Path, work: Callable[[Path], None]) -> bool:
+    """Do ``work`` unless another process, or this one, has the file locked for writing; whether it was done."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        work(path)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True

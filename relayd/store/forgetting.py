@@ -1,0 +1,167 @@
+"""Retention, the rows' side: what has had its day loses its key, and an epoch whose last message has loses its rows.
+
+The order across a crash: ``forget_expired`` empties the keys of messages; ``epoch_is_due`` writes down which epoch
+will be destroyed; the caller destroys the epoch's key; ``forget_epoch`` removes the rows. Done again from the start it
+ends in the same place.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from relayd.journal import kinds
+from relayd.store.operation import reads, writes
+from relayd.store.records import Event
+from relayd.store.tables import OPEN_PLACES, insert_events
+from relayd.vault.epochs import epoch_of
+
+_DUE: Final = "due"
+_DESTROYED: Final = "destroyed"
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that still has open deliveries shortly before its retention day."""
+
+    message_id: str
+    organisation: str
+    sender: str
+    expires_at: float
+    recipients: tuple[str, ...]
+
+
+class Epoch(msgspec.Struct, frozen=True, array_like=True):
+    """One organisation's week."""
+
+    organisation: str
+    epoch: str
+
+
+@reads
+def about_to_expire(db: sqlite3.Connection, now: float, before: float) -> list[Ending]:
+    """Messages with open deliveries that expire before then and whose sender hasn't been told."""
+    rows = db.execute(
+        "SELECT m.id, m.organisation, m.sender, m.expires_at, d.recipient "  # noqa: S608
+        f"FROM ({OPEN_PLACES}) JOIN delivery d USING (message_id, number) JOIN message m ON m.id = d.message_id "
+        "WHERE m.expires_at < ? "
+        "AND NOT EXISTS (SELECT 1 FROM event e WHERE e.message_id = m.id AND e.kind = ?) ORDER BY m.id, d.number",
+        (before, kinds.RETENTION_ENDS),
+    )
+    found: dict[str, Ending] = {}
+    for message_id, organisation, sender, expires_at, recipient in rows:
+        earlier = found[message_id].recipients if message_id in found else ()
+        found[message_id] = Ending(
+            message_id=message_id,
+            organisation=organisation,
+            sender=sender,
+            expires_at=expires_at,
+            recipients=(*earlier, recipient),
+        )
+    return list(found.values())
+
+
+@writes
+def sender_was_told(db: sqlite3.Connection, now: float, message_id: str) -> None:
+    """The sender knows that a held message is about to go."""
+    insert_events(db, message_id, [Event(now, kinds.RETENTION_ENDS)])
+
+
+@writes
+def forget_expired(db: sqlite3.Connection, now: float, limit: int = 1000) -> int:
+    """Empty key and meta of messages past their retention day, fail what is still open; how many messages."""
+    gone: list[str] = []
+    for epoch in _epochs(db):
+        gone += [
+            message_id
+            for (message_id,) in db.execute(
+                "SELECT id FROM message WHERE epoch = ? AND organisation = ? AND expires_at <= ? "
+                "AND wrapped_key != x'' LIMIT ?",
+                (epoch.epoch, epoch.organisation, now, limit - len(gone)),
+            )
+        ]
+    for message_id in gone:
+        db.execute("UPDATE message SET wrapped_key = x'', meta = x'' WHERE id = ?", (message_id,))
+        failed = db.execute(
+            "UPDATE delivery SET state = 'failed', owner = NULL, generation = generation + 1, updated_at = ?, "
+            "last_reply = 'the end of its retention' "
+            "WHERE message_id = ? AND state IN ('queued', 'undecided', 'held') RETURNING recipient",
+            (now, message_id),
+        ).fetchall()
+        events = [Event(now, kinds.FAILED, recipient, {"reason": "retention"}) for (recipient,) in failed]
+        insert_events(db, message_id, [*events, Event(now, kinds.KEY_REMOVED)])
+    return len(gone)
+
+
+@reads
+def epochs_due(db: sqlite3.Connection, now: float) -> list[Epoch]:
+    """Epochs to destroy: the week is over and every message has had its day. Those begun before come first."""
+    begun = [Epoch(*row) for row in db.execute("SELECT organisation, epoch FROM epoch WHERE state = ?", (_DUE,))]
+    current = epoch_of(now)
+    ready = [epoch for epoch in _epochs(db) if epoch.epoch < current and _last_day(db, epoch) <= now]
+    return begun + [epoch for epoch in ready if epoch not in begun]
+
+
+@writes
+def epoch_is_due(db: sqlite3.Connection, now: float, epoch: Epoch) -> bool:
+    """Write down that this epoch's key is about to be destroyed. False when a message in it still has time."""
+    if epoch.epoch >= epoch_of(now) or _last_day(db, epoch) > now:
+        return False
+    count = db.execute("SELECT count(*) FROM message WHERE epoch = ? AND organisation = ?", _place(epoch)).fetchone()[0]
+    db.execute(
+        "INSERT INTO epoch (organisation, epoch, state, messages) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (epoch.organisation, epoch.epoch, _DUE, count),
+    )
+    return True
+
+
+@writes
+def forget_epoch(db: sqlite3.Connection, now: float, epoch: Epoch, limit: int = 500) -> bool:
+    """Remove rows of a destroyed epoch, at most ``limit`` messages at a time. True when none is left."""
+    ids = db.execute(
+        "SELECT id FROM message WHERE epoch = ? AND organisation = ? LIMIT ?", (*_place(epoch), limit)
+    ).fetchall()
+    db.executemany("DELETE FROM event WHERE message_id = ?", ids)
+    db.executemany("DELETE FROM delivery WHERE message_id = ?", ids)
+    db.executemany("DELETE FROM message WHERE id = ?", ids)
+    if len(ids) == limit:
+        return False
+    row = db.execute(
+        "UPDATE epoch SET state = ? WHERE epoch = ? AND organisation = ? AND state = ? RETURNING messages",
+        (_DESTROYED, *_place(epoch), _DUE),
+    ).fetchone()
+    if row is not None:
+        facts = {"organisation": epoch.organisation, "epoch": epoch.epoch, "messages": row[0]}
+        insert_events(db, "", [Event(now, kinds.EPOCH_DESTROYED, facts=facts)])
+    return True
+
+
+@reads
+def files_without_rows(db: sqlite3.Connection, now: float, files: list[str]) -> list[str]:
+    """Which of these body files no message points at."""
+    return [
+        name
+        for name in files
+        if db.execute("SELECT 1 FROM message WHERE body_file = ? LIMIT 1", (name,)).fetchone() is None
+    ]
+
+
+def _place(epoch: Epoch) -> tuple[str, str]:
+    return epoch.epoch, epoch.organisation
+
+
+def _epochs(db: sqlite3.Connection) -> list[Epoch]:
+    """All organisations' weeks that have messages, by hops along the index."""
+    found: list[Epoch] = []
+    place = ("", "")
+    query = "SELECT epoch, organisation FROM message WHERE (epoch, organisation) > (?, ?) ORDER BY 1, 2 LIMIT 1"
+    while (row := db.execute(query, place).fetchone()) is not None:
+        place = row
+        found.append(Epoch(row[1], row[0]))
+    return found
+
+
+def _last_day(db: sqlite3.Connection, epoch: Epoch) -> float:
+    query = "SELECT max(expires_at) FROM message WHERE epoch = ? AND organisation = ?"
+    return float(db.execute(query, _place(epoch)).fetchone()[0] or 0.0)

@@ -1,0 +1,130 @@
+"""Group commit: everything that is ready goes into one transaction and one fsync."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from relayd import failpoints
+from relayd.errors import Conflict
+from relayd.store import claims
+from relayd.store.database import is_sick, unavailable
+from relayd.store.records import NewMessage
+from relayd.store.tables import insert_messages
+
+
+@dataclass(slots=True)
+class Accept:
+    """A message to insert. All of a batch go in with three statements."""
+
+    message: NewMessage
+    future: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class Write:
+    """Any other change. ``alone`` gives it a savepoint of its own from the start: it may well fail."""
+
+    function: Callable[[sqlite3.Connection], Any]
+    future: asyncio.Future[Any]
+    alone: bool = False
+
+
+Work = Accept | Write
+
+
+@dataclass(slots=True)
+class Committer:
+    """Runs batches in the database thread. ``boot`` gives the time that leases are measured in."""
+
+    boot: Callable[[], float]
+
+    def run(self, db: sqlite3.Connection, batch: list[Work]) -> list[Any]:
+        """One transaction for the batch: each work's result, or the exception that is its own.
+
+        The first try costs nothing per work. Only when it fails is everything undone and each work run again under a
+        savepoint, which finds the culprit and commits the others.
+        """
+        try:
+            return self._commit(db, batch, self._together)
+        except Exception as error:
+            self._undo(db)
+            if is_sick(error):
+                raise unavailable(error) from error
+        try:
+            return self._commit(db, batch, self._one_by_one)
+        except Exception as error:
+            self._undo(db)
+            if is_sick(error):
+                raise unavailable(error) from error
+            raise
+
+    @staticmethod
+    def _commit(
+        db: sqlite3.Connection, batch: list[Work], work: Callable[[sqlite3.Connection, list[Work]], list[Any]]
+    ) -> list[Any]:
+        db.execute("BEGIN IMMEDIATE")
+        results = work(db, batch)
+        failpoints.reach("rows-written")
+        db.execute("COMMIT")
+        failpoints.reach("rows-durable")
+        return results
+
+    @staticmethod
+    def _undo(db: sqlite3.Connection) -> None:
+        try:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    def _together(self, db: sqlite3.Connection, batch: list[Work]) -> list[Any]:
+        messages = [work.message for work in batch if isinstance(work, Accept)]
+        if messages:
+            self._insert(db, messages)
+        return [None if isinstance(work, Accept) else _write(db, work) for work in batch]
+
+    def _one_by_one(self, db: sqlite3.Connection, batch: list[Work]) -> list[Any]:
+        return [
+            _guarded(db, self._accept(work.message) if isinstance(work, Accept) else work.function) for work in batch
+        ]
+
+    def _accept(self, message: NewMessage) -> Callable[[sqlite3.Connection], None]:
+        def accept(db: sqlite3.Connection) -> None:
+            if not _already_there(db, message):
+                self._insert(db, [message])
+
+        return accept
+
+    def _insert(self, db: sqlite3.Connection, messages: list[NewMessage]) -> None:
+        claims.lease(db, claims.owners_of(messages), self.boot())
+        insert_messages(db, messages)
+
+
+def _write(db: sqlite3.Connection, work: Write) -> Any:
+    return _guarded(db, work.function) if work.alone else work.function(db)
+
+
+def _guarded(db: sqlite3.Connection, function: Callable[[sqlite3.Connection], Any]) -> Any:
+    """The function's result under a savepoint; its exception as a value, with only its own changes undone."""
+    db.execute("SAVEPOINT work")
+    try:
+        result = function(db)
+    except Exception as error:
+        if is_sick(error):
+            raise
+        db.execute("ROLLBACK TO work")
+        result = error
+    db.execute("RELEASE work")
+    return result
+
+
+def _already_there(db: sqlite3.Connection, message: NewMessage) -> bool:
+    """An accept whose answer was lost is sent again and is no error; the same id for another message is."""
+    row = db.execute("SELECT wrapped_key FROM message WHERE id = ?", (message.id,)).fetchone()
+    if row is not None and row[0] != message.wrapped_key:
+        raise Conflict(f"message id {message.id} is taken")
+    return row is not None

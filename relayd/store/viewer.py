@@ -1,0 +1,215 @@
+"""Operations on the Viewer's grants and sessions; those on access codes are in ``viewer_codes``."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from relayd.journal import kinds
+from relayd.store import viewer_codes, viewer_tables
+from relayd.store.access_codes import DAY, FAILURES_BEFORE_LOCK, HOUR
+from relayd.store.operation import reads, writes
+from relayd.store.viewer_tables import GRANT_COLUMNS, Grant, grant_where, journal, row_of, to_grant
+
+#: Importing this module registers the operations of ``viewer_codes`` too.
+__all__ = ["SCHEMA", "Pumping", "Session", "viewer_codes"]
+
+SCHEMA: Final = viewer_tables.SCHEMA
+#: An expired grant is remembered this long without its recipient, so that an old link says "expired".
+TOMBSTONE: Final = 365 * DAY
+#: A session without a request ends after this (ASVS 5.0 7.3.1).
+SESSION_IDLE: Final = 20 * 60.0
+#: A visit within this time of the one before isn't journalled again.
+VISIT_PAUSE: Final = HOUR
+#: Fewer right codes than this share of the SMS to one country, over an hour of at least so many, looks like fraud.
+PUMPING_SENDS: Final = 20
+PUMPING_SHARE: Final = 0.3
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A browser that gave the right code for this grant."""
+
+    grant: Grant
+    seen_at: float
+    opened: bool
+
+
+class Pumping(msgspec.Struct, frozen=True):
+    """Many SMS to one country and few right codes: what fraud with paid numbers looks like."""
+
+    region: str
+    sends: int
+    used: int
+
+
+@writes
+def viewer_grant_create(
+    db: sqlite3.Connection,
+    now: float,
+    grant_id: str,
+    token_hash: bytes,
+    message_id: str,
+    organisation: str,
+    recipient: str,
+    copy: int,
+    language: str,
+    mobile: bytes,
+    expires_at: float,
+) -> None:
+    """Runs in the settlement that stores the message for this recipient: no grant without, no notification without."""
+    db.execute(
+        "INSERT INTO viewer_grant (id, token_hash, message_id, organisation, recipient, copy, language, mobile,"
+        " created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (grant_id, token_hash, message_id, organisation, recipient, copy, language, mobile, now, expires_at),
+    )
+
+
+@reads
+def viewer_grant_by_token(db: sqlite3.Connection, now: float, token_hash: bytes) -> Grant | None:
+    return grant_where(db, "token_hash = ?", token_hash)
+
+
+@reads
+def viewer_grant(db: sqlite3.Connection, now: float, grant_id: str) -> Grant | None:
+    return grant_where(db, "id = ?", grant_id)
+
+
+@writes
+def viewer_visited(db: sqlite3.Connection, now: float, grant_id: str) -> None:
+    """The link was opened, by a person or by a scanner: it never counts as read."""
+    visited = db.execute(
+        "UPDATE viewer_grant SET visited_at = ? WHERE id = ? AND visited_at <= ?"
+        " AND revoked_at IS NULL AND expires_at > ?",
+        (now, grant_id, now - VISIT_PAUSE, now),
+    )
+    if visited.rowcount:
+        journal(db, now, grant_id, kinds.LINK_VISITED)
+
+
+@reads
+def viewer_session(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> Session | None:
+    """The running session of this browser for this grant."""
+    row = row_of(
+        db,
+        "SELECT seen_at, opened FROM viewer_session WHERE browser = ? AND grant_id = ?"
+        " AND expires_at > ? AND seen_at > ?",
+        (browser, grant_id, now, now - SESSION_IDLE),
+    )
+    grant = grant_where(db, "id = ?", grant_id) if row else None
+    if row is None or grant is None or grant.ended(now):
+        return None
+    return Session(grant, row["seen_at"], bool(row["opened"]))
+
+
+@writes
+def viewer_session_seen(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> None:
+    """The person is still there."""
+    db.execute(
+        "UPDATE viewer_session SET seen_at = ? WHERE browser = ? AND grant_id = ? AND expires_at > ? AND seen_at > ?",
+        (now, browser, grant_id, now, now - SESSION_IDLE),
+    )
+
+
+@writes
+def viewer_opened(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> None:
+    """The message was shown in this session; journalled once per session."""
+    opened = db.execute(
+        "UPDATE viewer_session SET opened = 1 WHERE browser = ? AND grant_id = ? AND opened = 0", (browser, grant_id)
+    )
+    if opened.rowcount:
+        journal(db, now, grant_id, kinds.OPENED)
+
+
+@writes
+def viewer_downloaded(db: sqlite3.Connection, now: float, grant_id: str, part: str) -> None:
+    """``part`` is the MIME part's path, or "message" for the whole."""
+    journal(db, now, grant_id, kinds.DOWNLOADED, {"part": part})
+
+
+@writes
+def viewer_logout(db: sqlite3.Connection, now: float, browser: bytes) -> None:
+    """End all that this browser holds."""
+    db.execute("DELETE FROM viewer_session WHERE browser = ?", (browser,))
+    db.execute("DELETE FROM viewer_browser WHERE browser = ?", (browser,))
+
+
+@reads
+def viewer_alerts(db: sqlite3.Connection, now: float) -> list[Grant]:
+    """Grants whose sender must still be told of wrong codes."""
+    rows = db.execute(f"SELECT {GRANT_COLUMNS} FROM viewer_grant WHERE alert <> ''")  # noqa: S608 (a constant)
+    return [to_grant(row) for row in rows]
+
+
+@writes
+def viewer_alerted(db: sqlite3.Connection, now: float, grant_id: str, alert: str) -> None:
+    """The sender's notice is in the queue."""
+    db.execute("UPDATE viewer_grant SET alert = '' WHERE id = ? AND alert = ?", (grant_id, alert))
+
+
+@writes
+def viewer_unlock(db: sqlite3.Connection, now: float, message_id: str, recipient: str) -> int:
+    """The sender or the helpdesk lets this recipient try again; returns how many grants that was."""
+    grants = db.execute(
+        "SELECT id FROM viewer_grant WHERE message_id = ? AND recipient = ? AND failures >= ?",
+        (message_id, recipient, FAILURES_BEFORE_LOCK),
+    ).fetchall()
+    for (grant_id,) in grants:
+        db.execute("UPDATE viewer_grant SET failures = 0, spent_codes = 0, alert = '' WHERE id = ?", (grant_id,))
+        journal(db, now, grant_id, kinds.UNLOCKED)
+    return len(grants)
+
+
+@writes
+def viewer_revoke(db: sqlite3.Connection, now: float, message_id: str, recipient: str) -> int:
+    """Nobody reads it any more under this recipient's link, running sessions included."""
+    grants = db.execute(
+        "SELECT id FROM viewer_grant WHERE message_id = ? AND recipient = ? AND revoked_at IS NULL",
+        (message_id, recipient),
+    ).fetchall()
+    for (grant_id,) in grants:
+        journal(db, now, grant_id, kinds.REVOKED)
+        _end_grant(db, grant_id)
+        db.execute("UPDATE viewer_grant SET revoked_at = ? WHERE id = ?", (now, grant_id))
+    return len(grants)
+
+
+@writes
+def viewer_sweep(db: sqlite3.Connection, now: float) -> list[Pumping]:
+    """Forget what has had its time; returns where SMS look like fraud."""
+    expired = db.execute(
+        "SELECT id FROM viewer_grant WHERE expires_at <= ? AND mobile IS NOT NULL LIMIT 500", (now,)
+    ).fetchall()
+    for (grant_id,) in expired:
+        _end_grant(db, grant_id)
+    db.execute("DELETE FROM viewer_grant WHERE expires_at <= ?", (now - TOMBSTONE,))
+    db.execute("UPDATE viewer_code SET sealed = NULL WHERE expires_at <= ? AND sealed IS NOT NULL", (now,))
+    db.execute("DELETE FROM viewer_code WHERE issued_at <= ?", (now - DAY,))
+    db.execute("DELETE FROM viewer_browser WHERE bound_at <= ?", (now - HOUR,))
+    db.execute("DELETE FROM viewer_session WHERE expires_at <= ? OR seen_at <= ?", (now, now - SESSION_IDLE))
+    db.execute("DELETE FROM viewer_sms WHERE at <= ?", (now - DAY,))
+    return _pumping(db, now)
+
+
+@writes
+def viewer_secret_keep(db: sqlite3.Connection, now: float, name: str, sealed: bytes) -> bytes:
+    """The installation's sealed secret of this name: the stored one, or ``sealed`` when there was none."""
+    db.execute("INSERT INTO viewer_secret (name, sealed) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, sealed))
+    return bytes(db.execute("SELECT sealed FROM viewer_secret WHERE name = ?", (name,)).fetchone()[0])
+
+
+def _end_grant(db: sqlite3.Connection, grant_id: str) -> None:
+    """Leave a tombstone: no recipient, no number, no code, no session."""
+    db.execute("UPDATE viewer_grant SET mobile = NULL, recipient = '', alert = '' WHERE id = ?", (grant_id,))
+    for table in ("viewer_code", "viewer_browser", "viewer_session"):
+        db.execute(f"DELETE FROM {table} WHERE grant_id = ?", (grant_id,))  # noqa: S608 (constants)
+
+
+def _pumping(db: sqlite3.Connection, now: float) -> list[Pumping]:
+    rows = db.execute(
+        "SELECT region, count(*), count(DISTINCT CASE WHEN c.state = 'used' THEN c.id END) FROM viewer_sms s"
+        " LEFT JOIN viewer_code c ON c.id = s.code_id WHERE s.at > ? GROUP BY region HAVING count(*) >= ?",
+        (now - HOUR, PUMPING_SENDS),
+    )
+    return [Pumping(region, sends, used) for region, sends, used in rows if used < sends * PUMPING_SHARE]

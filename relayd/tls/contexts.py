@@ -1,0 +1,150 @@
+"""SSL contexts: ours as a server, and ours towards next hops.
+
+TLS 1.2 and 1.3 with the choices of NCSC-NL's guideline of 2025. Python 3.11 can't choose groups, TLS 1.3 suites or
+signature algorithms; the shipped ``openssl.cnf`` does, once OPENSSL_CONF names it before the ssl module loads.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from relayd.errors import ConfigurationError, Problem
+from relayd.settings.models import TlsSettings
+from relayd.tls.decision import Security, TlsDemand
+
+#: TLS 1.2 suites: forward secrecy and authenticated encryption only.
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+log = structlog.get_logger("relayd.tls")
+
+
+def shipped_openssl_conf() -> Path:
+    """The OpenSSL configuration that completes the settings here.
+
+    The launcher puts it in OPENSSL_CONF and starts the process anew: OpenSSL reads it only while it loads.
+    """
+    name = "openssl-3.5.cnf" if ssl.OPENSSL_VERSION_INFO >= (3, 5) else "openssl.cnf"
+    return Path(__file__).with_name(name)
+
+
+def use_shipped_openssl_conf(environment: dict[str, str]) -> dict[str, str]:
+    """``environment`` for a new process whose OpenSSL reads our configuration, unless the sysadmin names another."""
+    return {"OPENSSL_CONF": str(shipped_openssl_conf()), **environment}
+
+
+def _harden(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+
+
+def server_context(settings: TlsSettings) -> ssl.SSLContext:
+    """A context for our listeners. Raises ConfigurationError that names the file and what is wrong with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context)
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    _check_private(settings.key)
+    try:
+        context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError) as error:
+        raise _problem(settings.certificate, "tls.certificate", "can't be loaded with its key", error) from error
+    # A client certificate is asked for, never demanded: a stranger has none. One that is shown must lead to this file,
+    # where a self-signed certificate may stand for itself. Whom it means is the directory's decision.
+    if settings.client_ca is not None:
+        try:
+            context.load_verify_locations(cafile=settings.client_ca)
+        except (OSError, ssl.SSLError) as error:
+            raise _problem(settings.client_ca, "tls.client_ca", "can't be loaded", error) from error
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _check_private(key: Path) -> None:
+    try:
+        mode = key.stat().st_mode
+    except OSError as error:
+        raise _problem(key, "tls.key", "can't be read", error) from error
+    if stat.S_IMODE(mode) & 0o077:
+        text = f"others may read this private key (mode {stat.S_IMODE(mode):04o}); make it 0600 or 0400"
+        raise ConfigurationError([Problem(key, None, "tls.key", text)])
+
+
+def _problem(file: Path, key: str, text: str, error: Exception) -> ConfigurationError:
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+    return ConfigurationError([Problem(file, None, key, f"{text}: {reason}")])
+
+
+class ServerTls:
+    """The listeners' context, made anew when a file of it changes. A broken new file leaves the old one in force."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        self._settings = settings
+        self._seen = self._fingerprint()
+        self._context = server_context(settings)
+
+    def context(self) -> ssl.SSLContext:
+        """The context for a new handshake."""
+        seen = self._fingerprint()
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._context = server_context(self._settings)
+                log.info("certificate_reloaded")
+            except ConfigurationError as error:
+                log.error("certificate_not_reloaded", problem=str(error))
+        return self._context
+
+    def _fingerprint(self) -> tuple[object, ...]:
+        files = (self._settings.certificate, self._settings.key, self._settings.client_ca)
+        return tuple(_identity(file) for file in files if file is not None)
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class ClientTls:
+    """Contexts towards next hops, kept per kind of demand: loading a CA bundle takes milliseconds."""
+
+    def __init__(self, trusted_ca: Path | None = None) -> None:
+        self._trusted_ca = trusted_ca
+        self._contexts: dict[tuple[bool, str, object], ssl.SSLContext] = {}
+
+    def context(self, demand: TlsDemand) -> ssl.SSLContext:
+        """The context with which to start TLS. The caller compares names and pins after the handshake."""
+        chain = demand.security is Security.VERIFIED and not demand.pins
+        ca_file = (demand.ca_file or str(self._trusted_ca or "")) if chain else ""
+        key = (chain, ca_file, _identity(Path(ca_file)) if ca_file else None)
+        context = self._contexts.get(key)
+        if context is None:
+            context = self._contexts[key] = _client_context(chain, ca_file)
+        return context
+
+
+def _client_context(chain: bool, ca_file: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    # A certificate may prove any of several names; OpenSSL would compare just one. See identity.proves().
+    context.check_hostname = False
+    if not chain:
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    context.set_ciphers(CIPHERS)
+    context.verify_mode = ssl.CERT_REQUIRED
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    return context

@@ -1,0 +1,151 @@
+"""Epoch keys: one per organisation and UTC week, in files of their own so that each can be destroyed.
+
+``<folder>/<organisation>/<epoch>.json`` holds the wrapped key. Destruction overwrites and unlinks it and leaves
+``<epoch>.destroyed``, so that "gone for good" and "can't be had now" are never confused. The folder has its own
+backup, of which only the latest is kept; it is never part of a backup of the store.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from relayd.errors import KeyDestroyed, KeyUnavailable
+from relayd.vault.files import create_private, make_private_folder, read_private, sync_folder
+from relayd.vault.keyring import Keyring
+from relayd.vault.sealing import pack
+
+_PURPOSE: Final = "epoch key"
+_KEY: Final = ".json"
+_GONE: Final = ".destroyed"
+
+
+def epoch_of(unix: float) -> str:
+    """The ISO week, in UTC, of a moment: "2026-W48"."""
+    year, week, _ = datetime.fromtimestamp(unix, UTC).isocalendar()
+    return f"{year:04d}-W{week:02d}"
+
+
+class EpochKey(NamedTuple):
+    """One epoch's key. ``id`` is stored with everything it wraps."""
+
+    id: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"EpochKey({self.id.hex()})"
+
+
+class _File(msgspec.Struct, frozen=True):
+    version: int
+    id: bytes
+    root: str
+    wrapped: bytes
+
+
+class EpochKeys:
+    """The folder of epoch keys. Safe between processes; what is destroyed in one is gone in all at once."""
+
+    def __init__(self, folder: Path, keyring: Keyring) -> None:
+        self._folder = folder
+        self._keyring = keyring
+        self._opened: dict[Path, EpochKey] = {}
+
+    def key(self, organisation: str, epoch: str) -> EpochKey:
+        """The key, made durably when there is none yet."""
+        try:
+            return self.existing(organisation, epoch)
+        except KeyUnavailable:
+            path = self._path(organisation, epoch)
+            if path.exists():
+                raise
+            self._create(path, organisation, epoch)
+        return self.existing(organisation, epoch)
+
+    def existing(self, organisation: str, epoch: str) -> EpochKey:
+        """The key; KeyDestroyed or KeyUnavailable when there is none."""
+        path = self._path(organisation, epoch)
+        known = self._opened.get(path)
+        if known is not None:
+            # Another process may have destroyed it meanwhile; what is in memory doesn't outlive the file.
+            try:
+                os.stat(path)
+            except FileNotFoundError:
+                del self._opened[path]
+                raise self._missing(path, organisation, epoch) from None
+            except OSError as error:
+                raise KeyUnavailable(f"{path}: {error.strerror}") from error
+            return known
+        try:
+            data = read_private(path)
+        except FileNotFoundError:
+            raise self._missing(path, organisation, epoch) from None
+        try:
+            stored = msgspec.json.decode(data, type=_File)
+        except msgspec.MsgspecError as error:
+            raise KeyUnavailable(f"{path}: {error}") from None
+        secret = self._keyring.unwrap(stored.root, _PURPOSE, _context(organisation, epoch, stored.id), stored.wrapped)
+        self._opened[path] = EpochKey(stored.id, secret)
+        return self._opened[path]
+
+    def destroy(self, organisation: str, epoch: str) -> None:
+        """Overwrite and unlink the key, durably. Doing it again is fine; it can't be made again."""
+        path = self._path(organisation, epoch)
+        try:
+            make_private_folder(path.parent)
+            create_private(path.with_suffix(_GONE), b"")
+            _overwrite(path)
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise KeyUnavailable(f"{path}: {error.strerror}") from error
+        self._opened.pop(path, None)
+
+    def exists(self, organisation: str, epoch: str) -> bool:
+        """Whether the key's file is there."""
+        return self._path(organisation, epoch).exists()
+
+    def all(self) -> list[tuple[str, str]]:
+        """Organisation and epoch of every key that exists."""
+        found = self._folder.glob(f"*/*{_KEY}")
+        return sorted((unquote(path.parent.name.rstrip("%")), path.stem) for path in found)
+
+    def _path(self, organisation: str, epoch: str) -> Path:
+        # An organisation's id becomes one folder name, whatever is in it; "%" alone stands for none.
+        return self._folder / (quote(organisation, safe="").replace(".", "%2E") or "%") / f"{epoch}{_KEY}"
+
+    def _missing(self, path: Path, organisation: str, epoch: str) -> KeyDestroyed | KeyUnavailable:
+        if path.with_suffix(_GONE).exists():
+            return KeyDestroyed(f"the key of {organisation or 'the installation'} for {epoch} was destroyed")
+        return KeyUnavailable(f"{path} doesn't exist")
+
+    def _create(self, path: Path, organisation: str, epoch: str) -> None:
+        identity = os.urandom(8)
+        root, wrapped = self._keyring.wrap(_PURPOSE, _context(organisation, epoch, identity), os.urandom(32))
+        try:
+            make_private_folder(path.parent)
+            create_private(path, msgspec.json.encode(_File(1, identity, root, wrapped)))
+        except OSError as error:
+            raise KeyUnavailable(f"{path}: {error.strerror}") from error
+
+
+def _context(organisation: str, epoch: str, identity: bytes) -> bytes:
+    return pack(organisation, epoch, identity)
+
+
+def _overwrite(path: Path) -> None:
+    """Put zeros over the file's own blocks, as far as the file system writes in place."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.write(descriptor, bytes(os.fstat(descriptor).st_size))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

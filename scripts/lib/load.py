@@ -1,0 +1,104 @@
+"""The crash campaign's client: sends without end as the hospital's mail server and notes every 250, synced to disk.
+
+It runs as a process of its own, so that whatever happens to relayd or to the campaign, its log of what was
+acknowledged stands. A message whose reply never came is not in the log: nobody promised anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import smtplib
+import ssl
+import sys
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+from tests.kit.mail import plain
+
+SENDER = "lab@noord.example"
+HOSTED = "anna@praktijk.example"
+_SMALL = (800, 3_000, 12_000, 60_000)
+_LARGE = (270_000, 400_000, 1_100_000)
+
+
+class _Log:
+    """Acknowledged messages, one JSON line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        self._lock = threading.Lock()
+
+    def acknowledged(self, message_id: str, recipients: list[str], digest: str) -> None:
+        line = json.dumps({"id": message_id, "recipients": recipients, "sha256": digest})
+        with self._lock:
+            os.write(self._file, line.encode() + b"\n")
+            os.fdatasync(self._file)
+
+
+def _recipients(random_: random.Random, key: str) -> list[str]:
+    """One to four at the partner, some of which say "later" at first; now and then a mailbox hosted here."""
+    count = random_.choices((1, 2, 4), (70, 20, 10))[0]
+    prefixes = random_.choices(("ok", "later", "dotlater"), (88, 8, 4), k=count)
+    chosen = [f"{prefix}-{n}-{key}@partner.example" for n, prefix in enumerate(prefixes)]
+    if random_.random() < 0.1:
+        chosen.append(HOSTED)
+    return chosen
+
+
+def _send_until_broken(arguments: argparse.Namespace, log: _Log, random_: random.Random, stop: threading.Event) -> None:
+    context = ssl.create_default_context(cafile=arguments.ca)
+    context.load_cert_chain(arguments.certificate, arguments.key)
+    with smtplib.SMTP("127.0.0.1", arguments.port, "mail.noord.example", timeout=20) as client:
+        client.starttls(context=context)
+        while not stop.is_set():
+            key = f"{random_.getrandbits(64):016x}"
+            message_id = f"<{key}@noord.example>"
+            size = random_.choice(_LARGE if random_.random() < 0.06 else _SMALL)
+            recipients = _recipients(random_, key)
+            content = plain(message_id, SENDER, recipients[0], size)
+            refused = client.sendmail(SENDER, recipients, content)
+            taken = [address for address in recipients if address not in refused]
+            log.acknowledged(message_id, taken, sha256(content.partition(b"\r\n\r\n")[2]).hexdigest())
+            stop.wait(arguments.pause)
+
+
+def _client(arguments: argparse.Namespace, log: _Log, number: int, stop: threading.Event) -> None:
+    random_ = random.Random(f"{arguments.seed}-{number}-{os.getpid()}")
+    while not stop.is_set():
+        # A killed relayd looks like many things from here; the next connection will tell.
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            _send_until_broken(arguments, log, random_, stop)
+        stop.wait(0.05)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--ca", type=Path, required=True)
+    parser.add_argument("--certificate", type=Path, required=True)
+    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument("--pause", type=float, default=0.02)
+    parser.add_argument("--seed", default="0")
+    arguments = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    log = _Log(arguments.log)
+    clients = [threading.Thread(target=_client, args=(arguments, log, n, stop)) for n in range(arguments.clients)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

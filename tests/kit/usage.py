@@ -1,0 +1,65 @@
+"""What a group of processes uses: CPU time and memory, read from /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and all its descendants."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    yield pid
+    for child in children:
+        yield from family(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, its descendants, and those of them that ended and were waited for."""
+    ticks = 0
+    for each in family(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(fields[n]) for n in (11, 12, 13, 14))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def memory(pid: int) -> int:
+    """Proportional set size in octets: pages shared by several of them count once."""
+    total = 0
+    for each in family(pid):
+        with contextlib.suppress(OSError, ProcessLookupError):
+            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+class Peak:
+    """The highest :func:`memory` seen while the context lasts."""
+
+    def __init__(self, pid: int, every: float = 0.5) -> None:
+        self.value = 0
+        self._pid = pid
+        self._every = every
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        self.value = max(self.value, memory(self._pid))
+
+    def _watch(self) -> None:
+        while not self._end.wait(self._every):
+            self.value = max(self.value, memory(self._pid))
