@@ -28,6 +28,7 @@ from relayd.mail.words import decode_words
 _FIELD_END = re.compile(rb"\n(?![ \t])")
 _NAME = re.compile(rb"([!-9;-~]+)([ \t]*):")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LONG_LINE = re.compile(rb"[^\n]{1000}")
@@ -159,7 +160,7 @@ def _read(field: Field) -> tuple[list[Address], list[str]]:
     defects = []
     if not _is_utf8(value):
         defects.append(NOT_UTF8)
-    if any((octet < 32 and octet != 9) or octet == 127 for octet in value):
+    if _CONTROLS.search(value):
         defects.append(CONTROL)
     if defects:
         return [], defects
