@@ -68,7 +68,9 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, point: st
     assert rig.verify() == []  # before anybody opens it for writing
     store = await rig.open()
     for message_id, word in said.items():
-        [delivery] = await store.deliveries(message_id)
+        found = await store.deliveries(message_id)
+        assert len(found) == 1, (message_id, word, said)
+        [delivery] = found
         if word == "settled":
             assert delivery.state == "delivered"
     assert rig.verify() == []
