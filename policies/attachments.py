@@ -19,7 +19,7 @@ from relayd.mail.meta import Part
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Found, Inspection, InspectionLimits, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Hold, Pass, Refuse, Verdict
-from relayd.settings.models import Size
+from relayd.settings.values import Size
 
 
 class Choice(StrEnum):
@@ -66,6 +66,11 @@ _KINDS: Final = {
     "text/x-msdos-batch": "bat",
     "text/x-shellscript": "sh",
 }
+
+#: Defects of the message's own structure (relayd/mail/mime.py) behind which something may be out of sight.
+_OUT_OF_SIGHT: Final = frozenset(
+    {"too-many-parts", "header-too-long", "unknown-encoding", "repeated:content-transfer-encoding"}
+)
 
 _NAME: Final = "Attachments of type .{0} are not accepted here; send the content as a document instead"
 _DISGUISED: Final = "An attachment is really of type .{0}, which is not accepted here"
@@ -149,10 +154,10 @@ class AttachmentsPolicy(Policy[AttachmentsOptions]):
         return refusals[:1] or verdicts or [Pass(f"{len(inspection.files)} files looked at")]
 
     def _judge_structure(self, parts: tuple[Part, ...]) -> Verdict | None:
-        """A message whose own parts go beyond what can be listed may hold anything in the rest."""
-        if not any(LIMITED & set(part.defects) for part in parts):
+        """Parts that can't all be listed, or be read in one way only, may hold anything."""
+        if not any(not _OUT_OF_SIGHT.isdisjoint(part.defects) for part in parts):
             return None
-        text = _UNINSPECTABLE.format("the message has too many or too deeply nested parts")
+        text = "The structure of the message can't be read in full; send it in fewer, simpler parts"
         return _choose(self.options.uninspectable, "uninspectable: the message's own structure", text)
 
 

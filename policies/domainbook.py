@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from relayd.directory.directory import Delivers, DomainEntry
-from relayd.pipeline.policy import Context, Mail, Policy, Stage
+from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import RouteKind, RouteTarget, RouteTo, Verdict
 
 _KINDS: Final = {
@@ -15,7 +15,7 @@ _KINDS: Final = {
 }
 
 
-class DomainbookPolicy(Policy):
+class DomainbookPolicy(Policy[Options]):
     """Says the route of each recipient whose domain stands in the domainbook; nothing about the others."""
 
     name = "domainbook"

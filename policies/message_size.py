@@ -12,7 +12,7 @@ from relayd.mail.mime import decoder
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Pass, Refuse, Verdict
-from relayd.settings.models import Size
+from relayd.settings.values import Size
 
 
 class MessageSizeOptions(Options):
@@ -42,7 +42,7 @@ class MessageSizePolicy(Policy[MessageSizeOptions]):
         leaves = [part for part in mail.parts if not part.is_container]
         if sum(part.length * _YIELD.get(part.encoding, 1.0) for part in leaves) <= limit:
             return Pass("within the size limit")
-        assert mail.body is not None  # noqa: S101 - the stage promises it
+        assert mail.body is not None
         if await _exceeds(leaves, mail.body, limit):
             reply = Reply(552, "5.3.4", f"The content is larger than the {_readable(limit)} that one message may hold")
             return Refuse("the decoded content is over the size limit", reply=reply)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from relayd.directory.directory import NtaEntry
-from relayd.pipeline.policy import Context, Mail, Policy, Stage
+from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Pass, RouteKind, RouteTarget, RouteTo, Verdict
 
 
-class Nta7516Policy(Policy):
+class Nta7516Policy(Policy[Options]):
     """Says the route of recipients whose domain has an allowing, current entry with hosts."""
 
     name = "nta7516"

@@ -6,23 +6,23 @@ Viewer: whoever writes one wants the message read after a code.
 
 from __future__ import annotations
 
-from policies.viewer import wishes
-from relayd.pipeline.policy import Context, Mail, Policy, Stage
+from policies.viewer import settings_of, wishes
+from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import MessageClass, Pass, RouteKind, RouteTarget, RouteTo, Verdict
 
 
-class PlainPolicy(Policy):
+class PlainPolicy(Policy[Options]):
     """Routes what is left by MX where the sending organisation's settings say ``allow_plain``."""
 
     name = "plain"
     stages = frozenset({Stage.ROUTE})
 
     async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict | list[Verdict]:
-        assert mail.headers is not None  # noqa: S101 - the stage promises it
+        assert mail.headers is not None
         organisation = context.directory.organisations.get(mail.origin.organisation or "")
         if not mail.origin.recognised or organisation is None:
             return Pass("strangers' mail isn't relayed")
-        if not organisation.settings.allow_plain:
+        if not settings_of(mail, organisation).allow_plain:
             return Pass(f"{organisation.id} doesn't allow ordinary mail")
         wished = wishes(mail.headers)
         if wished.tags or wished.broken:

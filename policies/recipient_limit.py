@@ -11,7 +11,7 @@ from relayd.mail.headers import Headers
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Pass, Refuse, Verdict
-from relayd.settings.models import Duration
+from relayd.settings.values import Duration
 
 
 class RecipientLimitOptions(Options):
@@ -36,7 +36,7 @@ class RecipientLimitPolicy(Policy[RecipientLimitOptions]):
     Options = RecipientLimitOptions
 
     async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict:
-        assert mail.headers is not None  # noqa: S101 - the stage promises it
+        assert mail.headers is not None
         keys = {recipient.address.key for recipient in mail.recipients} | _named(mail.headers)
         count = len(keys)
         message_id = mail.headers.text("message-id").strip()

@@ -91,7 +91,7 @@ class SenderPolicy(Policy[SenderOptions]):
         return Pass(f"recognised by {origin.via}")
 
     async def _judge_message(self, mail: Mail, context: Context) -> Verdict:
-        assert mail.headers is not None  # noqa: S101 - the stage promises it
+        assert mail.headers is not None
         directory, sender = context.directory, mail.envelope.sender
         authors = _authors(mail.headers)
         if authors is None:
@@ -133,7 +133,7 @@ class SenderPolicy(Policy[SenderOptions]):
     def _spoofs(self, addresses: Iterable[Address], directory: Directory) -> bool:
         if self.options.own_domains_from_strangers is Spoof.ALLOW:
             return False
-        return any(directory.served(address.domain) is not None for address in addresses)
+        return any(directory.owner(address.domain) is not None for address in addresses)
 
 
 def _needs_proof(origin: Origin) -> bool:
@@ -145,7 +145,7 @@ def _is_stranger(origin: Origin, sender: Sender, directory: Directory) -> bool:
     """Strangers, and whoever shares a platform with our organisations without claiming to be one of them."""
     if not origin.recognised:
         return True
-    if not _needs_proof(origin) or isinstance(sender, NullSender):
+    if not _needs_proof(origin):
         return False
     return not any(_may_use(origin, candidate, sender, directory) for candidate in origin.candidates)
 
@@ -206,7 +206,7 @@ async def _proof_shown(organisation: Organisation, authors: list[Address], mail:
     proof = organisation.proof
     if proof is None:
         return ""
-    assert mail.headers is not None  # noqa: S101 - the stage promises it
+    assert mail.headers is not None
     if _header_proves(proof, mail.headers):
         return "the platform's header"
     if proof.dkim and mail.body is not None:

@@ -15,10 +15,9 @@ from typing import Final
 import phonenumbers
 from pydantic import Field
 
-from relayd.directory.directory import Organisation
+from relayd.directory.directory import Organisation, OrganisationSettings
 from relayd.errors import SyntaxInvalid
-from relayd.mail.address import parse_address
-from relayd.mail.envelope import Recipient
+from relayd.mail.address import NullSender, parse_address
 from relayd.mail.headers import Headers
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
@@ -71,6 +70,12 @@ def wishes(headers: Headers) -> Wishes:
     return Wishes(named, frozenset(ambiguous), tags, broken)
 
 
+def settings_of(mail: Mail, organisation: Organisation) -> OrganisationSettings:
+    """The settings that hold for this sender: its domain's, or the organisation's for a report."""
+    sender = mail.envelope.sender
+    return organisation.settings if isinstance(sender, NullSender) else organisation.settings_of(sender.domain)
+
+
 class ViewerPolicy(Policy[ViewerOptions]):
     """Strips field and tag at ``message``; gives every recipient that is left at ``route`` to the Viewer."""
 
@@ -79,30 +84,33 @@ class ViewerPolicy(Policy[ViewerOptions]):
     Options = ViewerOptions
 
     async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict | list[Verdict]:
-        assert mail.headers is not None  # noqa: S101 - the stages promise it
+        assert mail.headers is not None
         if stage is Stage.MESSAGE:
             return _strip(mail.headers)
         organisation = context.directory.organisations.get(mail.origin.organisation or "")
         if not mail.origin.recognised or organisation is None:
             return Pass("strangers' mail doesn't go to the Viewer")
-        return self._judge_routes(mail.recipients, wishes(mail.headers), organisation)
+        by_email = settings_of(mail, organisation).viewer_code_by_email
+        keys = [recipient.address.key for recipient in mail.recipients]
+        return self._judge_routes(keys, wishes(mail.headers), organisation.contacts, by_email=by_email)
 
     def _judge_routes(
-        self, recipients: tuple[Recipient, ...], wished: Wishes, organisation: Organisation
+        self, keys: list[str], wished: Wishes, contacts: Mapping[str, str], *, by_email: bool
     ) -> list[Verdict]:
-        keys = [recipient.address.key for recipient in recipients]
         if keys and (problem := _problem(keys, wished)):
             return [_refuse(problem, tuple(keys))]
         verdicts: list[Verdict] = []
         for key in keys:
-            verdicts += self._judge_recipient(key, wished, organisation)
+            verdicts += self._judge_recipient(key, wished, contacts, by_email=by_email)
         return verdicts
 
-    def _judge_recipient(self, key: str, wished: Wishes, organisation: Organisation) -> list[Verdict]:
-        written, source = _number_for(key, wished, organisation)
+    def _judge_recipient(
+        self, key: str, wished: Wishes, contacts: Mapping[str, str], *, by_email: bool
+    ) -> list[Verdict]:
+        written, source = _number_for(key, wished, contacts)
         route = RouteTarget(RouteKind.VIEWER)
         if not written:
-            if organisation.settings.viewer_code_by_email:
+            if by_email:
                 return [RouteTo("the Viewer, code by e-mail: the organisation allows it", (key,), route=route)]
             return [_refuse("No secure way to this recipient: give a mobile number for the access code", (key,))]
         number = self._mobile(written)
@@ -146,13 +154,13 @@ def _problem(keys: list[str], wished: Wishes) -> str:
     return ""
 
 
-def _number_for(key: str, wished: Wishes, organisation: Organisation) -> tuple[str, str]:
+def _number_for(key: str, wished: Wishes, contacts: Mapping[str, str]) -> tuple[str, str]:
     """The number as written and where it stands: the nearest to this message wins."""
     if key in wished.named:
         return wished.named[key], "X-Relayd-Mobile"
     if wished.tags:
         return wished.tags[0], "the subject"
-    return organisation.contacts.get(key, ""), "the organisation's contacts"
+    return contacts.get(key, ""), "the organisation's contacts"
 
 
 def _strip(headers: Headers) -> Verdict:

@@ -1,1 +1,1 @@
-"""The Viewer: the web reader for outsiders, opened with a link and an access code."""
+"""The Viewer: a web reader for people whose mail server can't be trusted to be secure."""

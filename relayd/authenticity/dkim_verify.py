@@ -7,16 +7,14 @@ the body (l=) counts for nothing, since anyone can put more behind it, and neith
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Final
 
 import dkim
-from dkim.util import InvalidTagValueList, parse_tag_value
 
-from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Domain, normalise_domain
 from relayd.mail.body import Body
+from relayd.mail.headers import Headers
 
 #: Asks for a TXT record: name in, joined strings out, None when there is none. Called in a thread.
 TxtLookup = Callable[[bytes], bytes | None]
@@ -24,7 +22,6 @@ TxtLookup = Callable[[bytes], bytes | None]
 #: Signatures looked at per message, from the top (RFC 6376 §6.1 lets a verifier limit them).
 _MOST_SIGNATURES: Final = 5
 
-_FIELD: Final = re.compile(rb"^dkim-signature[ \t]*:(.*(?:\r\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 _ALGORITHMS: Final = frozenset({b"rsa-sha256", b"ed25519-sha256"})
 
 
@@ -37,37 +34,27 @@ class DkimVerifier:
 
     async def signed_by(self, body: Body) -> frozenset[Domain]:
         """The domains (d=) with a valid signature over all of this message."""
-        candidates = _candidates(body.head)
-        if not candidates:
+        count = min(len(Headers(body.head).all("dkim-signature")), _MOST_SIGNATURES)
+        if not count:
             return frozenset()
         async with self._turns:
             message = b"".join([block async for block in body.blocks()])
-            return await asyncio.to_thread(self._verify, message, candidates)
+            signers = await asyncio.to_thread(lambda: [self._signer(message, index) for index in range(count)])
+        return frozenset(signer for signer in signers if signer is not None)
 
-    def _verify(self, message: bytes, candidates: dict[int, Domain]) -> frozenset[Domain]:
-        return frozenset(domain for index, domain in candidates.items() if self._valid(message, index))
-
-    def _valid(self, message: bytes, index: int) -> bool:
+    def _signer(self, message: bytes, index: int) -> Domain | None:
+        """Whose signature number ``index`` is, when it is valid and covers everything."""
+        verifier = dkim.DKIM(message, minkey=1024)
         try:
-            return bool(dkim.DKIM(message, minkey=1024).verify(idx=index, dnsfunc=self._lookup))
-        except (dkim.DKIMException, ValueError):
-            return False
+            if not verifier.verify(idx=index, dnsfunc=self._lookup):
+                return None
+            # What dkimpy itself read: a reading of our own might be of another field.
+            tags = verifier.signature_fields
+            if b"l" in tags or tags[b"a"] not in _ALGORITHMS:
+                return None
+            return normalise_domain(tags[b"d"].decode("ascii"))
+        except (dkim.DKIMException, ValueError, KeyError):
+            return None
 
     def _lookup(self, name: bytes, timeout: float = 5) -> bytes | None:
         return self._txt(name)
-
-
-def _candidates(head: bytes) -> dict[int, Domain]:
-    """The signatures worth verifying: their number among the DKIM-Signature fields, and their domain."""
-    found: dict[int, Domain] = {}
-    for index, match in enumerate(_FIELD.finditer(head)):
-        if index == _MOST_SIGNATURES:
-            break
-        try:
-            tags = parse_tag_value(match[1])
-            domain = normalise_domain(tags.get(b"d", b"").decode("ascii"))
-        except (InvalidTagValueList, UnicodeDecodeError, SyntaxInvalid):
-            continue
-        if b"l" not in tags and tags.get(b"a") in _ALGORITHMS:
-            found[index] = domain
-    return found

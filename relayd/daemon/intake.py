@@ -175,10 +175,10 @@ class IntakeTransaction:
             "accepted",
             id=mail.id,
             size=stored.size,
-            recipients=len(message.deliveries),
+            deliveries=len(message.deliveries),
             organisation=message.organisation,
         )
-        self.services.offer(message, stored)
+        self.services.lanes.offer(_claimed(message), stored)
         return Reply(250, "2.0.0", f"Accepted as {mail.id}")
 
     async def _durable(self, mail: Mail, arriving: Arriving, stored: StoredBody, plan: Plan) -> NewMessage:
@@ -224,6 +224,7 @@ class IntakeTransaction:
     def _deliveries(self, plan: Plan, now: float) -> Iterator[NewDelivery]:
         settings = self.in_force.configuration.queue
         first_retry = now + settings.schedule[0].total_seconds()
+        owner = self.services.owner if self.services.lanes.has_room else None
         number = 0
         for index, copy in enumerate(plan.copies):
             for planned in copy.deliveries:
@@ -241,8 +242,8 @@ class IntakeTransaction:
                     notify=",".join(sorted(recipient.notify)) if recipient.notify else None,
                     orcpt=recipient.orcpt,
                     # Written before anything is dialled: should we die now, nobody is hammered after the restart.
-                    next_attempt=first_retry,
-                    owner=self.services.owner if state is State.QUEUED else None,
+                    next_attempt=now if state is State.QUEUED and owner is None else first_retry,
+                    owner=owner if state is State.QUEUED else None,
                 )
                 number += 1
 

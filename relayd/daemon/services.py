@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relayd.clock import Clock, SystemClock
 from relayd.daemon.in_force import InForce
-from relayd.pipeline.policy import Context, Inspector, Signatures
+from relayd.inspection.inspector import ProcessInspector
+from relayd.pipeline.policy import Context, Signatures
+from relayd.queue.composer import Composer
 from relayd.queue.scheduler import Lanes
 from relayd.settings.models import Configuration
 from relayd.smtp.door import Credentials
@@ -29,10 +31,11 @@ class Services:
     blobs: Blobs
     clock: Clock
     random: random.Random
-    inspector: Inspector
+    inspector: ProcessInspector
     signatures: Signatures
     credentials: Credentials
-    lanes: Lanes
+    composer: Composer
+    lanes: Lanes = field(init=False)
 
     def context(self, in_force: InForce) -> Context:
         """What policies may use, under the given state of the configuration."""

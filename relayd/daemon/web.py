@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Callable, Iterator
 
 import structlog
 import uvicorn
-from viewer_web.app import create_app
-from viewer_web.services import Services
 
 from relayd.clock import SystemClock
-from relayd.daemon.composing import composer
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.services import open_blobs, open_vault
 from relayd.daemon.sockets import Listening, split_address
 from relayd.errors import ConfigurationError
+from relayd.queue.composer import Composer
 from relayd.settings.load import Loaded
 from relayd.sms import make_sender
 from relayd.store.client import StoreClient
+from viewer_web.app import create_app
+from viewer_web.services import Services
 
 log = structlog.get_logger("relayd.web")
 
@@ -47,19 +49,20 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         vault=vault,
         blobs=blobs,
         directory=lambda: in_force.directory,
-        composer=composer(configuration, lambda: in_force.directory, vault, blobs, clock),
+        composer=Composer(vault, blobs, lambda: in_force.directory, clock, configuration.retention.days),
         sms=make_sender(configuration),
         clock=clock,
     )
     viewer = configuration.viewer
     host, port = split_address(viewer.address)
     server = _Server(
+        control.ready,
         uvicorn.Config(
             create_app(services),
             host=host,
             port=port,
             loop="none",
-            lifespan="off",
+            lifespan="on",
             access_log=False,  # Paths hold link tokens; the app writes its own lines.
             log_config=None,
             server_header=False,
@@ -67,14 +70,10 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             forwarded_allow_ips=",".join(str(network) for network in viewer.trusted_proxies) or None,
             ssl_certfile=viewer.certificate,
             ssl_keyfile=viewer.key,
-        )
+        ),
     )
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(control.stopped.wait())
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.01)
-    if server.started:
-        control.ready()
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
@@ -83,7 +82,17 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
 
 
 class _Server(uvicorn.Server):
-    """Signals are the supervisor's business."""
+    """Says when it listens, and leaves signals to the supervisor."""
 
-    def install_signal_handlers(self) -> None:
-        return
+    def __init__(self, ready: Callable[[], None], config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

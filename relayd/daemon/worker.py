@@ -12,17 +12,26 @@ import structlog
 
 from relayd.authenticity.dkim_verify import DkimVerifier
 from relayd.clock import SystemClock
-from relayd.daemon.composing import composer
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
-from relayd.daemon.lanes import make_lanes
+from relayd.daemon.rejudge import rejudge
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
+from relayd.delivery.outcome import Route
+from relayd.delivery.routes import build_routes
+from relayd.delivery.viewer import ViewerRoute
 from relayd.directory.credentials import DirectoryCredentials
+from relayd.directory.directory import Directory
+from relayd.dns.resolver import DnsResolver
 from relayd.dns.txt import txt_lookup
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
+from relayd.pipeline.verdict import RouteKind
+from relayd.queue.attempt import SealedContents
+from relayd.queue.composer import Composer
+from relayd.queue.reports import Reports
+from relayd.queue.scheduler import Lanes
 from relayd.settings.load import Loaded
 from relayd.smtp.listener import ListenerServer, listen
 from relayd.smtp.service import Service
@@ -33,6 +42,8 @@ log = structlog.get_logger("relayd.worker")
 
 #: Made before the workers are forked, so that all of them disguise unknown accounts alike.
 _DISGUISE = os.urandom(32)
+#: Octets of decoded attachments in inspection at once, all workers together.
+_INSPECTION_BUDGET = 256 * 2**20
 #: How long sessions may finish their transaction when we stop, in seconds.
 _DRAIN = 20.0
 #: The same when the supervisor has died: the next one waits for our sockets and our deliveries.
@@ -44,41 +55,39 @@ class Worker:
 
     def __init__(self, number: int, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
-        clock = SystemClock()
-        # A new life is a new owner: what the last one held is the supervisor's and the lease's to free.
-        owner = f"w{number}-{os.urandom(4).hex()}"
-        store = StoreClient(configuration.state / "store.sock")
-        vault, blobs = open_vault(configuration), open_blobs(configuration, owner, clock)
-        self.in_force = prepare(loaded)
-        workers = configuration.workers or os.cpu_count() or 1
-        self.services = Services(
-            owner=owner,
-            worker=self,
-            store=store,
-            vault=vault,
-            blobs=blobs,
-            clock=clock,
-            random=random.SystemRandom(),
-            inspector=ProcessInspector(budget=256 * 2**20 // workers),
-            signatures=DkimVerifier(txt_lookup(configuration.resolver)),
-            credentials=DirectoryCredentials(
-                lambda: self.in_force.directory,
-                store,
-                lambda: self.in_force.configuration.limits.auth_failures,
-                _DISGUISE,
-            ),
-        )
-        self.lanes = make_lanes(
-            self.services, composer(configuration, lambda: self.in_force.directory, vault, blobs, clock)
+        self.resolver = DnsResolver(configuration.resolver)
+        self.services = services = _services(number, loaded)
+        services.lanes = Lanes(
+            store=services.store,
+            contents=SealedContents(services.vault, services.blobs),
+            routes=self._routes(),
+            settings=configuration.queue,
+            clock=services.clock,
+            owner=services.owner,
+            reporter=Reports(services.composer, lambda: services.in_force, services.clock),
+            rejudge=partial(rejudge, services),
         )
         self.tls = ServerTls(configuration.tls)
         self.control = ControlChannel(channel, self.reload)
         self.listeners: list[tuple[Listening, ListenerServer]] = []
 
+    def _routes(self) -> dict[str, Route]:
+        services = self.services
+        in_force = services.in_force
+        routes = build_routes(in_force.configuration, in_force.directory, self.resolver)
+        routes[RouteKind.VIEWER.value] = ViewerRoute(
+            in_force.configuration,
+            lambda: services.in_force.directory,
+            services.vault,
+            services.composer,
+            services.clock,
+        )
+        return routes
+
     async def run(self, listening: list[Listening]) -> None:
         await self.control.start()
         await self.services.store.connect()
-        await self.lanes.start()
+        await self.services.lanes.start()
         for item in listening:
             server = listen([item.socket], self._service(item))
             self.listeners.append((item, server))
@@ -86,7 +95,7 @@ class Worker:
         await self.control.stopped.wait()
         grace = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
         await asyncio.gather(*(server.drain(grace) for _, server in self.listeners))
-        await self.lanes.drain()
+        await self.services.lanes.drain()
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
@@ -99,13 +108,13 @@ class Worker:
             # The supervisor has tried the same before; only a file that changed in between ends here.
             log.error("reload refused", problems=len(error.problems))
             return
-        self.in_force = fresh
-        await self.lanes.reload()
+        self.services.in_force = fresh
+        self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
             server.service = self._service(item)
 
     def _service(self, item: Listening) -> Service:
-        configuration = self.in_force.configuration
+        configuration = self.services.in_force.configuration
         return Service(
             hostname=configuration.hostname,
             settings=item.settings,
@@ -113,6 +122,36 @@ class Worker:
             door=partial(Intake, self.services),
             tls=self.tls.context,
         )
+
+
+def _services(number: int, loaded: Loaded) -> Services:
+    configuration = loaded.configuration
+    in_force = prepare(loaded)
+    clock = SystemClock()
+    # A new life is a new owner: what the last one held is the supervisor's and the lease's to free.
+    owner = f"w{number}-{os.urandom(4).hex()}"
+    store = StoreClient(configuration.state / "store.sock")
+    vault, blobs = open_vault(configuration), open_blobs(configuration, owner, clock)
+
+    def directory() -> Directory:
+        return services.in_force.directory
+
+    services = Services(
+        owner=owner,
+        in_force=in_force,
+        store=store,
+        vault=vault,
+        blobs=blobs,
+        clock=clock,
+        random=random.SystemRandom(),
+        inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
+        signatures=DkimVerifier(txt_lookup(configuration.resolver)),
+        credentials=DirectoryCredentials(
+            directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
+        ),
+        composer=Composer(vault, blobs, directory, clock, configuration.retention.days),
+    )
+    return services
 
 
 async def run_worker(number: int, loaded: Loaded, listening: list[Listening], channel: socket.socket) -> None:

@@ -25,7 +25,7 @@ from relayd.settings.models import Configuration
 
 _environment: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("relayd.delivery"),
-    autoescape=lambda name: bool(name and name.endswith(".html")),
+    autoescape=jinja2.select_autoescape(("html",)),
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
 )

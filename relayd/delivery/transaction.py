@@ -22,6 +22,9 @@ from relayd.store.records import Delivery, Message
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
 _LONGEST_REPLY: Final = 500
 
+#: Octets that go in one write, the end of data included where all fits.
+_AT_ONCE: Final = 64 * 1024
+
 
 class ConnectionStale(Exception):
     """The connection ended, or 421 came, before the peer took anything of this transaction: another one may be tried
@@ -239,12 +242,13 @@ class Transaction:
         self._wire.expect(len(accepted) if self._lmtp else 1)
         try:
             async for block in self._content.blocks():
-                if held:
+                if len(held) + len(block) > _AT_ONCE:
                     self._wire.send(held, 0)
+                    held = b""
                     await self._wire.drain(self._timeouts.block)
                     if self._wire.early_reply():
                         break
-                held = stuffer.feed(block)
+                held += stuffer.feed(block)
             if self._wire.early_reply():
                 refusal = answer_to(await self._wire.reply(self._timeouts.block), Result.DEFERRED)
                 self._abandon(accepted, answers, refusal)

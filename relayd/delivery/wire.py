@@ -11,7 +11,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from typing import Final
+from typing import Final, cast
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -179,9 +179,8 @@ class Wire(SMTPProtocol):
             raise aiosmtplib.SMTPResponseException(response.code, response.message)
         if not self.idle or self.transport is None:
             raise PeerBroken("The peer sent more than its reply to STARTTLS")
-        assert isinstance(self.transport, asyncio.WriteTransport)
         self.transport = await self._loop.start_tls(
-            self.transport,
+            cast(asyncio.WriteTransport, self.transport),
             self,
             tls_context,
             server_side=False,

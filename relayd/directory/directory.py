@@ -194,6 +194,7 @@ class Directory:
     accounts: Mapping[str, Account]
     mailboxes: Mapping[str, str]  # address key (aliases included) → account name
     recognition: Recognition = Recognition()
+    owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
 
     def recognise(self, peer: Peer) -> Origin:
         """Who this peer is. What it proved most strongly counts: a login, then a certificate, then its network."""
@@ -226,6 +227,10 @@ class Directory:
         """
         entry = self.domainbook.get(domain)
         return self.organisations.get(entry.organisation) if entry and entry.organisation else None
+
+    def owner(self, domain: Domain) -> Organisation | None:
+        """The organisation that has this domain as its own, in the domainbook or not."""
+        return self.organisations.get(self.owners.get(domain, ""))
 
     def mailbox(self, address: Address) -> str | None:
         """The account whose mailbox this address reaches, on a hosted domain."""

@@ -49,6 +49,7 @@ def build(loaded: Loaded) -> Directory:
             for address in (line.name, *line.aliases)
         },
         recognition=_recognition(file),
+        owners={domain: name for name, entry in file.organisations.items() for domain in entry.domains},
     )
 
 

@@ -19,7 +19,6 @@ _REGULAR = 0o100000
 _DIRECTORY = 0o040000
 
 _is_encrypted = ffi.ffi("entry_is_encrypted", [ffi.c_archive_entry_p], ctypes.c_int)
-_has_encrypted = ffi.ffi("read_has_encrypted_entries", [ffi.c_archive_p], ctypes.c_int)
 
 
 class Damaged(Exception):
@@ -46,7 +45,7 @@ class Member:
             try:
                 count = ffi.read_data(self._archive, buffer, _BLOCK)
             except ArchiveError as error:
-                raise _explain(error, self._archive) from None
+                raise _explain(error) from None
             if count < 0:
                 raise Damaged("a part of it can't be read")
             if count == 0:
@@ -58,7 +57,7 @@ def members(content: memoryview, kind: Kind) -> Iterator[Member]:
     """Every entry but folders, in order. ``content`` must be writable memory, which stays unchanged."""
     memory = (ctypes.c_char * len(content)).from_buffer(content)
     with new_archive_read(kind.formats[0], kind.filter) as archive:
-        for another in kind.formats[1:]:
+        for another in (*kind.formats[1:], "empty"):
             ffi.get_read_format_function(another)(archive)
         entry = ffi.entry_new()
         try:
@@ -70,9 +69,17 @@ def members(content: memoryview, kind: Kind) -> Iterator[Member]:
                         link = file_type not in (_REGULAR, 0) or bool(ffi.entry_hardlink(entry))
                         yield Member(_names(entry), not link, _is_encrypted(entry) == 1, archive)
             except ArchiveError as error:
-                raise _explain(error, archive) from None
+                raise _explain(error) from None
         finally:
             ffi.entry_free(entry)
+
+
+def peek(content: memoryview, kind: Kind) -> bytes:
+    """The first octets of a compressed file, unpacked; b"" where there are none to be had."""
+    try:
+        return next((block for member in members(content, kind) for block in member.blocks()), b"")
+    except (Damaged, Locked):
+        return b""
 
 
 def _names(entry: ctypes.c_void_p) -> tuple[str, ...]:
@@ -86,9 +93,9 @@ def _names(entry: ctypes.c_void_p) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _explain(error: ArchiveError, archive: ctypes.c_void_p) -> Damaged | Locked:
+def _explain(error: ArchiveError) -> Damaged | Locked:
     # libarchive has no code of its own for a wanted password; the words are the same in all its readers.
     text = str(error.msg).lower()
-    if "passphrase" in text or "encrypt" in text or _has_encrypted(archive) == 1:
+    if "passphrase" in text or "encrypt" in text:
         return Locked("it can't be read without its password")
     return Damaged("it is damaged, or packed in a way that can't be read")

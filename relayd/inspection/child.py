@@ -22,6 +22,7 @@ from relayd.inspection.wire import ANSWER_HEADER, REQUEST_HEADER, Request, decod
 from relayd.pipeline.policy import Inspection
 
 _PR_SET_DUMPABLE: Final = 4
+_PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
 #: Held members, their copies while unpacking, and the decoder itself: each at most InspectionLimits.decoder_memory.
@@ -45,6 +46,7 @@ def main(descriptor: int) -> None:
 def _confine() -> None:
     """What stays forbidden for the rest of this process's life."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(_PR_SET_NAME, b"relayd-inspect", 0, 0, 0)
     prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

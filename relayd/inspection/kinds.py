@@ -8,21 +8,20 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """An archive format: libarchive's names for the formats and the filter to allow, and no others."""
+    """An archive format: libarchive's names for the formats and the filter to allow, and no others.
+
+    A ``filter`` other than "none" makes it one compressed file, which may turn out to be a tar.
+    """
 
     name: str
     formats: tuple[str, ...]
     filter: str = "none"
 
-    @property
-    def compressed_file(self) -> bool:
-        """True for one compressed file, which may turn out to be a tar."""
-        return self.filter != "none"
 
-
+#: libarchive's format for whatever comes out of a filter.
+RAW: Final = "raw"
 ZIP: Final = Kind("zip", ("zip_seekable",))
 TAR: Final = Kind("tar", ("tar",))
-GZIP: Final = Kind("gzip", ("tar", "raw"), "gzip")
 
 _SIGNATURES: Final = (
     (b"PK\x03\x04", ZIP),
@@ -30,10 +29,10 @@ _SIGNATURES: Final = (
     (b"7z\xbc\xaf\x27\x1c", Kind("7z", ("7zip",))),
     (b"Rar!\x1a\x07", Kind("rar", ("rar", "rar5"))),
     (b"MSCF", Kind("cab", ("cab",))),
-    (b"\x1f\x8b", GZIP),
-    (b"\x1f\x9d", Kind("compress", ("tar", "raw"), "compress")),
-    (b"BZh", Kind("bzip2", ("tar", "raw"), "bzip2")),
-    (b"\xfd7zXZ\x00", Kind("xz", ("tar", "raw"), "xz")),
+    (b"\x1f\x8b", Kind("gzip", (RAW,), "gzip")),
+    (b"\x1f\x9d", Kind("compress", (RAW,), "compress")),
+    (b"BZh", Kind("bzip2", (RAW,), "bzip2")),
+    (b"\xfd7zXZ\x00", Kind("xz", (RAW,), "xz")),
 )
 
 #: Archives that are recognised, but not opened: their decoders would be one more risk for few messages.
@@ -51,6 +50,7 @@ OLE_SIGNATURE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 TNEF_SIGNATURE: Final = b"\x78\x9f\x3e\x22"
 
 _USTAR_AT: Final = 257
+_TAR_NAMES: Final = frozenset({"tar", "tgz", "taz", "tbz", "tbz2", "txz"})
 
 
 def archive_kind(head: bytes, extensions: frozenset[str]) -> Kind | None:
@@ -58,9 +58,12 @@ def archive_kind(head: bytes, extensions: frozenset[str]) -> Kind | None:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
-    if head[_USTAR_AT : _USTAR_AT + 5] == b"ustar" or (head and "tar" in extensions):
-        return TAR
-    return None
+    return TAR if is_tar(head, extensions) else None
+
+
+def is_tar(head: bytes, extensions: frozenset[str]) -> bool:
+    """True for a tar with its signature (POSIX ustar, GNU), or an older one that is called so."""
+    return head[_USTAR_AT : _USTAR_AT + 5] == b"ustar" or (bool(head) and not _TAR_NAMES.isdisjoint(extensions))
 
 
 def unopened_kind(head: bytes) -> str:

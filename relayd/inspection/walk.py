@@ -9,7 +9,17 @@ from typing import Final
 from relayd.inspection import archive, zipcheck
 from relayd.inspection.candidates import attachments
 from relayd.inspection.documents import OleSigns, holds_macros
-from relayd.inspection.kinds import OLE_SIGNATURE, TNEF_SIGNATURE, ZIP, Kind, archive_kind, unopened_kind
+from relayd.inspection.kinds import (
+    OLE_SIGNATURE,
+    RAW,
+    TAR,
+    TNEF_SIGNATURE,
+    ZIP,
+    Kind,
+    archive_kind,
+    is_tar,
+    unopened_kind,
+)
 from relayd.inspection.names import ARCHIVES, COMPRESSED, UNREADABLE, extensions
 from relayd.inspection.wire import Slice
 from relayd.mail.mime import MimeScanner, decoder
@@ -70,7 +80,7 @@ class Walk:
         """Record a file whose content is in memory, and walk into it when it holds others."""
         head = bytes(content[:_HEAD])
         kind = archive_kind(head, place.extensions)
-        if kind is None and zipcheck.has_directory(content):
+        if kind is None and zipcheck.has_entries(content):
             kind = ZIP
         index = self._record(head, place, len(content), declared, kind)
         if head.startswith(OLE_SIGNATURE):
@@ -121,12 +131,17 @@ class Walk:
 
     def _open(self, content: memoryview, kind: Kind, place: _Place, index: int) -> None:
         self._enter(place)
-        if kind is ZIP and (reason := zipcheck.contradiction(content, self._limits.members)):
-            self._mark(index, uninspectable=reason)
+        if kind is ZIP:
+            if reason := zipcheck.contradiction(content, self._limits.members):
+                self._mark(index, uninspectable=reason)
+            elif not zipcheck.has_entries(content):
+                return
+        if kind.formats == (RAW,) and is_tar(archive.peek(content, kind), place.extensions):
+            kind = replace(kind, formats=TAR.formats)
         before = self._unpacked
         for member in archive.members(content, kind):
             self._count_member()
-            names = _unpacked_names(place.names, content) if member.names == ("data",) else member.names
+            names = _unpacked_names(place.names, content) if kind.formats == (RAW,) else member.names
             if any(holds_macros(name) for name in names):
                 self._mark(index, macros=True)
             inner = place.inside(names)
@@ -211,6 +226,8 @@ def _closed(head: bytes, extensions: frozenset[str], declared: str) -> str:
     """Why a file that is no archive we can open can't be looked into, "" when there is nothing to open."""
     if head.startswith(TNEF_SIGNATURE) or declared in ("application/ms-tnef", "application/vnd.ms-tnef"):
         return "it is TNEF (winmail.dat)"
+    if declared.startswith("multipart/"):
+        return "it holds parts that can't be told apart"
     if name := unopened_kind(head):
         return f"{name} archives can't be opened here"
     if extensions & (ARCHIVES | UNREADABLE):

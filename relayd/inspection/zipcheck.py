@@ -44,7 +44,7 @@ class View(io.RawIOBase):
         return len(piece)
 
 
-def has_directory(content: memoryview) -> bool:
+def has_entries(content: memoryview) -> bool:
     """True when programs that read a zip from its end find one, whatever stands in front (SFX, polyglots)."""
     try:
         with zipfile.ZipFile(View(content)) as archive:

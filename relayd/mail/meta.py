@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+#: Defects of a multipart or message whose content was not taken apart: it is to be judged like any other file.
+OPAQUE: Final = frozenset({"no-boundary", "encoded-container", "too-deep"})
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -27,7 +32,9 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_container(self) -> bool:
-        return self.type.startswith("multipart/") or self.type == "message/rfc822"
+        """Its content is other parts, listed apart. False where the scanner could not look into it."""
+        holds_parts = self.type.startswith("multipart/") or self.type in ("message/rfc822", "message/global")
+        return holds_parts and OPAQUE.isdisjoint(self.defects)
 
 
 class HeaderPatch(msgspec.Struct, frozen=True, array_like=True):

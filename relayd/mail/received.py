@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -26,24 +27,45 @@ def protocol_word(*, esmtp: bool, tls: bool, authenticated: bool, smtputf8: bool
     return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if tls else "") + ("A" if authenticated else "")
 
 
-def received_line(
-    peer: Peer, *, hostname: str, message_id: str, now: float, smtputf8: bool = False, recipient: Address | None = None
-) -> bytes:
-    """Our own Received field, folded, with its line end.
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One receipt: from whom, ``by`` which of our names, under which message ``id``, when.
 
     ``recipient`` goes into FOR: only where there is exactly one (RFC 5321 §7.6 warns of revealing blind copies).
     """
+
+    peer: Peer
+    by: str
+    id: str
+    at: float
+    smtputf8: bool = False
+    recipient: Address | None = None
+
+
+def received_line(hop: Hop) -> bytes:
+    """Our own Received field, folded, with its line end."""
+    peer = hop.peer
     protocol = protocol_word(
-        esmtp=peer.esmtp, tls=peer.tls is not None, authenticated=peer.account is not None, smtputf8=smtputf8
+        esmtp=peer.esmtp, tls=peer.tls is not None, authenticated=peer.account is not None, smtputf8=hop.smtputf8
     )
     literal = f"[IPv6:{peer.address}]" if peer.address.version == 6 else f"[{peer.address}]"
     lines = [
         f"Received: from {_helo(peer.helo) or literal} ({literal})",
-        f"by {hostname} with {protocol} id {message_id}{_tls_comment(peer)}",
+        f"by {hop.by} with {protocol} id {hop.id}{_tls_comment(peer)}",
     ]
-    if recipient is not None and (smtputf8 or str(recipient).isascii()):
-        lines.append(f"for <{recipient}>")
-    return ("\r\n\t".join(lines) + f";\r\n\t{format_date(now)}\r\n").encode()
+    if hop.recipient is not None and (hop.smtputf8 or str(hop.recipient).isascii()):
+        lines.append(f"for <{hop.recipient}>")
+    return ("\r\n\t".join(lines) + f";\r\n\t{format_date(hop.at)}\r\n").encode()
+
+
+def date_line(now: float) -> bytes:
+    """The Date that a submitted message lacked (RFC 6409 §8.1)."""
+    return f"Date: {format_date(now)}\r\n".encode()
+
+
+def message_id_line(id: str, hostname: str) -> bytes:
+    """The Message-ID that a submitted message lacked (RFC 6409 §8.3)."""
+    return f"Message-ID: <{id}@{hostname}>\r\n".encode()
 
 
 def count_received(headers: Headers) -> int:

@@ -12,13 +12,13 @@ _QUOTED = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 #: Codecs of Python that are no charsets of mail, and whose decoders do more than decode.
-_NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "utf-7"})
+_NO_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"})
 
 
 def decode_octets(octets: bytes, charset: str = "") -> str:
     """``octets`` in ``charset``; where that is unknown or wrong UTF-8, and where that is wrong Latin-1."""
     try:
-        if charset and codecs.lookup(charset).name not in _NO_CHARSETS:
+        if charset and codecs.lookup(charset).name.replace("_", "-") not in _NO_CHARSETS:
             return str(octets, charset)
     except (LookupError, ValueError):  # no such charset, not a charset (base64), or not in that charset
         pass

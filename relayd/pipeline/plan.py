@@ -271,7 +271,7 @@ def _facts(one: Judged) -> dict[str, str]:
     facts = {
         "policy": one.policy,
         "stage": one.stage.value,
-        "verdict": type(verdict).__name__.lower(),
+        "verdict": "route" if isinstance(verdict, RouteTo) else type(verdict).__name__.lower(),
         "reason": verdict.reason,
     }
     if isinstance(verdict, Refuse | Defer):

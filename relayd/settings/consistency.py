@@ -169,6 +169,7 @@ def _domainbook(
     organisations: OrganisationsFile,
     domainbook: Mapping[Domain, DomainbookEntry],
 ) -> Iterator[Problem]:
+    owned = {domain for entry in organisations.organisations.values() for domain in entry.domains}
     for written, (domain, entry) in zip(source.value or (), domainbook.items(), strict=False):
         if entry.organisation is not None:
             owner = organisations.organisations.get(entry.organisation)
@@ -177,7 +178,7 @@ def _domainbook(
                 yield source.problem(
                     [written, "organisation"], f"there is no organisation {entry.organisation}; {hint}"
                 )
-            elif domain not in owner.domains:
+            elif domain not in owner.domains and (domain in owned or domain not in owner.relays_for):
                 yield source.problem(
                     [written, "organisation"],
                     f"{domain} isn't among the domains of {entry.organisation}; add it to organisations.yaml",

@@ -26,16 +26,20 @@ def read_contacts(path: Path) -> tuple[dict[str, str], list[Problem]]:
     contacts: dict[str, str] = {}
     problems: list[Problem] = []
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    for row in reader:
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error:
+        return {}, [Problem(path, reader.line_num, "", "isn't CSV: expected address,mobile on each line")]
+    for number, row in rows:
         if not row or row[0].startswith("#") or [cell.strip().lower() for cell in row] == ["address", "mobile"]:
             continue
         try:
-            key, number = _entry(row)
+            key, mobile = _entry(row)
             if key in contacts:
                 raise SyntaxInvalid("this address stands in the file twice; keep one of the lines")
-            contacts[key] = number
+            contacts[key] = mobile
         except SyntaxInvalid as error:
-            problems.append(Problem(path, reader.line_num, "", str(error)))
+            problems.append(Problem(path, number, "", str(error)))
     return contacts, problems
 
 

@@ -74,11 +74,20 @@ def load(folder: Path) -> Loaded:
 
 def load_configuration(folder: Path) -> Configuration:
     """relayd.yaml alone, for commands that need no more; raises ConfigurationError."""
+    return _alone(folder, CONFIGURATION, Configuration)
+
+
+def load_organisations(folder: Path) -> OrganisationsFile:
+    """organisations.yaml alone; raises ConfigurationError."""
+    return _alone(folder, ORGANISATIONS, OrganisationsFile)
+
+
+def _alone(folder: Path, name: str, model: type[M]) -> M:
     reader = _Reader(folder.absolute())
-    configuration = reader.read(CONFIGURATION, Configuration, required=True)
-    if configuration is None or reader.problems:
+    parsed = reader.read(name, model, required=True)
+    if parsed is None or reader.problems:
         raise ConfigurationError(reader.problems)
-    return configuration
+    return parsed
 
 
 class _Reader:

@@ -93,7 +93,7 @@ class SmsSettings(Settings):
     sender: Literal["none", "file", "http"] = Field("none", description="file is for the demo and for tests only.")
     file: Path | None = Field(None, description="Where the file sender writes; needs demo: true.")
     url: str = Field("", description="http: where the request goes.")
-    method: Literal["POST", "GET"] = "POST"
+    method: Literal["POST", "GET"] = Field("POST", description="http: the request's method.")
     headers: dict[str, str] = Field({}, description="http: header templates; {secret} is read from secret_file.")
     body: str = Field("", description="http: body template with {number}, {text}, {reference}, {secret}, JSON-escaped.")
     secret_file: Path | None = Field(None, description="http: file with the gateway's secret.")
@@ -106,11 +106,11 @@ class SmsSettings(Settings):
 class ViewerSettings(Settings):
     """The web reader for outsiders."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="false: no web process, and the policy viewer finds no way.")
     address: str = Field("127.0.0.1:8080", description="Where the web process listens, behind your TLS proxy.")
     url: str = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
     certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
-    key: Path | None = None
+    key: Path | None = Field(None, description="The certificate's key; not readable by group or others.")
     trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")
     code_lifetime: Annotated[Duration, Field(le=timedelta(minutes=10))] = Field(
         timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."
@@ -124,16 +124,16 @@ class MailboxSettings(Settings):
 
     lmtp: str = Field("", description='"unix:/run/dovecot/lmtp" or "host:port".')
     maildir: Path | None = Field(None, description="Writes clear text: needs plaintext_at_rest.")
-    plaintext_at_rest: Literal["accepted"] | None = None
+    plaintext_at_rest: Literal["accepted"] | None = Field(None, description="Needed for maildir, with a reason.")
     reason: str = Field("", description="Why clear text at rest is accepted here.")
 
 
 class FolderSettings(Settings):
     """A folder that messages are written to as .eml files, each by an atomic rename."""
 
-    path: Path
-    plaintext_at_rest: Literal["accepted"] | None = None
-    reason: str = ""
+    path: Path = Field(description="The folder.")
+    plaintext_at_rest: Literal["accepted"] | None = Field(None, description="Needed, with a reason: files are clear.")
+    reason: str = Field("", description="Why clear text at rest is accepted here.")
 
 
 class NoticeSettings(Settings):
@@ -166,5 +166,4 @@ class Configuration(Settings):
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
     policy_folders: tuple[Path, ...] = Field((), description="Folders with policies of your own.")
     resolver: str = Field("127.0.0.1", description="The DNS resolver; must be local and validating.")
-    log: Literal["json", "text"] = "json"
-    metrics: str = Field("", description='Where Prometheus metrics are served: "127.0.0.1:9100". Empty: nowhere.')
+    log: Literal["json", "text"] = Field("json", description="json: a line of JSON per event. text: for people.")

@@ -31,7 +31,7 @@ class _Loader(yaml.SafeLoader):
 
 for _tag, _pattern, _first in (
     ("bool", r"true|false", "tf"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
     ("float", r"[-+]?[0-9]+\.[0-9]+", "-+0123456789"),
     ("null", r"~|null|", ["~", "n", ""]),
     ("merge", r"<<", "<"),
@@ -55,7 +55,7 @@ class Source:
         """The line (from 1) of the deepest part of ``location`` that is in the file."""
         try:
             return self._lines.line(location)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError):
             return None
 
     @cached_property
@@ -105,7 +105,10 @@ def read(path: Path) -> tuple[Source, list[Problem]]:
 
 def parse(path: Path, text: str) -> tuple[Source, list[Problem]]:
     """Parse ``text`` as the content of ``path``."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:  # a character that YAML forbids
+        return Source(path), [Problem(path, None, "", f"is not YAML: {' '.join(str(error).split())}")]
     try:
         root = loader.get_single_node()
         if root is None:
@@ -115,8 +118,8 @@ def parse(path: Path, text: str) -> tuple[Source, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return Source(path), [Problem(path, mark.line + 1 if mark else None, "", _explain(error))]
-    except yaml.YAMLError as error:
-        return Source(path), [Problem(path, None, "", f"is not YAML: {' '.join(str(error).split())}")]
+    except RecursionError:
+        return Source(path), [Problem(path, None, "", "is nested too deeply")]
     finally:
         loader.dispose()
 
@@ -179,7 +182,9 @@ class _Builder:
             return self._loader.construct_object(node)
         except yaml.YAMLError:
             self._report(node, location, f"the tag {node.tag} means nothing here; write plain text")
-            return None
+        except ValueError:
+            self._report(node, location, "isn't what its form promises; put it between quotes")
+        return None
 
     def _mapping(self, node: MappingNode, location: tuple[str | int, ...]) -> dict[str, Any]:
         own: dict[str, Any] = {}

@@ -24,7 +24,7 @@ class NoSender:
         return
 
 
-def build_sender(configuration: Configuration) -> SmsSender:
+def make_sender(configuration: Configuration) -> SmsSender:
     """Raises ConfigurationError when the settings can't work together."""
     settings = configuration.sms
     if settings.sender == "none":

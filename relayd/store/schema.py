@@ -6,11 +6,11 @@ import sqlite3
 from typing import Final
 
 from relayd.errors import StoreUnavailable
-from relayd.store import forgetting, queue_commands, tables
+from relayd.store import forgetting, queue_commands, tables, viewer
 
 _VERSION: Final = 1
-OPERATIONS: Final = (queue_commands, forgetting)
-SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA,)
+OPERATIONS: Final = (queue_commands, forgetting, viewer)
+SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA)
 
 
 def prepare(db: sqlite3.Connection) -> None:

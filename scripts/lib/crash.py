@@ -35,7 +35,6 @@ from tests.kit.wait import wait_for
 
 # Those of retention's purge need mail of ninety days ago; tests/store has them.
 FAILPOINTS = tuple(name for name in NAMES if not name.endswith("key-destroyed"))
-WORKER, STORE = "relayd-worker", "relayd-store"
 RANDOM_KILLS = ("worker", "workers", "store", "supervisor", "everything")
 
 
@@ -142,8 +141,8 @@ class Campaign:
             self._relayd.kill()
             self._relayd.start()
             return True
-        wanted = STORE if kind == "store" else WORKER
-        victims = [pid for pid, name in processes.items() if name == wanted]
+        wanted = "store" if kind == "store" else "worker"
+        victims = [pid for pid, role in processes.items() if role.startswith(wanted)]
         if kind == "worker":
             victims = self._random.sample(victims, min(1, len(victims)))
         for pid in victims:
@@ -156,9 +155,15 @@ class Campaign:
         self._relayd.kill()
         self._relayd.start({"RELAYD_FAILPOINT": f"{name}:{self._random.randint(1, 12)}"})
         before = set(self._relayd.processes())
+
+        def died() -> bool:
+            with contextlib.suppress(OSError):
+                return bool(before - set(self._relayd.processes()))
+            return True
+
         reached = True
         try:
-            wait_for(lambda: before - set(self._relayd.processes()), f"a death at {name}", 15)
+            wait_for(died, f"a death at {name}", 15)
         except TimeoutError:
             reached = False
         self._relayd.kill()

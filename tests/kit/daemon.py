@@ -132,8 +132,13 @@ class RelayProcess:
         return self._notifications.wait("READY", self.child)["STATUS"]
 
     def processes(self) -> dict[int, str]:
-        """Its processes and what each is: the name that the kernel shows ("relayd-worker")."""
-        return dict(_tree(self.child.pid))
+        """The supervisor's children: "store", "worker-0", "worker-1", "web" by process id, as it tells itself."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(10)
+            control.connect(str(self.site.state / "control.sock"))
+            control.sendall(b'{"command": "status"}')
+            answer = json.loads(control.makefile("rb").read())
+        return {process["pid"]: process["role"] for process in answer["processes"]}
 
     def cli(self, *arguments: str | Path, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """``relayd COMMAND … --config DIR``."""
@@ -182,14 +187,3 @@ class RelayProcess:
             client.starttls(context=self.client_context())
             client.login(account, password or self.site.accounts[account])
             yield client
-
-
-def _tree(pid: int) -> Iterator[tuple[int, str]]:
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    yield pid, name
-    for child in children:
-        yield from _tree(int(child))

@@ -233,7 +233,7 @@ def test_all_verdicts_are_one_journal_record_with_equal_ones_joined() -> None:
         "recipients": [KA, KB, KC],
         "ms": 1.0,
     }
-    assert (routed["verdict"], routed["route"], routed["target"]) == ("routeto", "relay", "x.example")
+    assert (routed["verdict"], routed["route"], routed["target"]) == ("route", "relay", "x.example")
 
 
 def test_on_retry_each_recipient_is_judged_for_itself() -> None:

@@ -13,7 +13,7 @@ from relayd.errors import ConfigurationError
 from relayd.settings.models import Configuration
 from relayd.sms.http import HttpSender
 from relayd.sms.message import Sms, SmsResult
-from relayd.sms.sender import build_sender
+from relayd.sms.sender import make_sender
 
 SMS = Sms(number="+31612345678", text='Zuid "zei": uw code is 123456\n\n@v.nl #123456', reference="K7Q")
 
@@ -29,7 +29,7 @@ def configuration(tmp_path, **changes):
     return Configuration.model_validate(base | changes)
 
 
-async def gateway(settings, answer, secret="s3cret"):
+async def gateway(settings, answer, secret="s3cret"):  # noqa: S107
     """Send SMS through a scripted gateway; returns the result and the requests it saw."""
     seen = []
 
@@ -105,7 +105,7 @@ async def test_what_a_gateway_does_becomes_a_result(tmp_path, answer, result):
 
 async def test_file_sender_writes_lines_only_its_owner_can_read(tmp_path):
     target = tmp_path / "sms.jsonl"
-    sender = build_sender(configuration(tmp_path, demo=True, sms={"sender": "file", "file": target}))
+    sender = make_sender(configuration(tmp_path, demo=True, sms={"sender": "file", "file": target}))
     assert await sender.send(SMS) is SmsResult.ACCEPTED
     assert await sender.send(SMS) is SmsResult.ACCEPTED
     lines = [json.loads(line) for line in target.read_text().splitlines()]
@@ -115,12 +115,12 @@ async def test_file_sender_writes_lines_only_its_owner_can_read(tmp_path):
 
 def test_file_sender_refuses_to_start_outside_the_demo(tmp_path):
     with pytest.raises(ConfigurationError, match="demo: true"):
-        build_sender(configuration(tmp_path, sms={"sender": "file", "file": tmp_path / "sms"}))
+        make_sender(configuration(tmp_path, sms={"sender": "file", "file": tmp_path / "sms"}))
 
 
 def test_gateway_over_plain_http_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="https"):
-        build_sender(configuration(tmp_path, sms={"sender": "http", "url": "http://gateway.example/"}))
+        make_sender(configuration(tmp_path, sms={"sender": "http", "url": "http://gateway.example/"}))
 
 
 def test_secret_that_everyone_can_read_is_refused(tmp_path):
@@ -129,11 +129,11 @@ def test_secret_that_everyone_can_read_is_refused(tmp_path):
     secret.chmod(0o644)
     settings = configuration(tmp_path, sms={"sender": "http", "url": "https://gateway.example/", "secret_file": secret})
     with pytest.raises(ConfigurationError, match="chmod 600"):
-        build_sender(settings)
+        make_sender(settings)
 
 
 async def test_without_a_gateway_every_code_is_refused(tmp_path):
-    assert await build_sender(configuration(tmp_path)).send(SMS) is SmsResult.REFUSED
+    assert await make_sender(configuration(tmp_path)).send(SMS) is SmsResult.REFUSED
 
 
 def test_a_number_and_its_text_have_no_repr():

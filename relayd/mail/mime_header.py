@@ -1,0 +1,172 @@
+"""What a MIME part's header says of it (RFC 2045, RFC 2183, RFC 2231), read as laxly as the laxest mail program.
+
+Two programs may read a broken header in two ways, so all names are collected: from Content-Type and from
+Content-Disposition, however often these occur and however their parameters are written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from relayd.mail.words import decode_octets, decode_words
+
+_CONTENT = re.compile(
+    rb"\n(?i:content-(type|transfer-encoding|disposition|id))[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)",
+)
+_FIELD_LINE = re.compile(rb"[!-9;-~]++[ \t]*:")
+_NOT_A_FIELD = re.compile(rb"\n(?![ \t\r\n]|[!-9;-~]++[ \t]*:)(?=.)", re.DOTALL)
+_TYPE = re.compile(r"[!#$%&'*+\-.0-9a-z^_`{|}~]++/[!#$%&'*+\-.0-9a-z^_`{|}~]++")
+_PARAMETER = re.compile(r';[ \t]*+([^\s=;"*]++)((?:\*[0-9]{1,9})?\*?)[ \t]*+=[ \t]*+("(?:[^"\\]|\\.)*+"?|[^;]*+)')
+_UNQUOTE = re.compile(r"\\(.)")
+_COMMENT = re.compile(r"\([^()]*\)")
+_ENCODINGS = frozenset({"7bit", "8bit", "binary", "quoted-printable", "base64", "x-uuencode", "uuencode", "x-uue"})
+_MOST_BOUNDARY = 900
+
+
+@dataclass(slots=True)
+class PartHeader:
+    """A part's header, decoded. ``boundary`` is b"" without one."""
+
+    type: str = "text/plain"
+    charset: str = ""
+    encoding: str = "7bit"
+    disposition: str = ""
+    content_id: str = ""
+    boundary: bytes = b""
+    names: list[str] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+
+
+def read_part_header(head: bytes, default_type: str = "text/plain") -> PartHeader:
+    """``head`` is the header section behind one LF (so that every field follows a line end)."""
+    header = PartHeader(default_type)
+    if not head.startswith((b"\r\n", b"\n\r\n"), 1) and _NOT_A_FIELD.search(head):
+        header.defects.append("broken-header")
+    seen: set[bytes] = set()
+    dispositions: list[str] = []
+    types: list[str] = []
+    for match in _CONTENT.finditer(head):
+        name = match[1].lower()
+        value = decode_octets(match[2].replace(b"\r\n", b"").replace(b"\n", b"")).strip()
+        if name == b"type":
+            types.append(value)
+        elif name == b"disposition":
+            dispositions.append(value)
+        elif name in seen:
+            pass
+        elif name == b"transfer-encoding":
+            _set_encoding(header, value)
+        else:
+            header.content_id = value
+        if name in seen:
+            header.defects.append(f"repeated:content-{name.decode('ascii')}")
+        seen.add(name)
+    for index, value in enumerate(dispositions):
+        if not index:
+            header.disposition = _first_word(value)
+        _add_names(header, _parameters(value), "filename", "name")
+    for index, value in enumerate(types):
+        parameters = _parameters(value)
+        if not index:
+            _set_type(header, value, parameters)
+        _add_names(header, parameters, "name", "filename")
+    return header
+
+
+def is_header(octets: bytes) -> bool:
+    """Whether ``octets`` begin with a header field."""
+    return _FIELD_LINE.match(octets) is not None
+
+
+def _set_type(header: PartHeader, value: str, parameters: dict[str, list[str]]) -> None:
+    word = _first_word(value)
+    if _TYPE.fullmatch(word):
+        header.type = word
+    else:
+        header.defects.append("broken-content-type")
+    header.charset = parameters.get("charset", [""])[0].lower()
+    boundaries = parameters.get("boundary", [])
+    if len(boundaries) > 1:
+        header.defects.append("repeated-boundary")
+    if boundaries:
+        boundary = boundaries[0].rstrip().encode("utf-8", "surrogateescape")
+        if len(boundary) <= _MOST_BOUNDARY:
+            header.boundary = boundary
+
+
+def _set_encoding(header: PartHeader, value: str) -> None:
+    header.encoding = _first_word(value) or "7bit"
+    if header.encoding not in _ENCODINGS:
+        header.defects.append("unknown-encoding")
+
+
+def _first_word(value: str) -> str:
+    if "(" in value:
+        value = _COMMENT.sub(" ", value)
+    words = value.partition(";")[0].split()
+    return words[0].lower() if words else ""
+
+
+def _add_names(header: PartHeader, parameters: dict[str, list[str]], *wanted: str) -> None:
+    for key in wanted:
+        for value in parameters.get(key, ()):
+            name = decode_words(value).strip()
+            if name and name not in header.names:
+                header.names.append(name)
+
+
+def _parameters(value: str) -> dict[str, list[str]]:
+    """All readings of each parameter, in lower-case keys: the RFC 2231 form first, since it is the most explicit."""
+    plain: dict[str, list[str]] = {}
+    extended: dict[str, list[str]] = {}
+    pieces: dict[str, dict[int, tuple[bool, str]]] = {}
+    for match in _PARAMETER.finditer(value):
+        key, marks, text = match[1].lower(), match[2], match[3]
+        if text.startswith('"'):
+            text = text[1:-1] if text.endswith('"') and len(text) > 1 else text[1:]
+            readings = [_UNQUOTE.sub(r"\1", text)]
+        else:
+            text = text.strip()
+            first = text.split("(")[0].split()
+            readings = [text, first[0]] if first and first[0] != text else [text]
+            if key == "boundary":
+                readings = readings[-1:]
+        if not marks:
+            plain.setdefault(key, []).extend(readings)
+        elif marks == "*":
+            extended.setdefault(key, []).append(_extended(readings[0].encode("utf-8", "surrogateescape"), True))
+        else:
+            number = int(marks.strip("*"))
+            pieces.setdefault(key, {}).setdefault(number, (marks.endswith("*"), readings[0]))
+    for key, parts in pieces.items():
+        extended.setdefault(key, []).append(_joined(parts))
+    for key, values in plain.items():
+        extended.setdefault(key, []).extend(values)
+    return extended
+
+
+def _joined(parts: dict[int, tuple[bool, str]]) -> str:
+    """RFC 2231 §4.1: the sections in their order; only those marked with an asterisk are percent-encoded."""
+    octets = b""
+    charset = ""
+    for index, number in enumerate(sorted(parts)):
+        encoded, text = parts[number]
+        section = text.encode("utf-8", "surrogateescape")
+        if not encoded:
+            octets += section
+            continue
+        if not index and section.count(b"'") >= 2:
+            label, _, section = section.split(b"'", 2)
+            charset = label.decode("ascii", "replace")
+        octets += unquote_to_bytes(section)
+    return decode_octets(octets, charset)
+
+
+def _extended(octets: bytes, with_charset: bool) -> str:
+    charset = ""
+    if with_charset and octets.count(b"'") >= 2:
+        label, _, octets = octets.split(b"'", 2)
+        charset = label.decode("ascii", "replace")
+    return decode_octets(unquote_to_bytes(octets), charset)

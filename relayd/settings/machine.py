@@ -1,0 +1,147 @@
+"""What the settings need from this machine: certificates, keys and secrets that are there, fit, and are well kept."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from relayd.errors import Problem
+from relayd.settings.load import CONFIGURATION, DOMAINBOOK, NTA, ORGANISATIONS, Loaded
+from relayd.settings.source import Location, Source
+
+T = TypeVar("T")
+
+_GROUP_AND_OTHERS = 0o077
+_OTHERS = 0o007
+_MAY_WRITE = 0o022
+
+
+def missing_or_unfit(loaded: Loaded, now: float) -> list[Problem]:
+    """Every file that the settings name and that can't serve."""
+    return [
+        *_relayd(loaded, now),
+        *_organisations(loaded),
+        *_registers(loaded),
+    ]
+
+
+def _relayd(loaded: Loaded, now: float) -> Iterator[Problem]:
+    source, configuration = loaded.sources[CONFIGURATION], loaded.configuration
+    tls, viewer = configuration.tls, configuration.viewer
+    yield from _pair(source, ["tls"], tls.certificate, tls.key, now)
+    if viewer.certificate is not None and viewer.key is not None:
+        yield from _pair(source, ["viewer"], viewer.certificate, viewer.key, now)
+    for key, path in (("client_ca", tls.client_ca), ("trusted_ca", tls.trusted_ca)):
+        if path is not None:
+            yield from _authorities(source, ["tls", key], path)
+    if configuration.sms.secret_file is not None:
+        yield from _kept(source, ["sms", "secret_file"], configuration.sms.secret_file, _GROUP_AND_OTHERS, 0o600)
+    if configuration.keys.exists():
+        yield from _kept(source, ["keys"], configuration.keys, _GROUP_AND_OTHERS, 0o700)
+    if loaded.accounts:
+        yield from _kept(source, ["accounts"], configuration.accounts, _OTHERS, 0o640)
+    for number, folder in enumerate(configuration.policy_folders):
+        at = ("policy_folders", number)
+        if not folder.is_dir():
+            yield source.problem(at, f"{folder} isn't a folder; make it or remove it here")
+            continue
+        for path in (folder, *sorted(folder.glob("*.py"))):
+            yield from _kept(source, at, path, _MAY_WRITE, 0o755 if path is folder else 0o644)
+
+
+def _organisations(loaded: Loaded) -> Iterator[Problem]:
+    source = loaded.sources[ORGANISATIONS]
+    for name, entry in loaded.organisations.organisations.items():
+        at = ["organisations", name]
+        if entry.contacts_file is not None:
+            yield from _kept(source, [*at, "contacts_file"], entry.contacts_file, _OTHERS, 0o640)
+        for domain, keys in entry.dkim.items():
+            for number, key in enumerate(keys):
+                yield from _dkim_key(source, [*at, "dkim", domain, number, "key_file"], key.key_file)
+
+
+def _registers(loaded: Loaded) -> Iterator[Problem]:
+    for domain, entry in loaded.domainbook.items():
+        if entry.ca_file is not None:
+            yield from _authorities(loaded.sources[DOMAINBOOK], [domain, "ca_file"], entry.ca_file)
+    for domain, listed in loaded.nta.items():
+        if listed.ca_file is not None:
+            yield from _authorities(loaded.sources[NTA], [domain, "ca_file"], listed.ca_file)
+
+
+def _kept(source: Source, at: Location, path: Path, forbidden: int, advice: int) -> Iterator[Problem]:
+    """Is ``path`` there, and closed to those whom ``forbidden`` names?"""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        yield source.problem(at, f"{path} can't be read: {error.strerror}")
+        return
+    if mode & forbidden:
+        yield source.problem(at, f"{path} is open to others (mode {mode:04o}); chmod {advice:04o} {path}")
+
+
+def _pair(source: Source, at: list[str | int], certificate: Path, key: Path, now: float) -> Iterator[Problem]:
+    chain, problem = _parsed(certificate, x509.load_pem_x509_certificates, "a PEM certificate chain")
+    if problem:
+        yield source.problem([*at, "certificate"], problem)
+    yield from _kept(source, [*at, "key"], key, _GROUP_AND_OTHERS, 0o600)
+    private, problem = _parsed(key, _load_key, "a PEM private key without a password")
+    if problem and key.exists():
+        yield source.problem([*at, "key"], problem)
+    if not chain:
+        return
+    leaf, moment = chain[0], datetime.fromtimestamp(now, UTC)
+    if leaf.not_valid_after_utc < moment:
+        yield source.problem([*at, "certificate"], f"{certificate} expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
+    if leaf.not_valid_before_utc > moment:
+        text = f"{certificate} isn't valid before {leaf.not_valid_before_utc:%Y-%m-%d}"
+        yield source.problem([*at, "certificate"], text)
+    if private is not None and _public(leaf.public_key()) != _public(private.public_key()):
+        yield source.problem([*at, "key"], f"{key} isn't the key of the first certificate in {certificate}")
+
+
+def _authorities(source: Source, at: Location, path: Path) -> Iterator[Problem]:
+    _, problem = _parsed(path, x509.load_pem_x509_certificates, "PEM certificates")
+    if problem:
+        yield source.problem(at, problem)
+
+
+def _dkim_key(source: Source, at: Location, path: Path) -> Iterator[Problem]:
+    yield from _kept(source, at, path, _GROUP_AND_OTHERS, 0o600)
+    key, problem = _parsed(path, _load_key, "a PEM private key without a password")
+    if problem and path.exists():
+        yield source.problem(at, problem)
+    if key is None or isinstance(key, Ed25519PrivateKey):
+        return
+    if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:  # RFC 8301 §3.2
+        yield source.problem(at, f"{path} must be RSA of 2048 bits or more, or Ed25519")
+
+
+def _parsed(path: Path, parse: Callable[[bytes], T], expected: str) -> tuple[T | None, str]:
+    try:
+        return parse(path.read_bytes()), ""
+    except OSError as error:
+        return None, f"{path} can't be read: {error.strerror}"
+    except (ValueError, TypeError):
+        return None, f"{path} isn't {expected}"
+
+
+def _load_key(pem: bytes) -> PrivateKeyTypes:
+    return load_pem_private_key(pem, None)
+
+
+def _public(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

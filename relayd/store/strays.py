@@ -1,0 +1,21 @@
+"""Deliveries that a living worker owns without knowing it: a commit whose confirmation was lost on the way back."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from relayd.store.operation import writes
+
+
+@writes
+def free_strays(db: sqlite3.Connection, now: float, owner: str, before: float, known: list[tuple[str, int]]) -> int:
+    """Free what ``owner`` has had since before ``before`` and doesn't name in ``known``; returns how many."""
+    owned = db.execute("SELECT message_id, number FROM delivery WHERE owner = ? AND updated_at < ?", (owner, before))
+    strays = {(message_id, number) for message_id, number in owned.fetchall()} - {(m, n) for m, n in known}
+    for message_id, number in strays:
+        db.execute(
+            "UPDATE delivery SET owner = NULL, generation = generation + 1, updated_at = ? "
+            "WHERE message_id = ? AND number = ? AND owner = ?",
+            (now, message_id, number, owner),
+        )
+    return len(strays)

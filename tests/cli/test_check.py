@@ -1,0 +1,138 @@
+"""`relayd check` says everything that is wrong, on files and on the machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from relayd.cli.main import main
+from tests.kit.ca import Authority
+from tests.kit.configuration import FILES, write_configuration
+
+POLICIES = "- policy: sender\n- policy: domainbook\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_configuration(tmp_path, policies=POLICIES)
+    authority = Authority(tmp_path / "ca")
+    issued = authority.issue("relay.example")
+    (tmp_path / "tls.pem").write_bytes(issued.certificate.read_bytes())
+    (tmp_path / "tls.key").write_bytes(issued.key.read_bytes())
+    (tmp_path / "tls.key").chmod(0o600)
+    (tmp_path / "clients.pem").write_bytes(issued.certificate.read_bytes())
+    return tmp_path
+
+
+def check(folder: Path, *options: str) -> int:
+    return main(["check", "--config", str(folder), *options])
+
+
+def test_a_sound_configuration_is_summed_up(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(folder) == 0
+    expected = "no mistakes: 1 listeners, 2 policies, 2 organisations, 2 domains, 0 accounts"
+    assert capsys.readouterr().out == f"{folder}: {expected}\n"
+
+
+def test_json_has_every_problem_in_parts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "domainbook.yaml").write_text(
+        "north.example: {organisation: nort, delivers: relay, next_hops: ['a:25']}\n"
+    )
+    assert check(folder, "--json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    (problem,) = answer["problems"]
+    assert (problem["file"], problem["line"]) == (str(folder / "domainbook.yaml"), 1)
+    assert problem["key"] == "north.example.organisation"
+
+
+def _open_key(folder: Path) -> None:
+    (folder / "tls.key").chmod(0o644)
+
+
+def _other_key(folder: Path) -> None:
+    other = Authority(folder / "ca2").issue("other.example")
+    (folder / "tls.key").write_bytes(other.key.read_bytes())
+
+
+def _no_key(folder: Path) -> None:
+    (folder / "tls.key").unlink()
+
+
+def _no_pem(folder: Path) -> None:
+    (folder / "tls.pem").write_text("hello")
+
+
+def _no_authority(folder: Path) -> None:
+    (folder / "clients.pem").unlink()
+
+
+def _open_keys(folder: Path) -> None:
+    (folder / "keys").mkdir(mode=0o755)
+
+
+def _unknown_policy(folder: Path) -> None:
+    (folder / "policies.yaml").write_text(POLICIES + "- policy: vewer\n")
+
+
+def _writable_policy(folder: Path) -> None:
+    (folder / "relayd.yaml").write_text(dedent(FILES["relayd.yaml"]) + "policy_folders: [own]\n")
+    (folder / "own").mkdir()
+    (folder / "own" / "mine.py").touch()
+    (folder / "own" / "mine.py").chmod(0o666)
+
+
+def _weak_dkim(folder: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 (weak on purpose)
+    path = folder / "dkim.pem"
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    text = dedent(FILES["organisations.yaml"])
+    text += "    dkim: {south.example: [{selector: s1, key_file: dkim.pem}]}\n"
+    (folder / "organisations.yaml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            _open_key,
+            "relayd.yaml:6: tls.key: {folder}/tls.key is open to others (mode 0644); chmod 0600 {folder}/tls.key",
+        ),
+        (_other_key, "tls.key: {folder}/tls.key isn't the key of the first certificate in {folder}/tls.pem"),
+        (_no_key, "tls.key: {folder}/tls.key can't be read: No such file or directory"),
+        (_no_pem, "tls.certificate: {folder}/tls.pem isn't a PEM certificate chain"),
+        (_no_authority, "tls.client_ca: {folder}/clients.pem can't be read: No such file or directory"),
+        (_open_keys, "relayd.yaml:3: keys: {folder}/keys is open to others (mode 0755); chmod 0700 {folder}/keys"),
+        (_unknown_policy, 'policies.yaml:3: 2.policy: there is no policy vewer; did you mean "viewer"?'),
+        (_writable_policy, "policy_folders.0: {folder}/own/mine.py is open to others (mode 0666)"),
+        (_weak_dkim, "dkim.south.example.0.key_file: {folder}/dkim.pem must be RSA of 2048 bits or more, or Ed25519"),
+    ],
+)
+def test_what_the_machine_lacks_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], spoil: object, says: str
+) -> None:
+    assert callable(spoil)
+    spoil(folder)
+    assert check(folder) == 1
+    assert says.format(folder=folder) in capsys.readouterr().out
+
+
+def test_an_expired_certificate_is_told(folder: Path) -> None:
+    from relayd.cli.check import examine
+
+    class Later:
+        def now(self) -> float:
+            return 32_503_680_000.0
+
+        def boot(self) -> float:
+            return 0.0
+
+    _, problems = examine(folder, Later())
+    assert any("tls.pem expired on" in str(problem) for problem in problems)

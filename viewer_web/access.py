@@ -1,0 +1,80 @@
+"""Who may see what: from a request to a grant, a session and the opened message."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from relayd.errors import KeyDestroyed, NotFound
+from relayd.mail.body import Body
+from relayd.mail.headers import Headers
+from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.mail.patch import apply
+from relayd.store.records import Message
+from relayd.store.viewer import Session
+from relayd.store.viewer_tables import Grant
+from relayd.vault.meta import open_meta
+from viewer_web.problems import gone, signed_out, unknown
+from viewer_web.security import cookie_of, digest
+from viewer_web.services import Services
+
+#: A session's last sign of life is written at most this often.
+_SEEN_EVERY = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message as its recipient may see it. ``headers`` are those of the recipient's own copy."""
+
+    message: Message
+    meta: MessageMeta
+    body: Body
+    patch: HeaderPatch
+    headers: Headers
+
+
+async def grant_of_link(request: Request, services: Services) -> Grant:
+    """The grant that a link's token names, still running. Raises Problem."""
+    token = request.path_params["token"]
+    grant: Grant | None = await services.store.call("viewer_grant_by_token", token_hash=digest(token))
+    if grant is None:
+        raise unknown()
+    if grant.ended(services.clock.now()):
+        raise gone(grant)
+    return grant
+
+
+async def session_of(request: Request, services: Services, *, counts: bool = True) -> tuple[Session, str]:
+    """This browser's session for the message in the path, and its cookie. Raises Problem when there is none.
+
+    ``counts`` False looks without being a sign of life.
+    """
+    cookie = cookie_of(request)
+    if cookie is None:
+        raise signed_out()
+    arguments = {"grant_id": request.path_params["grant"], "browser": digest(cookie)}
+    session: Session | None = await services.store.call("viewer_session", **arguments)
+    if session is None:
+        raise signed_out()
+    if counts and services.clock.now() - session.seen_at >= _SEEN_EVERY:
+        await services.store.call("viewer_session_seen", **arguments)
+    return session, cookie
+
+
+async def open_message(services: Services, grant: Grant) -> Opened:
+    """Raises Problem when the message is gone; KeyUnavailable, StoreUnavailable and SealBroken pass through."""
+    try:
+        message = await services.store.message(grant.message_id)
+        return await asyncio.to_thread(_open, services, message, grant.copy)
+    except (NotFound, KeyDestroyed) as error:
+        raise gone(grant) from error
+
+
+def _open(services: Services, message: Message, copy: int) -> Opened:
+    key = services.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
+    meta = open_meta(key, message.meta)
+    body = services.blobs.open(message.body, key, meta.head_length, message.size)
+    patch = meta.copies[copy]
+    return Opened(message, meta, body, patch, Headers(apply(patch, body.head)))

@@ -1,0 +1,171 @@
+"""The Viewer as one ASGI application: routes, errors, headers, the log of requests.
+
+GET and HEAD are inert: mail scanners open every link they see, and some press buttons too. They send nothing, count as
+nothing and use nothing up. What changes something is a POST from one of our own forms, and sending one twice does no
+more than sending it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from relayd.errors import KeyUnavailable, SealBroken, StoreUnavailable
+from viewer_web.housekeeping import keep_house
+from viewer_web.pages.body import Body
+from viewer_web.pages.code import Code
+from viewer_web.pages.download import Download
+from viewer_web.pages.link import Link
+from viewer_web.pages.message import MessagePage
+from viewer_web.pages.session import SessionPages
+from viewer_web.problems import Problem, unavailable, unknown
+from viewer_web.render import Pages
+from viewer_web.secrets import Secrets
+from viewer_web.security import SecurityHeaders
+from viewer_web.services import Services
+
+_log = structlog.get_logger("relayd.viewer")
+_HOUSEKEEPING: Final = 60.0
+_PROBLEMS: Final = (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken)
+
+
+def create_app(services: Services) -> Starlette:
+    """The application. Its lifespan runs the housekeeping; it closes nothing of ``services``."""
+    secrets = Secrets(services)
+    pages = Pages(services, secrets)
+
+    async def problem(request: Request, error: Exception) -> Response:
+        return _problem_page(pages, request, error)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        house = asyncio.create_task(_keep_house(services))
+        yield
+        house.cancel()
+
+    return Starlette(
+        routes=_routes(services, secrets, pages),
+        middleware=[
+            Middleware(SecurityHeaders, https=services.origin.startswith("https:")),
+            Middleware(RequestLog),
+            Middleware(Defects, pages=pages),
+        ],
+        exception_handlers=dict.fromkeys(
+            (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken), problem
+        ),
+        lifespan=lifespan,
+    )
+
+
+def _routes(services: Services, secrets: Secrets, pages: Pages) -> list[BaseRoute]:
+    link = Link(services, secrets, pages)
+    code = Code(services, secrets, pages)
+    message = MessagePage(services, pages)
+    body = Body(services, pages)
+    download = Download(services, pages)
+    session = SessionPages(services, secrets, pages)
+    return [
+        Route("/v/{token}", link.show, name="link"),
+        Route("/v/{token}", link.send_code, methods=["POST"], name="send code"),
+        Route("/g/{grant}/code", code.show, name="code"),
+        Route("/g/{grant}/code", code.enter, methods=["POST"], name="enter code"),
+        Route("/g/{grant}/resend", code.resend, methods=["POST"], name="resend code"),
+        Route("/g/{grant}", message.show, name="message"),
+        Route("/g/{grant}/body", body.show, name="body"),
+        Route("/g/{grant}/attachment/{part}", download.attachment, name="attachment"),
+        Route("/g/{grant}/message.eml", download.message, name="whole message"),
+        Route("/g/{grant}/extend", session.extend, methods=["POST"], name="extend"),
+        Route("/g/{grant}/logout", session.logout, methods=["POST"], name="log out"),
+        Route("/bye", session.bye, name="bye"),
+        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static"),
+    ]
+
+
+def _problem_page(pages: Pages, request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        if error.status_code == 405:
+            return pages.page(request, "stale_form.html", status=405)
+        error = unknown()
+    elif isinstance(error, StoreUnavailable | KeyUnavailable | SealBroken):
+        _log.error("viewer.unavailable", reason=type(error).__name__)
+        error = unavailable()
+    elif not isinstance(error, Problem):
+        raise error
+    return pages.page(request, error.template, error.grant, status=error.status, **error.values)
+
+
+async def _keep_house(services: Services) -> None:
+    while True:
+        try:
+            await keep_house(services)
+        except Exception as error:
+            _log.error("viewer.housekeeping_failed", error=type(error).__name__)
+        await asyncio.sleep(_HOUSEKEEPING)
+
+
+class Defects:
+    """An exception that nobody foresaw becomes a page, and its type alone is logged: its text may quote content.
+
+    When the response has begun already it just ends there, and the server drops the connection: a broken download.
+    """
+
+    def __init__(self, app: ASGIApp, pages: Pages) -> None:
+        self._app = app
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            _log.error("viewer.defect", error=type(error).__name__, begun=begun)
+            if not begun:
+                page = self._pages.page(Request(scope), "unavailable.html", status=500)
+                await page(scope, receive, send)
+
+
+class RequestLog:
+    """One line per request: the page's name, never its path, which may hold a link's token."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def logged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("route")
+                _log.info(
+                    "viewer.request",
+                    page=getattr(route, "name", None) or "none",
+                    method=scope["method"],
+                    status=message["status"],
+                    grant=scope.get("path_params", {}).get("grant"),
+                )
+            await send(message)
+
+        await self._app(scope, receive, logged)

@@ -1,0 +1,1 @@
+"""The Viewer's pages, one module each."""

@@ -1,0 +1,63 @@
+"""The message itself: who wrote, when, the body in a frame of its own, and the attachments."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relayd.mail.meta import Part
+from relayd.store.viewer_codes import SESSION_LIFE
+from viewer_web.access import open_message, session_of
+from viewer_web.language import language_of
+from viewer_web.reading import ATTACHED_MESSAGE, Reading, reading, safe_name, shown_size
+from viewer_web.render import Pages
+from viewer_web.security import digest
+from viewer_web.services import Services
+
+_DAY = 86400.0
+
+
+class MessagePage:
+    """GET /g/GRANT."""
+
+    def __init__(self, services: Services, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+
+    async def show(self, request: Request) -> Response:
+        session, cookie = await session_of(request, self._services)
+        grant = session.grant
+        opened = await open_message(self._services, grant)
+        await self._journal_opening(request, cookie)
+        shown = reading(opened.meta.parts)
+        base = f"/g/{grant.id}"
+        return await self._pages.form(
+            request,
+            "message.html",
+            grant,
+            forms=(f"{base}/extend", f"{base}/logout"),
+            base=base,
+            subject=opened.headers.text("subject").strip(),
+            sender=opened.headers.text("from").strip() or opened.message.sender,
+            received_at=opened.message.received_at,
+            days_left=max(0, int((grant.expires_at - self._services.clock.now()) / _DAY)),
+            attachments=self._attachments(request, shown, grant.language),
+            has_text=bool(shown.html and any(part.type == "text/plain" for part in shown.text)),
+            size=opened.message.size,
+            session_hours=int(SESSION_LIFE / 3600),
+        )
+
+    async def _journal_opening(self, request: Request, cookie: str) -> None:
+        if request.method == "GET":
+            await self._services.store.call(
+                "viewer_opened", grant_id=request.path_params["grant"], browser=digest(cookie)
+            )
+
+    def _attachments(self, request: Request, shown: Reading, language: str) -> list[tuple[Part, str, int]]:
+        fallback = self._pages.words(language_of(request, language), "attachment")
+        return [(part, attachment_name(part, fallback), shown_size(part)) for part in shown.attachments]
+
+
+def attachment_name(part: Part, fallback: str) -> str:
+    """The name a person sees and saves it under; an attached message without one ends in .eml."""
+    return safe_name(part, f"{fallback}.eml" if part.type in ATTACHED_MESSAGE else fallback)

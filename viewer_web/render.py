@@ -1,0 +1,97 @@
+"""From a template and values to a page in the reader's language."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from relayd.delivery.notices import display_name
+from relayd.store.viewer_tables import Grant
+from viewer_web.language import LANGUAGES, Format, language_of, load_catalogue
+from viewer_web.secrets import Secrets
+from viewer_web.security import cookie_of, form_token, new_cookie, set_cookie
+from viewer_web.services import Services
+
+
+class Pages:
+    """Renders every page. One environment per language, made once."""
+
+    def __init__(self, services: Services, secrets: Secrets) -> None:
+        self._services = services
+        self._secrets = secrets
+        self._environments = {language: _environment(language) for language in LANGUAGES}
+
+    def words(self, language: str, text: str) -> str:
+        """One sentence in this language."""
+        return load_catalogue(language).gettext(text)
+
+    async def form(
+        self, request: Request, template: str, grant: Grant | None = None, *, status: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """A page with forms: each names its path through ``form_token(path)``, and the browser gets its cookie."""
+        cookie = cookie_of(request)
+        fresh = None if cookie else new_cookie(self._services)
+        paths: tuple[str, ...] = values.pop("forms")
+        tokens = {path: await form_token(self._secrets, cookie or fresh or "", path) for path in paths}
+        page = self.page(request, template, grant, status=status, tokens=tokens, **values)
+        if fresh:
+            set_cookie(page, fresh)
+        return page
+
+    def page(
+        self, request: Request, template: str, grant: Grant | None = None, *, status: int = 200, **values: Any
+    ) -> HTMLResponse:
+        language = language_of(request, grant.language if grant else None)
+        chosen = "lang" in request.query_params
+        organisation = self._services.organisation(grant.organisation) if grant else None
+
+        def address(path: str, **query: str) -> str:
+            if chosen:
+                query.setdefault("lang", language)
+            return f"{path}?{urlencode(query)}" if query else path
+
+        html = (
+            self._environments[language]
+            .get_template(template)
+            .render(
+                language=language,
+                languages=LANGUAGES,
+                path=request.url.path,
+                language_path=_shown_by_get(request.url.path),
+                address=address,
+                format=Format(language, self._services.configuration.viewer.time_zone),
+                now=self._services.clock.now(),
+                service=self._services.configuration.viewer.service_name,
+                organisation=display_name(organisation) if organisation else "",
+                contact=organisation.settings.contact if organisation else "",
+                grant=grant,
+                **values,
+            )
+        )
+        return HTMLResponse(html, status)
+
+
+def _shown_by_get(path: str) -> str:
+    """Where the language links of a page lead that answers a POST to an address without a page of its own."""
+    start, _, last = path.rpartition("/")
+    return {"resend": f"{start}/code", "extend": start, "logout": start}.get(last, path)
+
+
+def _environment(language: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("viewer_web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    catalogue = load_catalogue(language)
+    environment.install_gettext_callables(  # type: ignore[attr-defined]  # the i18n extension adds it
+        catalogue.gettext, catalogue.ngettext, newstyle=True
+    )
+    return environment
