@@ -363,3 +363,16 @@ async def test_new_routes_take_over_and_old_ones_close(site: Site) -> None:
     assert len(new.jobs) == 1
     assert site.route.jobs == []
     assert site.route.closed
+
+
+async def test_what_is_ours_without_our_knowing_is_freed(site: Site) -> None:
+    """The store committed it, but the worker never heard so and never offered it."""
+    stray = await site.accept("b@partner.example", owner="w1")
+    site.clock.forward(3600)
+    young = await site.accept("c@partner.example", owner="w1")
+    lanes = site.lanes(lease=timedelta(milliseconds=40))
+    await lanes.start()
+    while await site.states(stray) != [State.DELIVERED]:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    assert (await site.delivery(young)).owner == "w1"
+    await lanes.drain()
