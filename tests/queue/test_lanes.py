@@ -199,7 +199,7 @@ async def test_caps_per_next_hop_and_in_total(site: Site) -> None:
 
 async def test_a_slow_next_hop_does_not_keep_others_out(site: Site) -> None:
     site.route.gate.clear()
-    for _ in range(30):
+    for _ in range(120):
         await site.accept("b@slow.example")
     fast = await site.accept("b@partner.example", route="mailbox", target="box")
     lanes = site.lanes(connections_per_next_hop=1, concurrency=10)
