@@ -306,10 +306,10 @@ class Lanes:
             self.wake()
 
     async def _close_retired(self) -> None:
-        if self._retired and not self._running:
-            retired, self._retired = self._retired, []
-            for route in retired:
-                await route.close()
+        """What still uses an old route may finish; nothing of it is kept after that."""
+        retired, self._retired = self._retired, []
+        for route in retired:
+            await route.close()
 
     async def _sick(self) -> None:
         """Start nothing until the store takes a heartbeat again."""

@@ -376,3 +376,19 @@ async def test_what_is_ours_without_our_knowing_is_freed(site: Site) -> None:
         await asyncio.sleep(0.005)
     assert (await site.delivery(young)).owner == "w1"
     await lanes.drain()
+
+
+async def test_an_outcome_that_cannot_be_recorded_waits_for_an_operator_and_spoils_no_other(site: Site) -> None:
+    site.route.operations = {"bad@partner.example": (("there_is_no_such_operation", {}),)}
+    site.route.gate.clear()
+    claims = [await site.accept(f"{name}@partner.example", owner="w1") for name in ("a", "bad", "c")]
+    lanes = site.lanes()
+    await lanes.start()
+    for claimed in claims:
+        lanes.offer(claimed)
+    while site.route.running < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    site.route.gate.set()
+    await lanes.idle()
+    await lanes.drain()
+    assert [await site.states(c) for c in claims] == [[State.DELIVERED], [State.HELD], [State.DELIVERED]]
