@@ -155,7 +155,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one claimed delivery, with what follows from it, in one transaction.
 
     ``next_attempt`` counts only for an open ``state``. ``route``, ``target``, ``message_class`` and ``copy`` replace
-    the stored ones when not None (an undecided delivery that got its route), ``meta`` the message's sealed meta. ``follow_ups`` are reports and
+    the stored ones when not None (an undecided delivery that got its route), ``meta`` the
+    message's sealed meta. ``follow_ups`` are reports and
     notifications that must exist exactly when this settlement does; ``operations`` are named write operations with
     their arguments that run in the same transaction.
     """
