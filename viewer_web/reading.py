@@ -39,7 +39,11 @@ def reading(parts: Sequence[Part]) -> Reading:
     return Reading(
         html=tuple(_form(shown, alternatives, "text/html")),
         text=tuple(_form(shown, alternatives, "text/plain")),
-        inline={part.content_id.strip("<> "): part for part in attachments if part.content_id and part.type.startswith("image/")},
+        inline={
+            part.content_id.strip("<> "): part
+            for part in attachments
+            if part.content_id and part.type.startswith("image/")
+        },
         attachments=tuple(attachments),
     )
 
