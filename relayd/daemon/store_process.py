@@ -9,7 +9,7 @@ import structlog
 
 from relayd.clock import SystemClock
 from relayd.daemon.control import ControlChannel
-from relayd.daemon.services import open_blobs, open_vault
+from relayd.daemon.services import open_blobs, open_epochs
 from relayd.daemon.sockets import Listening
 from relayd.errors import RelaydError, StoreUnavailable
 from relayd.settings.load import Loaded

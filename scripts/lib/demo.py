@@ -15,7 +15,6 @@ import smtplib
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +24,9 @@ from tests.kit.daemon import RelayProcess
 from tests.kit.postfix import Postfix
 from tests.kit.sink import Sink
 from tests.kit.site import HOSTNAME, Site
+from tests.kit.talk import ANNA, BRAM, COLLEAGUE, DOCTOR, say
 from tests.kit.wait import wait_for
 
-DOCTOR = "dokter@noord.example"
-COLLEAGUE = "collega@partner.example"
-ANNA, BRAM = "anna@praktijk.example", "bram@praktijk.example"
 OUTSIDER, MOBILE = "patient@outside.example", "+31612345678"
 SECRET = "De uitslag is goed; u hoeft niet terug te komen."
 
@@ -121,24 +118,17 @@ class Demo:
         file.write_bytes(content)
         done = self.relayd.cli("explain", file, "--from", sender, "--to", *recipients[:3], *who, check=False)
         more = f" (and {len(recipients) - 3} more)" if len(recipients) > 3 else ""
-        command = f"relayd explain FILE --from {sender} --to {' '.join(recipients[:3])}{more} {' '.join(who)[:40]}".rstrip()
+        command = (
+            f"relayd explain FILE --from {sender} --to {' '.join(recipients[:3])}{more} {' '.join(who)[:40]}".rstrip()
+        )
         print(f"  $ {command}")
         print(textwrap.indent((done.stdout or done.stderr).rstrip(), "    "))
 
 
 def deliver(client: smtplib.SMTP, sender: str, recipients: list[str], content: bytes) -> Said:
     """One transaction; the first refusal ends it."""
-    client.ehlo_or_helo_if_needed()
-    steps: list[Callable[[], tuple[int, bytes]]] = [lambda: client.mail(sender)]
-    steps += [lambda address=address: client.rcpt(address) for address in recipients]  # type: ignore[misc]
-    for step in [*steps, lambda: client.data(content)]:
-        try:
-            code, text = step()
-        except smtplib.SMTPDataError as error:
-            code, text = error.smtp_code, error.smtp_error if isinstance(error.smtp_error, bytes) else b""
-        if code >= 400:
-            break
-    return Said(code, f"{code} {text.decode('utf-8', 'replace')}")
+    code, text = say(client, sender, recipients, content)
+    return Said(code, f"{code} {text}")
 
 
 def reply(said: Said) -> None:

@@ -50,7 +50,13 @@ async def test_a_body_comes_out_as_it_went_in(rig: Rig, size: int) -> None:
 
 @pytest.mark.parametrize(
     ("plain", "head"),
-    [(b"", b""), (b"\r\nbody", b""), (b"A: b\r\n", b"A: b\r\n"), (b"A: b\r\n\r\n", b"A: b\r\n"), (b"no head", b"no head")],
+    [
+        (b"", b""),
+        (b"\r\nbody", b""),
+        (b"A: b\r\n", b"A: b\r\n"),
+        (b"A: b\r\n\r\n", b"A: b\r\n"),
+        (b"no head", b"no head"),
+    ],
 )
 async def test_the_head_ends_before_the_empty_line(rig: Rig, plain: bytes, head: bytes) -> None:
     receiving = rig.blobs.receive(rig.key())

@@ -174,7 +174,9 @@ async def test_a_settlement_of_an_old_claim_writes_nothing_at_all(rig: Rig, stor
 async def test_follow_ups_and_operations_exist_exactly_when_the_settlement_does(rig: Rig, store: SqliteStore) -> None:
     new, report = await rig.message(owner="w1"), await rig.message()
     await store.accept(new)
-    failing = settled(new.id, State.FAILED, follow_ups=(report,), operations=(("jot_down", {"text": "x", "fail": True}),))
+    failing = settled(
+        new.id, State.FAILED, follow_ups=(report,), operations=(("jot_down", {"text": "x", "fail": True}),)
+    )
     with pytest.raises(NotFound):
         await store.settle([failing])
     with pytest.raises(NotFound):
@@ -202,7 +204,13 @@ async def test_a_settlement_may_decide_the_route(rig: Rig, store: SqliteStore) -
     )
     assert await store.settle([decided]) == [True]
     [one] = await store.deliveries(new.id)
-    assert (one.route, one.message_class, one.copy, one.delayed_notice, one.attempts) == ("viewer", "notice", 1, True, 0)
+    assert (one.route, one.message_class, one.copy, one.delayed_notice, one.attempts) == (
+        "viewer",
+        "notice",
+        1,
+        True,
+        0,
+    )
 
 
 async def test_a_silent_worker_loses_its_deliveries_and_is_told_once(rig: Rig, store: SqliteStore) -> None:

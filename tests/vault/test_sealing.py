@@ -13,7 +13,18 @@ from tink import secret_key_access, streaming_aead
 from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
 
 from relayd.errors import SealBroken
-from relayd.vault.sealing import HEADER, SEGMENT, Opener, Sealer, pack, plain_size, seal, sealed_size, segment_at, unseal
+from relayd.vault.sealing import (
+    HEADER,
+    SEGMENT,
+    Opener,
+    Sealer,
+    pack,
+    plain_size,
+    seal,
+    sealed_size,
+    segment_at,
+    unseal,
+)
 
 KEY = bytes(range(32))
 ABOUT = b"what it belongs to"
