@@ -94,7 +94,7 @@ class Notices:
 
     def _day(self, at: float, language: str) -> str:
         moment = datetime.fromtimestamp(at, self.configuration.viewer.time_zone)
-        return format_date(moment, format="long", locale=language)
+        return format_date(moment, format="long", locale="en_GB" if language == "en" else "nl_NL")
 
 
 def display_name(organisation: Organisation) -> str:

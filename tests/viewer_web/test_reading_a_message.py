@@ -60,7 +60,7 @@ async def test_english_organisation_writes_english(tmp_path):
         sent = await site.deposit()
         mail, text, _ = parts_of(sent.notification)
         assert mail["subject"] == "New secure message from Ziekenhuis Zuid"
-        assert "until February 22, 2027" in text
+        assert "until 22 February 2027" in text
         person = site.person()
         await person.get(sent.path)
         assert '<html lang="en">' in person.page.text
