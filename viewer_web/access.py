@@ -13,7 +13,8 @@ from relayd.mail.headers import Headers
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.mail.patch import apply
 from relayd.store.records import Message
-from relayd.store.viewer import Grant, Session
+from relayd.store.viewer import Session
+from relayd.store.viewer_tables import Grant
 from relayd.vault.meta import open_meta
 from viewer_web.problems import gone, signed_out, unknown
 from viewer_web.security import cookie_of, digest

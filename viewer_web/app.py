@@ -62,9 +62,9 @@ def create_app(services: Services) -> Starlette:
             Middleware(RequestLog),
             Middleware(Defects, pages=pages),
         ],
-        exception_handlers={
-            error: problem for error in (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken)
-        },
+        exception_handlers=dict.fromkeys(
+            (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken), problem
+        ),
         lifespan=lifespan,
     )
 

@@ -15,7 +15,8 @@ from relayd.sms.message import Sms
 from relayd.sms.numbers import may_get_code, region_of
 from relayd.sms.text import code_text
 from relayd.store.access_codes import Answer, CodeLimits
-from relayd.store.viewer import Grant, Requested, Waiting
+from relayd.store.viewer_codes import Requested, Waiting
+from relayd.store.viewer_tables import Grant
 from viewer_web.problems import Problem, gone
 from viewer_web.secrets import Secrets
 from viewer_web.security import digest, new_cookie

@@ -6,7 +6,8 @@ import structlog
 
 from relayd.delivery.notices import Notices
 from relayd.errors import NotFound
-from relayd.store.viewer import Grant, Pumping
+from relayd.store.viewer import Pumping
+from relayd.store.viewer_tables import Grant
 from viewer_web.services import Services
 
 _log = structlog.get_logger("relayd.viewer")

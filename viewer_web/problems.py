@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from relayd.store.viewer import Grant
+from relayd.store.viewer_tables import Grant
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from relayd.delivery.notices import display_name
-from relayd.store.viewer import Grant
+from relayd.store.viewer_tables import Grant
 from viewer_web.language import LANGUAGES, Format, language_of, load_catalogue
 from viewer_web.secrets import Secrets
 from viewer_web.security import cookie_of, form_token, new_cookie, set_cookie
@@ -61,7 +61,7 @@ class Pages:
                 language=language,
                 languages=LANGUAGES,
                 path=request.url.path,
-            language_path=_shown_by_get(request.url.path),
+                language_path=_shown_by_get(request.url.path),
                 address=address,
                 format=Format(language, self._services.configuration.viewer.time_zone),
                 now=self._services.clock.now(),

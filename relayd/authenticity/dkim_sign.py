@@ -78,6 +78,8 @@ def _update_line_ends(target: hashlib._Hash, count: int) -> None:
 
 def _content_end(data: bytes) -> int:
     """Where the CRLFs at the end of ``data`` begin."""
+    if data.endswith(b"\r"):  # a bare CR is content: the last one was held back by the caller
+        return len(data)
     end = len(data.rstrip(b"\r\n"))
     irregular = max(data.rfind(b"\n\n", end), data.rfind(b"\r\r", end)) + 1
     if irregular:

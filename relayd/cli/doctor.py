@@ -19,6 +19,7 @@ from cryptography import x509
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.reload import ask
 from relayd.directory.directory import DomainEntry
+from relayd.directory.load import build
 from relayd.errors import RelaydError
 from relayd.settings.load import Loaded, load
 from relayd.settings.models import Configuration
@@ -172,7 +173,7 @@ def _daemon(configuration: Configuration) -> Iterator[Finding]:
 async def examine_network(loaded: Loaded) -> list[Finding]:
     """What the resolver and the next hops answer."""
     findings = [await _resolver(loaded.configuration)]
-    entries = [entry for entry in loaded.domainbook if entry.next_hops]
+    entries = [entry for entry in build(loaded).domainbook.values() if entry.next_hops]
     findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
     return findings
 

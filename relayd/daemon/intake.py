@@ -175,7 +175,7 @@ class IntakeTransaction:
             "accepted",
             id=mail.id,
             size=stored.size,
-            recipients=len(message.deliveries),
+            deliveries=len(message.deliveries),
             organisation=message.organisation,
         )
         self.services.lanes.offer(_claimed(message), stored)

@@ -9,12 +9,12 @@ import structlog
 
 from relayd.clock import SystemClock
 from relayd.daemon.control import ControlChannel
-from relayd.daemon.services import open_blobs, open_vault
+from relayd.daemon.services import open_blobs, open_epochs
 from relayd.daemon.sockets import Listening
 from relayd.errors import RelaydError, StoreUnavailable
 from relayd.settings.load import Loaded
 from relayd.settings.models import Configuration
-from relayd.store.purge import purge
+from relayd.store.purge import Purge
 from relayd.store.server import serve
 from relayd.store.sqlite import SqliteStore
 
@@ -65,7 +65,7 @@ async def _forget(store: SqliteStore, configuration: Configuration) -> None:
     blobs = open_blobs(configuration, "purge")
     while True:
         try:
-            await purge(store, vault, blobs, configuration)
+            await Purge(store, vault.epochs, blobs, SystemClock(), None).run()
         except (RelaydError, OSError) as error:
             log.error("purge failed", error=type(error).__name__)
         await asyncio.sleep(_PURGE_EVERY)

@@ -138,7 +138,10 @@ class Supervisor:
             os._exit(status)
 
     def _on_channel(self, child: Child) -> None:
-        data = child.channel.recv(64)
+        try:
+            data = child.channel.recv(64)
+        except ConnectionResetError:  # It died with messages of ours unread.
+            data = b""
         if not data:
             self.selector.unregister(child.channel)
             return

@@ -59,7 +59,7 @@ def with_content(mail: Mail, content: bytes) -> Mail:
     for start in range(0, len(octets), _BLOCK):
         scanner.feed(octets[start : start + _BLOCK])
     parts = scanner.finish()
-    body: Body = MemoryBody(octets, scanner.head_length)
+    body: Body = MemoryBody(octets, scanner.head_length or 0)
     envelope = replace(mail.envelope, size=body.size)
     return replace(mail, envelope=envelope, headers=Headers(body.head), body=body, parts=parts)
 

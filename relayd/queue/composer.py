@@ -56,12 +56,14 @@ class Composer:
         parent: str,
         body: Body | None = None,
         after: bytes = b"",
+        identity: str = "",
     ) -> NewMessage:
         """Seal ``content``, with ``body`` and ``after`` behind it where given, as a message from the null sender to
-        ``recipient``. Raises StoreUnavailable, and SyntaxInvalid for what isn't an address."""
+        ``recipient``. ``identity`` is its id where the content names it. Raises StoreUnavailable, and SyntaxInvalid
+        for what isn't an address."""
         address = parse_address(recipient)
         now = self._clock.now()
-        identity, epoch = new_id(self._clock), epoch_of(now)
+        identity, epoch = identity or new_id(self._clock), epoch_of(now)
         try:
             key = self._vault.new(organisation, epoch, identity)
         except (KeyUnavailable, OSError) as error:

@@ -16,7 +16,7 @@ JITTER: Final = 0.1
 
 def expired(received_at: float, now: float, lifetime: timedelta) -> bool:
     """Whether a delivery that failed just now is given up. Age alone counts, never the number of attempts."""
-    return now - received_at >= lifetime.total_seconds()
+    return now >= received_at + lifetime.total_seconds()
 
 
 def next_attempt(

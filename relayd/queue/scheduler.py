@@ -123,6 +123,8 @@ class Lanes:
         for lane in self._lanes.values():
             while lane.waiting:
                 self._give_back(lane.waiting.popleft(), self._clock.now())
+        if self._tasks:
+            await asyncio.wait(self._tasks[:1], timeout=min(patience, 5.0))  # a claim under way is still to come in
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=patience)
             for task in late:

@@ -19,8 +19,15 @@ _MOST = 0o640
 def add_account(path: Path, account: AccountLine, *, replace: bool = False) -> None:
     """Write ``account`` to ``path``; with ``replace`` in the place of the one of that name.
 
-    Raises ConfigurationError when the file is wrong already, or an address is taken.
+    Raises ConfigurationError when the file is wrong already, an address is taken, or the file can't be written.
     """
+    try:
+        _add(path, account, replace=replace)
+    except OSError as error:
+        raise ConfigurationError([Problem(path, None, "", f"can't be written: {error.strerror}")]) from error
+
+
+def _add(path: Path, account: AccountLine, *, replace: bool) -> None:
     with _locked(path.parent):
         existing, problems = read_accounts(path) if path.exists() else ([], [])
         for other in existing:

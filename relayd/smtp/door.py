@@ -69,7 +69,8 @@ class Door(Protocol):
     """The decisions of one session's transactions. Every method may raise SmtpError; any other exception becomes
     451 4.3.0 with a reference. A call is finished even when the client leaves in the middle of it."""
 
-    credentials: Credentials
+    @property
+    def credentials(self) -> Credentials: ...
 
     async def connect(self, peer: Peer) -> Reply | None:
         """None lets the peer in; a reply (421, 554) greets it with that and closes."""

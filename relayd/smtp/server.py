@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, ClassVar, Final, cast
 
 import structlog
@@ -37,6 +38,9 @@ _HTTP: Final = frozenset({"GET", "POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "T
 _LINGER: Final = 10.0
 
 log = structlog.get_logger("relayd.smtp")
+
+#: The same few replies go out all the time.
+_encoded = lru_cache(256)(Reply.encode)
 
 Command = Callable[["Session", str], Coroutine[Any, Any, Reply | None]]
 
@@ -199,7 +203,7 @@ class Session(SMTP):
     def _answer(self, reply: Reply | None) -> None:
         if reply is None:
             return
-        self.wire.write(reply.encode())
+        self.wire.write(_encoded(reply))
         if reply.code < 400:
             return
         if reply.code == 421:

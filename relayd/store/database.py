@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -96,9 +97,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 async def _open(connect: Callable[[], sqlite3.Connection]) -> Database:
+    database = Database(connect, 64)
     try:
-        database = Database(connect, 64)
         await database
-        return database
-    except (sqlite3.Error, OSError) as error:
-        raise unavailable(error) from error
+    except BaseException as error:
+        # aiosqlite has told its thread to end, and doesn't wait for it.
+        await asyncio.to_thread(database._thread.join)
+        if isinstance(error, sqlite3.Error | OSError):
+            raise unavailable(error) from error
+        raise
+    return database

@@ -52,6 +52,7 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """What messages to find; addresses may end or begin with ``*``. Times are unix."""
 
+    id: str | None = None
     sender: str | None = None
     recipient: str | None = None
     organisation: str | None = None
@@ -100,11 +101,11 @@ def queue_list(db: sqlite3.Connection, now: float, chosen: Chosen, limit: int = 
 @reads
 def queue_counts(db: sqlite3.Connection, now: float) -> dict[str, int]:
     """How many open deliveries there are in each state."""
-    return dict(
-        db.execute(
-            f"SELECT d.state, count(*) FROM ({OPEN_PLACES}) o JOIN delivery d USING (message_id, number) GROUP BY d.state"  # noqa: S608
-        ).fetchall()
+    rows = db.execute(
+        "SELECT state, count(*) "  # noqa: S608
+        f"FROM ({OPEN_PLACES}) JOIN delivery USING (message_id, number) GROUP BY state"
     )
+    return dict(rows.fetchall())
 
 
 @writes
@@ -145,6 +146,7 @@ def message_find(db: sqlite3.Connection, now: float, search: Search) -> list[Fou
             where.append(clause)
             values.append(value)
     for clause, bound in (
+        ("m.id = ?", search.id),
         ("m.organisation = ?", search.organisation),
         ("m.id >= ?", None if search.since is None else first_id(search.since)),
         ("m.id < ?", None if search.until is None else first_id(search.until)),

@@ -29,6 +29,7 @@ from relayd.vault.vault import Vault
 
 #: How long after the end of a lease the store may take to notice.
 GRACE: Final = 30.0
+_READ: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,6 @@ class Verifier:
                     body.read(start, _READ)
             except (RelaydError, ValueError) as error:
                 yield Violation("content", message.id, f"doesn't open: {error}")
-
-
-_READ: Final = 4 * 1024 * 1024
 
 
 def is_running(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from relayd.store.operation import reads, writes
 from relayd.store.viewer_tables import GRANT_COLUMNS, Grant, grant_where, journal, row_of, to_grant
 
 #: Importing this module registers the operations of ``viewer_codes`` too.
-__all__ = ["SCHEMA", "Grant", "Pumping", "Session", "viewer_codes"]
+__all__ = ["SCHEMA", "Pumping", "Session", "viewer_codes"]
 
 SCHEMA: Final = viewer_tables.SCHEMA
 #: An expired grant is remembered this long without its recipient, so that an old link says "expired".

@@ -1,6 +1,6 @@
 """Epoch keys: one per organisation and UTC week, in files of their own so that each can be destroyed.
 
-``keys/epochs/<organisation>/<epoch>.json`` holds the wrapped key. Destruction overwrites and unlinks it and leaves
+``<folder>/<organisation>/<epoch>.json`` holds the wrapped key. Destruction overwrites and unlinks it and leaves
 ``<epoch>.destroyed``, so that "gone for good" and "can't be had now" are never confused. The folder has its own
 backup, of which only the latest is kept; it is never part of a backup of the store.
 """
@@ -52,7 +52,7 @@ class EpochKeys:
     """The folder of epoch keys. Safe between processes; what is destroyed in one is gone in all at once."""
 
     def __init__(self, folder: Path, keyring: Keyring) -> None:
-        self._folder = folder / "epochs"
+        self._folder = folder
         self._keyring = keyring
         self._opened: dict[Path, EpochKey] = {}
 
@@ -112,10 +112,11 @@ class EpochKeys:
 
     def all(self) -> list[tuple[str, str]]:
         """Organisation and epoch of every key that exists."""
-        return sorted((unquote(path.parent.name), path.stem) for path in self._folder.glob(f"*/*{_KEY}"))
+        found = self._folder.glob(f"*/*{_KEY}")
+        return sorted((unquote(path.parent.name.rstrip("%")), path.stem) for path in found)
 
     def _path(self, organisation: str, epoch: str) -> Path:
-        # An organisation's id becomes one folder name, whatever is in it.
+        # An organisation's id becomes one folder name, whatever is in it; "%" alone stands for none.
         return self._folder / (quote(organisation, safe="").replace(".", "%2E") or "%") / f"{epoch}{_KEY}"
 
     def _missing(self, path: Path, organisation: str, epoch: str) -> KeyDestroyed | KeyUnavailable:

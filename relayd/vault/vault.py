@@ -63,11 +63,11 @@ class Vault:
 
     def __init__(self, keyring: Keyring, epochs: EpochKeys) -> None:
         self._keyring = keyring
-        self._epochs = epochs
+        self.epochs = epochs
 
     def new(self, organisation: str, epoch: str, message_id: str) -> MessageKey:
         """A fresh key for a message. Its epoch's key is durable when this returns."""
-        key = self._epochs.key(organisation, epoch)
+        key = self.epochs.key(organisation, epoch)
         secret = os.urandom(32)
         nonce = os.urandom(NONCE)
         context = pack(_VERSION, organisation, epoch, message_id)
@@ -79,7 +79,7 @@ class Vault:
         """The key of a stored message; KeyDestroyed when it or its epoch's key is gone."""
         if not wrapped:
             raise KeyDestroyed(f"the key of message {message_id} was destroyed on its retention day")
-        key = self._epochs.existing(organisation, epoch)
+        key = self.epochs.existing(organisation, epoch)
         secret = _unwrap(key, organisation, epoch, message_id, wrapped)
         return MessageKey(organisation, epoch, message_id, secret, wrapped)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from relayd.clock import SystemClock
 from relayd.directory.load import build
 from relayd.pipeline.load import build_pipeline
+from relayd.pipeline.trial import try_out
 from relayd.settings.document import TARGET, document
 from relayd.settings.load import load
 
@@ -26,3 +28,8 @@ def test_the_example_configuration_loads() -> None:
     loaded = load(ROOT / "config")
     assert [step.policy.name for step in build_pipeline(loaded).steps][:1] == ["sender"]
     assert build(loaded).organisations["practice"].proof is not None
+
+
+async def test_the_example_policies_fail_on_no_sample() -> None:
+    loaded = load(ROOT / "config")
+    assert await try_out(build_pipeline(loaded), loaded, build(loaded), SystemClock()) == []

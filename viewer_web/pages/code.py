@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relayd.store.access_codes import COOLDOWN, SENDS_PER_CODE, Answer
-from relayd.store.viewer import Grant
 from relayd.store.viewer_codes import Waiting
+from relayd.store.viewer_tables import Grant
 from viewer_web.codes import clean_code, enter_code, mobile_of, request_code
 from viewer_web.language import language_of
 from viewer_web.pages.link import no_code, redirect

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from relayd.store.access_codes import Answer
-from relayd.store.viewer import Grant, Session
+from relayd.store.viewer import Session
+from relayd.store.viewer_tables import Grant
 from viewer_web.access import grant_of_link
 from viewer_web.codes import mobile_of, request_code
 from viewer_web.language import language_of
@@ -50,9 +51,7 @@ class Link:
     async def send_code(self, request: Request) -> Response:
         cookie, _ = await checked_form(request, self._services, self._secrets)
         grant = await grant_of_link(request, self._services)
-        answer = await request_code(
-            self._services, self._secrets, grant, cookie, language_of(request, grant.language)
-        )
+        answer = await request_code(self._services, self._secrets, grant, cookie, language_of(request, grant.language))
         if answer not in _GOES_ON:
             return no_code(self._pages, request, grant, answer)
         # The token leaves the address bar; from here on the cookie says which browser asked.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from relayd.mail.reply import Reply
 from relayd.smtp import replies
@@ -11,6 +11,8 @@ from relayd.smtp.incoming import Incoming
 
 if TYPE_CHECKING:
     from relayd.smtp.server import Session
+
+_START: Final = replies.START_INPUT.encode()
 
 
 async def command(session: Session, argument: str) -> Reply:
@@ -26,7 +28,7 @@ async def command(session: Session, argument: str) -> Reply:
         return replies.NO_RECIPIENTS
     try:
         content = incoming.receive(session.service.limits)
-        session.wire.write(replies.START_INPUT.encode())
+        session.wire.write(_START)
         await read_data(session.wire, content)
         return content.refusal or await finish(session, incoming, content)
     finally:

@@ -15,6 +15,7 @@ from relayd.smtp.incoming import Incoming
 if TYPE_CHECKING:
     from relayd.smtp.server import Session
 
+_ACCEPTED: Final = Reply(250, "2.1.0", "Sender accepted")
 _BAD_SENDER: Final = Reply(501, "5.1.7", "Sender address not understood; write MAIL FROM:<user@domain>")
 _BAD_PARAMETER: Final = Reply(501, "5.5.4", "Parameter of MAIL not understood")
 _UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "Parameter of MAIL not supported")
@@ -26,7 +27,7 @@ async def command(session: Session, argument: str) -> Reply:
         return envelope
     transaction = await session.door.mail(session.peer, envelope)
     session.incoming = Incoming(transaction, envelope)
-    return Reply(250, "2.1.0", "Sender accepted")
+    return _ACCEPTED
 
 
 def _parse(session: Session, argument: str) -> Envelope | Reply:

@@ -14,6 +14,7 @@ from relayd.smtp import replies
 if TYPE_CHECKING:
     from relayd.smtp.server import Session
 
+_ACCEPTED: Final = Reply(250, "2.1.5", "Recipient accepted")
 _BAD_RECIPIENT: Final = Reply(501, "5.1.3", "Recipient address not understood; write RCPT TO:<user@domain>")
 _BAD_PARAMETER: Final = Reply(501, "5.5.4", "Parameter of RCPT not understood")
 _UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "Parameter of RCPT not supported")
@@ -32,7 +33,7 @@ async def command(session: Session, argument: str) -> Reply:
         return recipient
     await incoming.add(recipient)
     session.forgive(1)
-    return Reply(250, "2.1.5", "Recipient accepted")
+    return _ACCEPTED
 
 
 def _parse(session: Session, argument: str, *, smtputf8: bool) -> Recipient | Reply:

@@ -1,0 +1,98 @@
+"""All routes of a configuration, by the name that a delivery carries. Built anew on reload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from relayd.clock import Clock, SystemClock
+from relayd.delivery.client import Hop
+from relayd.delivery.folder import FolderRoute
+from relayd.delivery.mailbox import LmtpRoute, Lookup, MaildirRoute
+from relayd.delivery.outcome import Job, Outcome, Result, Route
+from relayd.delivery.pool import Pool
+from relayd.delivery.relay import RelayRoute
+from relayd.delivery.ways import Ways, split_host
+from relayd.directory.directory import Directory
+from relayd.dns.resolver import Resolver
+from relayd.pipeline.verdict import RouteKind
+from relayd.settings.models import Configuration, MailboxSettings
+from relayd.tls.contexts import ClientTls
+from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.identity import is_address
+
+
+class ByTarget:
+    """Picks the store or folder that the delivery's target names."""
+
+    def __init__(self, kind: str, routes: Mapping[str, Route]) -> None:
+        self._kind = kind
+        self._routes = routes
+
+    async def deliver(self, job: Job) -> list[Outcome]:
+        target = job.deliveries[0].target
+        route = self._routes.get(target)
+        if route is not None:
+            return await route.deliver(job)
+        # It may be back after the next reload.
+        words = f"no {self._kind} is called {target!r} in the configuration"
+        return [Outcome(d.number, Result.DEFERRED, "4.3.5", words) for d in job.deliveries]
+
+    async def close(self) -> None:
+        for route in self._routes.values():
+            await route.close()
+
+
+def build_routes(
+    configuration: Configuration, directory: Directory, resolver: Resolver, clock: Clock | None = None
+) -> dict[str, Route]:
+    """``relay``, ``mailbox`` and ``folder``."""
+    contexts = ClientTls(configuration.tls.trusted_ca)
+    ways = Ways(directory, resolver, configuration.notices, configuration.hostname)
+    mailboxes = {
+        name: _mailbox(configuration, settings, directory, contexts, resolver, clock or SystemClock())
+        for name, settings in configuration.mailboxes.items()
+    }
+    folders = {name: FolderRoute(settings.path) for name, settings in configuration.folders.items()}
+    return {
+        RouteKind.RELAY.value: RelayRoute(ways, _pool(configuration, contexts, resolver)),
+        RouteKind.MAILBOX.value: ByTarget("mailbox store", mailboxes),
+        RouteKind.FOLDER.value: ByTarget("folder", folders),
+    }
+
+
+def _pool(configuration: Configuration, contexts: ClientTls, resolver: Resolver) -> Pool:
+    queue = configuration.queue
+    return Pool(
+        configuration.hostname,
+        contexts,
+        resolver,
+        per_hop=queue.connections_per_next_hop,
+        total=queue.connections,
+        idle=queue.connection_idle.total_seconds(),
+    )
+
+
+def _mailbox(
+    configuration: Configuration,
+    settings: MailboxSettings,
+    directory: Directory,
+    contexts: ClientTls,
+    resolver: Resolver,
+    clock: Clock,
+) -> Route:
+    lookup: Lookup = directory.mailboxes.get
+    if settings.lmtp:
+        return LmtpRoute(lmtp_hop(settings.lmtp), _pool(configuration, contexts, resolver), lookup)
+    return MaildirRoute(settings.maildir or Path("/nonexistent"), lookup, clock, configuration.hostname)
+
+
+def lmtp_hop(text: str) -> Hop:
+    """Where LMTP goes. On this machine it may be in the clear; another machine has to prove its name."""
+    if text.startswith("unix:"):
+        return Hop("localhost", 0, TlsDemand(Security.OFFERED), text.removeprefix("unix:"), lmtp=True)
+    host, port = split_host(text)
+    here = host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
+    demand = TlsDemand(Security.OFFERED) if here else TlsDemand(Security.VERIFIED, (host,))
+    return Hop(host, port, demand, lmtp=True)

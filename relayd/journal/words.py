@@ -1,0 +1,59 @@
+"""Journal records in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from relayd.journal import kinds
+from relayd.store.records import Event
+
+_WORDS: Final[Mapping[str, str]] = {
+    kinds.RECEIVED: "received",
+    kinds.JUDGED: "judged by the policies",
+    kinds.CREATED: "made by relayd itself",
+    kinds.ROUTED: "got its route",
+    kinds.DELIVERED: "delivered",
+    kinds.RELAYED: "delivered to a server that reports nothing further",
+    kinds.DEFERRED: "not delivered now; will be tried again",
+    kinds.FAILED: "failed for good",
+    kinds.AMBIGUOUS: "the reply to the end of the message was lost; it may arrive twice",
+    kinds.EXPIRED: "given up: too old",
+    kinds.DELAY_NOTICED: "the sender was told of the delay",
+    kinds.REPORTED: "a report went to the sender",
+    kinds.NOTIFIED: "a notification with the link was sent",
+    kinds.LINK_VISITED: "the link was visited",
+    kinds.CODE_SENT: "an access code was sent",
+    kinds.CODE_FAILED: "an access code could not be sent",
+    kinds.WRONG_CODE: "a wrong access code was given",
+    kinds.VERIFIED: "the access code was right",
+    kinds.OPENED: "read",
+    kinds.DOWNLOADED: "downloaded",
+    kinds.LOCKED: "locked after too many wrong codes",
+    kinds.UNLOCKED: "unlocked",
+    kinds.REVOKED: "withdrawn",
+    kinds.HELD: "held",
+    kinds.RELEASED: "released by an operator",
+    kinds.RETRIED: "an operator asked for a try now",
+    kinds.CANCELLED: "cancelled by an operator",
+    kinds.RETENTION_ENDS: "the sender was told that it will soon be forgotten",
+    kinds.KEY_REMOVED: "its retention day: its key was removed and nobody can read it any more",
+    kinds.EPOCH_DESTROYED: "the week's key was destroyed",
+}
+
+
+def in_words(event: Event) -> str:
+    """One line: who it is about, what happened, and the facts."""
+    line = f"{event.recipient}: " if event.recipient else ""
+    line += _WORDS.get(event.kind, event.kind)
+    told = {name: value for name, value in event.facts.items() if value not in ("", None, [], {})}
+    facts = "; ".join(f"{name} {_value(value)}" for name, value in told.items())
+    return f"{line} ({facts})" if facts else line
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_value(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(item) for item in value)
+    return str(value)

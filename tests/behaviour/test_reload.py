@@ -1,0 +1,50 @@
+"""A new configuration comes into force as a whole, or not at all."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from tests.kit import mail
+from tests.kit.talk import COLLEAGUE, DOCTOR, say
+
+pytestmark = pytest.mark.behaviour
+ZIPPED = {"a.zip": mail.zipped("invoice.pdf.exe")}
+
+
+@pytest.fixture
+def policies(stage):
+    """The site's policies, to be changed; back as they were afterwards."""
+    before = deepcopy(stage.site.policies)
+    yield stage.site.policies
+    stage.site.policies[:] = before
+    stage.site.write()
+    stage.relayd.reload()
+
+
+def offered(stage, client) -> int:
+    return say(client, DOCTOR, [COLLEAGUE], mail.message(DOCTOR, [COLLEAGUE], attachments=ZIPPED))[0]
+
+
+def test_an_invalid_file_leaves_the_old_configuration_in_force(stage):
+    (stage.site.config / "policies.yaml").write_text("- policy: sender\n- policy: attachmnts\n")
+    done = stage.relayd.cli("reload", check=False)
+    assert done.returncode == 1
+    assert "policies.yaml:2" in done.stderr
+    assert "refused" in stage.relayd.reload()
+    with stage.relayd.hospital() as client:
+        assert offered(stage, client) == 550
+    stage.site.write()
+    assert stage.relayd.cli("reload").returncode == 0
+
+
+def test_a_new_policy_list_holds_for_new_sessions_and_not_for_running_ones(stage, policies):
+    with stage.relayd.hospital() as running:
+        running.ehlo()
+        policies[:] = [policy for policy in policies if policy["policy"] != "attachments"]
+        stage.site.write()
+        assert "refused" not in stage.relayd.reload()
+        with stage.relayd.hospital() as fresh:
+            assert offered(stage, fresh) == 250
+        assert offered(stage, running) == 550

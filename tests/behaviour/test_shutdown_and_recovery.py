@@ -1,0 +1,66 @@
+"""Stopping is polite, dying is survived."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.kit import mail
+from tests.kit.daemon import RelayProcess
+from tests.kit.process import ROOT
+from tests.kit.sink import Sink
+from tests.kit.site import Site
+from tests.kit.talk import DOCTOR, say
+
+pytestmark = pytest.mark.behaviour
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = Site(tmp_path)
+    site.relayd["queue"] = {"schedule": ["1s"], "lease": "5s"}
+    return site
+
+
+def test_a_waiting_session_is_told_421_at_shutdown(site):
+    with RelayProcess(site) as relayd, relayd.hospital() as client:
+        client.ehlo()
+        relayd.child.signal(15)
+        code, text = client.getreply()
+        assert (code, text[:5]) == (421, b"4.3.2")
+        assert relayd.child.wait() == 0
+
+
+def test_accepted_mail_survives_the_death_of_everything(site, tmp_path):
+    relayd = RelayProcess(site)
+    names = []
+    relayd.start()
+    try:
+        with relayd.hospital() as client:
+            for number in range(5):
+                content = mail.message(DOCTOR, [f"na{number}@partner.example"])
+                assert say(client, DOCTOR, [f"na{number}@partner.example"], content)[0] == 250
+                names.append(mail.message_id_of(content))
+            relayd.kill()
+        with Sink(tmp_path / "partner", site.partner, port=site.partner_port) as partner:
+            relayd.start()
+            for name in names:
+                assert partner.wait_for_receipt(name)
+            assert relayd.cli("verify").returncode == 0
+    finally:
+        relayd.stop()
+
+
+@pytest.mark.timeout(300)
+def test_a_short_campaign_of_kills_loses_nothing():
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.lib.crash", "--rounds", "4", "--seed", "1", "--quiet"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert " 0 lost, " in done.stdout.splitlines()[-1]
