@@ -83,7 +83,7 @@ class Content:
                 self._pass_on(block)
             else:
                 self.receiving.discard()
-        elif self.size > _PATIENCE * self._limits.message_size:
+        if self.refusal is not None and self.size > _PATIENCE * self._limits.message_size:
             raise Hangup(replies.TOO_MUCH_DATA)
 
     def _pass_on(self, block: bytes) -> None:

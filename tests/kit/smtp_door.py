@@ -158,7 +158,7 @@ class Server:
 async def running(
     door: FakeDoor | None = None,
     *,
-    tls: ssl.SSLContext | None = None,
+    context: ssl.SSLContext | None = None,
     limits: SmtpLimits | None = None,
     **settings: object,
 ) -> AsyncIterator[Server]:
@@ -166,9 +166,8 @@ async def running(
     door = door or FakeDoor()
     sock = socket.create_server(("127.0.0.1", 0))
     listener_settings = ListenerSettings.model_validate({"address": "127.0.0.1:0", "kind": "relay", **settings})
-    service = Service(
-        HOSTNAME, listener_settings, limits or make_limits(), lambda: door, (lambda: tls) if tls else None
-    )
+    tls = (lambda: context) if context else None
+    service = Service(HOSTNAME, listener_settings, limits or make_limits(), lambda: door, tls)
     listener = listen([sock], service)
     try:
         yield Server(door, listener, sock.getsockname()[1])
