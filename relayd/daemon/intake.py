@@ -59,24 +59,23 @@ class Intake:
 
     async def connect(self, peer: Peer) -> Reply | None:
         limits = self.in_force.configuration.limits
-        wanted = (("connections", limits.connections), (f"peer {peer.address}", limits.connections_per_peer))
+        wanted = {"connections": limits.connections, f"peer {peer.address}": limits.connections_per_peer}
         try:
-            for key, limit in wanted:
-                if not await self.services.store.hold(key, limit):
-                    await self.disconnect(peer)
-                    return TOO_MANY
-                self._held.append(key)
+            if not await self.services.store.hold(wanted):
+                return TOO_MANY
         except StoreUnavailable:
             return replace(UNAVAILABLE, code=421)
+        self._held = list(wanted)
         return None
 
     async def disconnect(self, peer: Peer) -> None:
-        while self._held:
-            key = self._held.pop()
-            try:
-                await self.services.store.release(key)
-            except StoreUnavailable:
-                pass  # The store process counts holds by our socket; when that is gone so is the count.
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        try:
+            await self.services.store.release(held)
+        except StoreUnavailable:
+            pass  # The store process counts holds by our socket; when that is gone so is the count.
 
     async def mail(self, peer: Peer, envelope: Envelope) -> IntakeTransaction:
         origin = self.in_force.directory.recognise(peer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -82,19 +82,19 @@ class StoreClient:
     async def call(self, operation: str, **arguments: Any) -> Any:
         return dispatch.result_of(dispatch.find(operation), await self._ask("call", operation, arguments))
 
-    async def hold(self, key: str, limit: int) -> bool:
+    async def hold(self, wanted: Mapping[str, int]) -> bool:
         """See Limits.hold. Ends with this client's process, however that ends."""
-        got: bool = await self._ask("hold", key, limit)
-        self._held[key] += got
+        got: bool = await self._ask("hold", wanted)
+        if got:
+            self._held.update(wanted.keys())
         return got
 
-    async def release(self, key: str) -> None:
+    async def release(self, keys: Sequence[str]) -> None:
         """See Limits.release."""
-        self._held[key] -= 1
-        if self._held[key] <= 0:
-            del self._held[key]
+        self._held.subtract(keys)
+        self._held = +self._held
         if self._channel is not None:
-            await self._ask("release", key)
+            await self._ask("release", keys)
 
     async def count_unique(self, key: str, members: list[str], window: timedelta) -> int:
         """See Limits.count_unique."""
