@@ -1,6 +1,6 @@
 """The store from another process: the same calls, over its Unix socket.
 
-Requests share one connection and wait for nobody. When the connection ends, everything in flight is StoreUnavailable;
+Requests share one connection and wait for nobody. When the connection ends, everything in flight is StoreAway;
 an accept may then have happened or not, and can be sent again as it is. The next request connects anew.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from relayd.errors import StoreError, StoreUnavailable
+from relayd.errors import StoreAway, StoreError, StoreUnavailable
 from relayd.store import dispatch, wire
 from relayd.store import schema as _operations  # noqa: F401  (results are typed by the operations' annotations)
 from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
@@ -126,7 +126,7 @@ class StoreClient:
                 lambda: _Channel(self._lost), str(self._path)
             )
         except OSError as error:
-            raise StoreUnavailable(f"the store process doesn't answer at {self._path}: {error.strerror}") from error
+            raise StoreAway(f"the store process doesn't answer at {self._path}: {error.strerror}") from error
         finally:
             self._connecting = None
         # A new store process doesn't know what this one holds; these go out before any other request.
@@ -161,7 +161,7 @@ class _Channel(asyncio.Protocol):
         waiting, self._waiting = self._waiting, {}
         for _, future in waiting.values():
             if not future.done():
-                future.set_exception(StoreUnavailable("the store process went away"))
+                future.set_exception(StoreAway("the store process went away"))
 
     def close(self) -> None:
         if self._transport is not None:
@@ -171,7 +171,7 @@ class _Channel(asyncio.Protocol):
         """Send a request; the future has its result or error."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._transport is None:
-            future.set_exception(StoreUnavailable("the store process went away"))
+            future.set_exception(StoreAway("the store process went away"))
             return future
         number = next(self._numbers)
         self._outbox.put(wire.Request(number, method, msgspec.Raw(wire.encoder.encode(arguments))))

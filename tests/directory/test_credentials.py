@@ -97,7 +97,12 @@ async def test_failures_are_counted_per_account_and_per_peer(credentials: Direct
 
 @pytest.mark.parametrize(
     ("names", "offered"),
-    [(["jan@example.org"], False), (["piet@example.org"], True), (["jan@example.org", "piet@example.org"], False), ([], False)],
+    [
+        (["jan@example.org"], False),
+        (["piet@example.org"], True),
+        (["jan@example.org", "piet@example.org"], False),
+        ([], False),
+    ],
 )
 async def test_scram_is_offered_where_all_accounts_have_it(names: list[str], offered: bool) -> None:
     snapshot = directory({name: ACCOUNTS[name] for name in names})
@@ -121,7 +126,14 @@ def parse_salt() -> bytes:
 
 @pytest.mark.parametrize(
     "verifier",
-    ["", "{PLAIN}x", "{ARGON2ID}", "{SCRAM-SHA-256}", "{SCRAM-SHA-256}0,YQ==,YQ==,YQ==", "{SCRAM-SHA-256}1,YQ==,YQ==,YQ=="],
+    [
+        "",
+        "{PLAIN}x",
+        "{ARGON2ID}",
+        "{SCRAM-SHA-256}",
+        "{SCRAM-SHA-256}0,YQ==,YQ==,YQ==",
+        "{SCRAM-SHA-256}1,YQ==,YQ==,YQ==",
+    ],
 )
 def test_broken_verifiers_are_named_and_not_quoted(verifier: str) -> None:
     with pytest.raises(SyntaxInvalid) as raised:

@@ -42,7 +42,9 @@ async def test_aiosmtplib_submits_several_messages_on_one_connection() -> None:
         async with client:
             await client.login(USERNAME, PASSWORD)
             for number in range(3):
-                await client.sendmail("jan@example.org", ["piet@example.net"], f"Subject: {number}\r\n\r\n{'x' * 90}\r\n")
+                await client.sendmail(
+                    "jan@example.org", ["piet@example.net"], f"Subject: {number}\r\n\r\n{'x' * 90}\r\n"
+                )
     assert len(server.door.messages) == 3
 
 

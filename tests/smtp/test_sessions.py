@@ -30,7 +30,7 @@ async def greeted(port: int, context: ssl.SSLContext | None = None) -> Client:
 async def gone(server: Server) -> None:
     """Until the server has forgotten every session."""
     async with asyncio.timeout(10):
-        while server.listener.sessions:
+        while server.listener.sessions:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 

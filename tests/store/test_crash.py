@@ -14,9 +14,8 @@ import pytest
 from tests.store.rig import Rig
 
 _WORKER = """
-    import asyncio, resource, signal, sys
+    import asyncio, os, sys
     from pathlib import Path
-    from relayd.errors import StoreUnavailable
     from relayd.store.records import Settlement, State
     from tests.store.rig import Rig
 
@@ -29,11 +28,11 @@ _WORKER = """
             while True:
                 message = await rig.message(owner="w1", content=b"X: y\\r\\n\\r\\n" + b"z" * size)
                 await store.accept(message)
-                print("accepted", message.id, flush=True)
+                os.write(1, f"accepted {message.id}\\n".encode())
                 done = Settlement(message_id=message.id, number=0, generation=1, state=State.DELIVERED)
                 [counted] = await store.settle([done])
                 assert counted
-                print("settled", message.id, flush=True)
+                os.write(1, f"settled {message.id}\\n".encode())
 
         await asyncio.gather(*[client(number) for number in range(8)])
 
@@ -67,13 +66,15 @@ async def test_everything_acknowledged_survives_a_kill(tmp_path: Path, point: st
     rig = Rig(tmp_path)
     assert rig.verify() == []  # before anybody opens it for writing
     store = await rig.open()
-    for message_id, word in said.items():
-        [delivery] = await store.deliveries(message_id)
-        if word == "settled":
-            assert delivery.state == "delivered"
-    assert rig.verify() == []
-    await store.close()
-    await rig.blobs.close()
+    try:
+        for message_id, word in said.items():
+            [delivery] = await store.deliveries(message_id)
+            if word == "settled":
+                assert delivery.state == "delivered"
+        assert rig.verify() == []
+    finally:
+        await store.close()
+        await rig.blobs.close()
     if count == 30:
         assert said
 

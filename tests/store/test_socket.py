@@ -43,7 +43,11 @@ async def test_every_call_gives_what_the_store_itself_gives(rig: Rig, store: Sql
     assert claimed.message == await client.message(new.id) == await store.message(new.id)
     assert list(claimed.deliveries) == await client.deliveries(new.id)
     done = Settlement(
-        message_id=new.id, number=0, generation=1, state=State.DELIVERED, events=(Event(now, "delivered", "a", {"n": 1}),)
+        message_id=new.id,
+        number=0,
+        generation=1,
+        state=State.DELIVERED,
+        events=(Event(now, "delivered", "a", {"n": 1}),),
     )
     assert await client.settle([done, done]) == [True, False]
     assert await client.journal(new.id) == await store.journal(new.id)
@@ -119,9 +123,7 @@ async def test_what_was_in_flight_when_the_store_went_away_is_unavailable(rig: R
 
 
 @pytest.mark.parametrize("octets", [b"\xff\xff\xff\xff", b"\x00\x00\x00\x01\xc1", b"\x00\x00\x00\x02\x91\x01"])
-async def test_a_confused_client_is_dropped_and_the_others_stay(
-    rig: Rig, client: StoreClient, octets: bytes
-) -> None:
+async def test_a_confused_client_is_dropped_and_the_others_stay(rig: Rig, client: StoreClient, octets: bytes) -> None:
     await client.connect()
     reader, writer = await asyncio.open_unix_connection(rig.state / SOCKET)
     writer.write(octets)
@@ -143,7 +145,7 @@ async def test_holds_are_counted_over_all_clients_and_end_with_their_connection(
     assert await client.hold("connections", 2)
     await other.close()
     late = StoreClient(rig.state / SOCKET)
-    while not await late.hold("connections", 2):
+    while not await late.hold("connections", 2):  # noqa: ASYNC110  (the server has yet to see the other one's end)
         await asyncio.sleep(0.001)
     await late.close()
 

@@ -20,6 +20,12 @@ async def test_a_healthy_store_has_no_violations(rig: Rig, store: SqliteStore) -
     assert rig.verify() == []
 
 
+COPY_ROW = (
+    "INSERT INTO message SELECT id || 'x', organisation, epoch, received_at, expires_at, sender, size, origin, "
+    "wrapped_key, body_file, body_offset, body_length, meta, 0, '', null, null, null, null FROM message"
+)
+
+
 def sql(statement: str) -> Callable[[Rig], None]:
     def run(rig: Rig) -> None:
         with sqlite3.connect(rig.state / FILE) as db:
@@ -62,9 +68,7 @@ def remove_keys(rig: Rig) -> None:
         (sql("UPDATE message SET wrapped_key = x''"), {"key"}),
         (sql("UPDATE message SET meta = x'00'"), {"content"}),
         (sql("UPDATE message SET body_offset = body_offset + 1"), {"body", "content"}),
-        (sql("INSERT INTO message SELECT id || 'x', organisation, epoch, received_at, expires_at, sender, size, origin, "
-             "wrapped_key, body_file, body_offset, body_length, meta, 0, '', null, null, null, null FROM message"),
-         {"body", "content"}),
+        (sql(COPY_ROW), {"body", "content"}),
         (sql("UPDATE delivery SET state = 'lost'"), {"delivery"}),
         (sql("UPDATE delivery SET route = ''"), {"delivery"}),
         (sql("UPDATE delivery SET state = 'delivered', owner = 'w1', generation = 1"), {"delivery", "owner"}),
