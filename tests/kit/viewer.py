@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from relayd.delivery.outcome import Job
 from relayd.delivery.viewer import ViewerRoute
 from relayd.directory.directory import Directory, Organisation, OrganisationSettings
+from relayd.mail.address import parse_address
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.mail.mime import MimeScanner
 from relayd.settings.models import Configuration, StoreSettings
@@ -199,7 +200,7 @@ class Site:
     async def deposit(self, mobile: str = MOBILE, recipient: str = PATIENT, **facts: Any) -> Deposited:
         """Accept a message and deliver it by the Viewer's route, as the queue would."""
         content, meta = make_mail(**facts)
-        meta = msgspec.structs.replace(meta, mobiles={recipient.lower(): mobile} if mobile else {})
+        meta = msgspec.structs.replace(meta, mobiles={parse_address(recipient).key: mobile} if mobile else {})
         new = await stored(self.vault, self.blobs, self.clock, content, meta, "zuid", DOCTOR, recipient, owner="worker")
         await self.store.accept(new)
         message, deliveries = await self.store.message(new.id), await self.store.deliveries(new.id)

@@ -55,6 +55,15 @@ async def test_the_notification_says_nothing_of_the_message(site):
             assert secret not in form
 
 
+@pytest.mark.parametrize("recipient", ["jö@thuis.example", '"a b"@thuis.example', "o'neil+x@xn--bcher-kva.example"])
+async def test_any_recipient_can_be_notified(site, recipient):
+    sent = await site.deposit(recipient=recipient)
+    mail, text, _ = parts_of(sent.notification)
+    assert f"\r\nTo: {recipient}\r\n".encode() in sent.notification
+    assert mail["content-language"] == "nl"
+    assert sent.path in text
+
+
 async def test_english_organisation_writes_english(tmp_path):
     async with open_site(tmp_path, language="en") as site:
         sent = await site.deposit()
