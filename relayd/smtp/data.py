@@ -35,7 +35,8 @@ class DotReader:
     def feed(self, block: bytes) -> bytes:
         """The content that is certain now. After the end, ``rest`` holds what came behind it."""
         octets = self._held + block
-        end = octets.find(_END)
+        dot = octets.find(b"\r\n.")
+        end = -1 if dot < 0 else octets.find(_END, dot)
         if end >= 0:
             self.ended = True
             self.rest = octets[end + 5 :]
@@ -49,7 +50,8 @@ class DotReader:
             start = 2
             if octets[2:3] == b"." and cut > 2:
                 start = 3
-        return octets[start:cut].replace(b"\r\n.", b"\r\n")
+        content = octets[start:cut]
+        return content if dot < 0 else content.replace(b"\r\n.", b"\r\n")
 
 
 def _overlap(octets: bytes) -> int:

@@ -27,7 +27,6 @@ from relayd.smtp.service import Service
 
 #: Seconds without accepting when the process or the machine has no descriptor or memory left.
 _PAUSE: Final = 1.0
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = structlog.get_logger("relayd.smtp")
 
@@ -96,10 +95,8 @@ class ListenerServer:
             sock, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another worker was faster, or the peer has left again
-        except OSError as error:
-            if error.errno not in _EXHAUSTED:
-                raise
-            log.error("accept_paused", reason=errno.errorcode[error.errno], sessions=self.sessions)
+        except OSError as error:  # no descriptor or memory left, or the network is ill: accept(2)
+            log.error("accept_paused", reason=errno.errorcode.get(error.errno or 0, ""), sessions=self.sessions)
             self._loop.remove_reader(listening.fileno())
             self._pauses.add(self._loop.call_later(_PAUSE, self._resume, listening))
             return

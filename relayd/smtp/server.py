@@ -174,6 +174,8 @@ class Session(SMTP):
         except Hangup as hangup:
             if hangup.reply is not None:
                 self.wire.write(hangup.reply.encode())
+        except Exception as error:
+            self.wire.write(reply_to(error, "session").encode())
         finally:
             await self._finish()
 
@@ -204,10 +206,10 @@ class Session(SMTP):
         if reply is None:
             return
         self.wire.write(_encoded(reply))
-        if reply.code < 400:
-            return
         if reply.code == 421:
             raise Hangup
+        if reply.code < 500:
+            return  # 4yz isn't the peer's mistake: a list of 1,100 recipients gets 100 times 452
         self._errors += 1
         if self._errors > self.service.limits.errors:
             raise Hangup(replies.TOO_MANY_ERRORS)

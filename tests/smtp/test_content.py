@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relayd.settings.models import SmtpLimits
@@ -52,6 +52,7 @@ def unstuffed(octets: bytes) -> tuple[bytes, bytes] | None:
         content += (line[1:] if line.startswith(b".") else line) + end
 
 
+@settings(deadline=None)
 @given(MEANINGFUL, st.lists(st.integers(0, 200), max_size=5), st.booleans())
 def test_dot_reader_agrees_with_the_line_by_line_specification(octets: bytes, cuts: list[int], ended: bool) -> None:
     if ended:
@@ -70,6 +71,7 @@ def test_dot_reader_agrees_with_the_line_by_line_specification(octets: bytes, cu
         assert (content, rest) == expected
 
 
+@settings(deadline=None)
 @given(MEANINGFUL)
 def test_clean_is_exactly_the_rule(octets: bytes) -> None:
     without_pairs = octets.replace(b"\r\n", b"")
@@ -138,6 +140,7 @@ async def test_a_bare_cr_at_the_very_end_of_chunks_is_refused() -> None:
     assert (await receive_chunks([b"a: b\r\n\r\nx\r"], [])).refusal == replies.BARE_LINE_END
 
 
+@settings(deadline=None)
 @given(MEANINGFUL, st.lists(st.integers(0, 200), max_size=4), st.lists(st.integers(0, 200), max_size=4))
 async def test_chunks_give_the_same_message_however_they_are_cut(
     octets: bytes, borders: list[int], cuts: list[int]
@@ -150,6 +153,7 @@ async def test_chunks_give_the_same_message_however_they_are_cut(
         assert content.refusal == replies.BARE_LINE_END
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2000), max_size=6))
 async def test_the_header_limit_counts_the_same_however_it_is_cut(cuts: list[int]) -> None:
     limits = SmtpLimits(header_size=600)

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relayd.directory.verifiers import derive
@@ -76,6 +76,7 @@ def test_first_messages_that_are_refused(first: bytes) -> None:
         Exchange(first)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_final_message_upsets_the_exchange(final: bytes) -> None:
     secret = derive("pencil", SALT, 1, "user")
