@@ -12,10 +12,11 @@ from relayd.cli.connect import configuration_of, with_store
 from relayd.cli.queue import delivery_json, message_json
 from relayd.cli.table import printable, table
 from relayd.cli.times import iso, local, moment
+from relayd.journal.event import Event
 from relayd.journal.words import in_words
 from relayd.store.interface import Store
 from relayd.store.queue_commands import Found, Search
-from relayd.store.records import Delivery, Event, Message
+from relayd.store.records import Delivery, Message
 
 _EPILOG: Final = """\
 examples:

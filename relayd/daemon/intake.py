@@ -16,6 +16,7 @@ from relayd.authenticity.dkim_sign import BodyHash
 from relayd.daemon.in_force import InForce
 from relayd.daemon.services import Services
 from relayd.errors import SmtpError, StoreAway, StoreUnavailable, VaultError
+from relayd.journal.event import Event
 from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
 from relayd.mail.envelope import Envelope, Listener, Peer, Recipient
@@ -31,7 +32,7 @@ from relayd.pipeline.runner import Judged, answer
 from relayd.smtp.door import Credentials, Receiving
 from relayd.store.blobs import BlobReceiving, StoredBody
 from relayd.store.ids import new_id
-from relayd.store.records import Claimed, Delivery, Event, Message, NewDelivery, NewMessage, State
+from relayd.store.records import Claimed, Delivery, Message, NewDelivery, NewMessage, State
 from relayd.vault.epochs import epoch_of
 from relayd.vault.meta import seal_meta
 from relayd.vault.vault import MessageKey

@@ -18,7 +18,6 @@ from relayd.daemon.intake import Intake
 from relayd.daemon.rejudge import rejudge
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
-from relayd.delivery.outcome import Route
 from relayd.delivery.routes import build_routes
 from relayd.delivery.viewer import ViewerRoute
 from relayd.directory.credentials import DirectoryCredentials
@@ -30,6 +29,7 @@ from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.verdict import RouteKind
 from relayd.queue.attempt import SealedContents
 from relayd.queue.composer import Composer
+from relayd.queue.outcome import Route
 from relayd.queue.reports import Reports
 from relayd.queue.scheduler import Lanes
 from relayd.settings.load import Loaded

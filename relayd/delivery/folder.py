@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from relayd.delivery.mailbox import is_file_name, write_durably
-from relayd.delivery.outcome import Job, Outcome, Result
+from relayd.queue.outcome import Job, Outcome, Result
 
 log = structlog.get_logger("relayd.delivery")
 

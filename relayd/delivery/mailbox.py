@@ -16,11 +16,11 @@ import structlog
 
 from relayd.clock import Clock
 from relayd.delivery.client import Hop, HopUnavailable
-from relayd.delivery.outcome import Content, Job, Outcome, Result
 from relayd.delivery.pool import Pool
 from relayd.delivery.relay import Sending, send_through
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import parse_address
+from relayd.queue.outcome import Content, Job, Outcome, Result
 from relayd.store.records import Delivery
 
 log = structlog.get_logger("relayd.delivery")

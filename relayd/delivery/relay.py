@@ -8,10 +8,10 @@ from typing import Final
 import structlog
 
 from relayd.delivery.client import Client, Hop, HopUnavailable
-from relayd.delivery.outcome import Job, Outcome, Result
 from relayd.delivery.pool import Pool
 from relayd.delivery.transaction import Answer, ConnectionStale, Transaction
 from relayd.delivery.ways import NoWay, Ways
+from relayd.queue.outcome import Job, Outcome, Result
 from relayd.store.records import Delivery
 
 #: Recipients in one transaction where the peer announces no other limit (RFC 5321 §4.5.3.1.8).

@@ -10,13 +10,13 @@ from relayd.clock import Clock, SystemClock
 from relayd.delivery.client import Hop
 from relayd.delivery.folder import FolderRoute
 from relayd.delivery.mailbox import LmtpRoute, Lookup, MaildirRoute
-from relayd.delivery.outcome import Job, Outcome, Result, Route
 from relayd.delivery.pool import Pool
 from relayd.delivery.relay import RelayRoute
 from relayd.delivery.ways import Ways, split_host
 from relayd.directory.directory import Directory
 from relayd.dns.resolver import Resolver
 from relayd.pipeline.verdict import RouteKind
+from relayd.queue.outcome import Job, Outcome, Result, Route
 from relayd.settings.models import Configuration, MailboxSettings
 from relayd.tls.contexts import ClientTls
 from relayd.tls.decision import Security, TlsDemand

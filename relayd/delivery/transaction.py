@@ -14,9 +14,9 @@ from typing import Final
 import aiosmtplib
 
 from relayd.delivery.client import Client
-from relayd.delivery.outcome import Content, Result
 from relayd.delivery.stuffing import DotStuffer
 from relayd.failpoints import reach
+from relayd.queue.outcome import Content, Result
 from relayd.store.records import Delivery, Message
 
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")

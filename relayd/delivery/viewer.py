@@ -16,10 +16,10 @@ import structlog
 
 from relayd.clock import Clock
 from relayd.delivery.notices import Notices
-from relayd.delivery.outcome import Job, Outcome, Result
 from relayd.directory.directory import Directory, Organisation
 from relayd.errors import KeyDestroyed, KeyUnavailable, SealBroken, StoreUnavailable
 from relayd.mail.address import parse_address
+from relayd.queue.outcome import Job, Outcome, Result
 from relayd.settings.models import Configuration
 from relayd.store.records import Delivery, NewMessage
 from relayd.vault.vault import MessageKey, Vault

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from relayd.journal import kinds
-from relayd.store.records import Event
+from relayd.journal.event import Event
 
 _WORDS: Final[Mapping[str, str]] = {
     kinds.RECEIVED: "received",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from email.header import Header
 from typing import Any, Final
 
+from relayd.journal.event import Event
 from relayd.mail.envelope import Recipient
 from relayd.mail.headers import Headers
 from relayd.mail.meta import HeaderPatch
@@ -32,7 +33,6 @@ from relayd.pipeline.verdict import (
     RouteTo,
     Verdict,
 )
-from relayd.store.records import Event
 
 #: The kind of the one journal record that holds all verdicts.
 JUDGED: Final = "judged"

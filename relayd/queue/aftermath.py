@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from relayd.delivery.outcome import Outcome, Result
 from relayd.journal import kinds
+from relayd.journal.event import Event
+from relayd.queue.outcome import Outcome, Result
 from relayd.queue.retry import delay_notice_due, next_attempt
 from relayd.settings.models import QueueSettings
-from relayd.store.records import Delivery, Event, Message, Settlement, State
+from relayd.store.records import Delivery, Message, Settlement, State
 
 _FINAL: Final = {
     Result.DELIVERED: (State.DELIVERED, kinds.DELIVERED),

@@ -9,12 +9,12 @@ import msgspec
 import structlog
 
 from relayd.clock import Clock
-from relayd.delivery.outcome import Job, Outcome, Result, Route
 from relayd.errors import KeyDestroyed, NotFound, RelaydError, SealBroken
 from relayd.mail.body import Body
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.mail.patch import PatchedBody
 from relayd.queue.aftermath import Aftermath, aftermath, set_aside
+from relayd.queue.outcome import Job, Outcome, Result, Route
 from relayd.queue.work import Work
 from relayd.settings.models import QueueSettings
 from relayd.store.blobs import Blobs

@@ -9,13 +9,14 @@ from relayd.clock import Clock
 from relayd.directory.directory import Delivers, Directory
 from relayd.errors import KeyUnavailable, StoreUnavailable
 from relayd.journal import kinds
+from relayd.journal.event import Event
 from relayd.mail.address import Address, parse_address
 from relayd.mail.body import Body
 from relayd.mail.meta import MessageMeta
 from relayd.pipeline.verdict import MessageClass, RouteKind, RouteTarget
 from relayd.store.blobs import Blobs
 from relayd.store.ids import new_id
-from relayd.store.records import Event, NewDelivery, NewMessage
+from relayd.store.records import NewDelivery, NewMessage
 from relayd.vault.epochs import epoch_of
 from relayd.vault.meta import seal_meta
 from relayd.vault.vault import Vault

@@ -18,12 +18,12 @@ import structlog
 
 from relayd import failpoints
 from relayd.clock import Clock
-from relayd.delivery.outcome import Route
 from relayd.errors import StoreUnavailable
 from relayd.mail.body import Body
 from relayd.mail.meta import MessageMeta
 from relayd.queue.aftermath import Aftermath, given_back
 from relayd.queue.attempt import Attempt, Contents, Rejudge
+from relayd.queue.outcome import Route
 from relayd.queue.settling import Reporter, Settled, Settler
 from relayd.queue.work import Lane, LaneKey, Work, grouped
 from relayd.settings.models import QueueSettings

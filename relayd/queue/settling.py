@@ -17,10 +17,11 @@ import structlog
 from relayd import failpoints
 from relayd.errors import RelaydError, StoreUnavailable
 from relayd.journal import kinds
+from relayd.journal.event import Event
 from relayd.mail.body import Body
 from relayd.queue.aftermath import Aftermath, Reported
 from relayd.store.interface import Store
-from relayd.store.records import Event, Message, NewMessage, Settlement, State
+from relayd.store.records import Message, NewMessage, Settlement, State
 
 _BATCH: Final = 500
 

@@ -48,8 +48,12 @@ class SmtpLimits(Settings):
     recipients: int = Field(1000, ge=100, description="RCPTMAX: recipients in one transaction.")
     connections: int = Field(1000, ge=1, description="Sessions at once, all peers together.")
     connections_per_peer: int = Field(50, ge=1, description="Sessions at once from one address.")
-    errors: int = Field(10, ge=1, description="Refused or unknown commands before 421. Accepted recipients pay them off.")
-    commands: int = Field(10_000, ge=100, description="Commands in one session, counted anew after each accepted message.")
+    errors: int = Field(
+        10, ge=1, description="Refused or unknown commands before 421. Accepted recipients pay them off."
+    )
+    commands: int = Field(
+        10_000, ge=100, description="Commands in one session, counted anew after each accepted message."
+    )
     header_size: Size = Field(256 * 2**10, description="Octets of the header section.")
     idle: Duration = Field(timedelta(minutes=5), description="Longest silence between commands or blocks.")
     auth_failures: int = Field(10, ge=1, description="Failed logins per account, and per peer, within 15 minutes.")

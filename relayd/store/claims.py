@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from relayd.errors import NotFound
+from relayd.journal.event import Event
 from relayd.store.dispatch import bind, find, perform
-from relayd.store.records import OPEN_STATES, Claimed, Delivery, Event, Message, Settlement
+from relayd.store.records import OPEN_STATES, Claimed, Delivery, Message, Settlement
 from relayd.store.tables import (
     DELIVERY_COLUMNS,
     MESSAGE_COLUMNS,

@@ -17,9 +17,10 @@ from typing import Any, Final, cast
 import msgspec
 
 from relayd.errors import StoreAway, StoreError, StoreUnavailable
+from relayd.journal.event import Event
 from relayd.store import dispatch, wire
 from relayd.store import schema as _operations  # noqa: F401  (results are typed by the operations' annotations)
-from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
+from relayd.store.records import Claimed, Delivery, Message, NewMessage, Settlement
 
 
 class StoreClient:

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from relayd.journal import kinds
+from relayd.journal.event import Event
 from relayd.store.operation import reads, writes
-from relayd.store.records import Event
 from relayd.store.tables import OPEN_PLACES, insert_events
 from relayd.vault.epochs import epoch_of
 

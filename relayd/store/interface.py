@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
+from relayd.journal.event import Event
+from relayd.store.records import Claimed, Delivery, Message, NewMessage, Settlement
 
 
 class Store(Protocol):

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from relayd.journal import kinds
+from relayd.journal.event import Event
 from relayd.store.ids import first_id
 from relayd.store.operation import reads, writes
-from relayd.store.records import Delivery, Event, State
+from relayd.store.records import Delivery, State
 from relayd.store.tables import DELIVERY_COLUMNS, OPEN_PLACES, delivery_of, insert_events
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from relayd.journal.event import Event
+
 
 class State(StrEnum):
     """Where one delivery stands.
@@ -34,16 +36,6 @@ class BlobRef(msgspec.Struct, frozen=True, array_like=True):
     file: str
     offset: int
     length: int
-
-
-class Event(msgspec.Struct, frozen=True):
-    """One journal record. ``kind`` is a word of ``docs/journal.md``; ``facts`` hold no content, subject, file name,
-    number or code. ``recipient`` is "" when it is about the whole message."""
-
-    at: float
-    kind: str
-    recipient: str = ""
-    facts: dict[str, Any] = {}
 
 
 class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ import structlog
 
 from relayd.clock import Clock
 from relayd.errors import StoreUnavailable
+from relayd.journal.event import Event
 from relayd.settings.models import StoreSettings
 from relayd.store import claims, dispatch
 from relayd.store.database import Database, open_reader, open_writer
@@ -26,7 +27,7 @@ from relayd.store.group import Accept, Committer, Work, Write
 from relayd.store.limits import Limits
 from relayd.store.lock import FolderLock
 from relayd.store.operation import Operation
-from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
+from relayd.store.records import Claimed, Delivery, Message, NewMessage, Settlement
 from relayd.vault.files import make_private_folder
 
 log = structlog.get_logger("relayd.store")

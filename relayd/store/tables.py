@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from relayd.store.records import BlobRef, Delivery, Event, Message, NewDelivery, NewMessage, State
+from relayd.journal.event import Event
+from relayd.store.records import BlobRef, Delivery, Message, NewDelivery, NewMessage, State
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS message (

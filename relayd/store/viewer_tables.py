@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from relayd.journal.event import Event
 from relayd.store.access_codes import FAILURES_BEFORE_LOCK
-from relayd.store.records import Event
 from relayd.store.tables import insert_events
 
 SCHEMA: Final = """

@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from relayd.errors import Conflict, NotFound, StoreError, StoreUnavailable
-from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
+from relayd.journal.event import Event
+from relayd.store.records import Claimed, Delivery, Message, NewMessage, Settlement
 
 #: A message for a thousand recipients with its reports is far below this.
 FRAME_LIMIT: Final = 64 * 1024 * 1024

@@ -16,11 +16,11 @@ import trustme
 from argon2 import PasswordHasher
 
 from relayd.delivery.mailbox import LmtpRoute
-from relayd.delivery.outcome import Result
 from relayd.delivery.pool import Pool
 from relayd.delivery.routes import lmtp_hop
 from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import parse_address
+from relayd.queue.outcome import Result
 from relayd.settings.accounts import AccountLine
 from relayd.tls.contexts import ClientTls
 from tests.kit.jobs import Blocks, make_delivery, make_job

@@ -12,10 +12,10 @@ from relayd.clock import SystemClock
 from relayd.delivery.client import Timeouts
 from relayd.delivery.folder import FolderRoute
 from relayd.delivery.mailbox import LmtpRoute, MaildirRoute
-from relayd.delivery.outcome import Outcome, Result
 from relayd.delivery.pool import Pool
 from relayd.delivery.routes import lmtp_hop
 from relayd.dns.resolver import DnsResolver
+from relayd.queue.outcome import Outcome, Result
 from relayd.tls.contexts import ClientTls
 from relayd.tls.decision import Security
 from tests.kit.jobs import CONTENT, Blocks, make_delivery, make_job

@@ -10,13 +10,13 @@ import pytest
 import trustme
 
 from relayd.delivery.client import Timeouts
-from relayd.delivery.outcome import Outcome, Result
 from relayd.delivery.pool import Pool
 from relayd.delivery.relay import RelayRoute
 from relayd.delivery.ways import Ways
 from relayd.directory.directory import Delivers, Directory, DomainEntry
 from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import Domain
+from relayd.queue.outcome import Outcome, Result
 from relayd.settings.models import NoticeSettings
 from relayd.tls.contexts import ClientTls
 from relayd.tls.identity import spki_sha256

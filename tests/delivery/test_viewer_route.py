@@ -6,9 +6,9 @@ import hashlib
 
 import pytest
 
-from relayd.delivery.outcome import Job, Result
 from relayd.delivery.viewer import ViewerRoute
 from relayd.errors import KeyDestroyed, KeyUnavailable
+from relayd.queue.outcome import Job, Result
 from relayd.store.records import Settlement, State
 from relayd.vault.meta import open_meta
 from tests.kit.viewer import DOCTOR, MOBILE, PATIENT, make_mail, open_site, stored

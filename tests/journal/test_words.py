@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from relayd.journal import kinds
+from relayd.journal.event import Event
 from relayd.journal.words import in_words
-from relayd.store.records import Event
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "journal.md").read_text()
 

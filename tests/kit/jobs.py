@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from relayd.delivery.outcome import Job
 from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.queue.outcome import Job
 from relayd.store.records import BlobRef, Delivery, Message, State
 
 CONTENT = b"From: a@hospital.example\r\nTo: b@partner.example\r\nSubject: x\r\n\r\nhello\r\n.dot\r\n..two\r\nend\r\n"

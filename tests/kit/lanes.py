@@ -10,13 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from relayd.delivery.outcome import Job, Outcome, Result
 from relayd.errors import StoreUnavailable
 from relayd.mail.body import Body
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.queue.aftermath import Reported
 from relayd.queue.attempt import SealedContents
 from relayd.queue.composer import Composer
+from relayd.queue.outcome import Job, Outcome, Result
 from relayd.queue.scheduler import Lanes
 from relayd.settings.models import QueueSettings, StoreSettings
 from relayd.store.blobs import Blobs

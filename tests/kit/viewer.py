@@ -15,17 +15,18 @@ import httpx
 import msgspec
 from starlette.applications import Starlette
 
-from relayd.delivery.outcome import Job
 from relayd.delivery.viewer import ViewerRoute
 from relayd.directory.directory import Directory, Organisation, OrganisationSettings
+from relayd.journal.event import Event
 from relayd.mail.address import parse_address
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.mail.mime import MimeScanner
+from relayd.queue.outcome import Job
 from relayd.settings.models import Configuration, StoreSettings
 from relayd.sms.message import Sms, SmsResult
 from relayd.store.blobs import Blobs
 from relayd.store.ids import new_id
-from relayd.store.records import Event, NewDelivery, NewMessage, Settlement, State
+from relayd.store.records import NewDelivery, NewMessage, Settlement, State
 from relayd.store.sqlite import SqliteStore
 from relayd.vault.epochs import EpochKeys, epoch_of
 from relayd.vault.keyring import generate

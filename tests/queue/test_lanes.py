@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from relayd.delivery.outcome import Result
 from relayd.directory.directory import Delivers, Directory, DomainEntry
 from relayd.mail.address import Domain
+from relayd.queue.outcome import Result
 from relayd.queue.scheduler import Lanes
 from relayd.store.records import Claimed, Settlement, State
 from tests.kit.jobs import CONTENT

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from relayd.delivery.outcome import Result
 from relayd.directory.directory import Delivers, Directory, DomainEntry
 from relayd.mail.address import Domain
+from relayd.queue.outcome import Result
 from relayd.queue.reports import Reports
 from relayd.settings.models import Configuration
 from relayd.store.records import Claimed

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from relayd.journal.event import Event
 from relayd.mail.meta import MessageMeta
 from relayd.settings.models import StoreSettings
 from relayd.store.blobs import Blobs
 from relayd.store.database import connect_reader
 from relayd.store.disk import Disk
 from relayd.store.ids import new_id
-from relayd.store.records import BlobRef, Event, NewDelivery, NewMessage, State
+from relayd.store.records import BlobRef, NewDelivery, NewMessage, State
 from relayd.store.sqlite import SqliteStore
 from relayd.store.verify import Verifier, Violation, database_of
 from relayd.vault.epochs import EpochKeys, epoch_of

@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 
 from relayd.errors import NotFound, StoreError, StoreUnavailable
+from relayd.journal.event import Event
 from relayd.store.client import StoreClient
 from relayd.store.queue_commands import Chosen, Waiting
-from relayd.store.records import Event, Settlement, State
+from relayd.store.records import Settlement, State
 from relayd.store.server import SOCKET, StoreServer, serve
 from relayd.store.sqlite import SqliteStore
 from tests.store.rig import Rig

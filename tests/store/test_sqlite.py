@@ -8,8 +8,9 @@ import sqlite3
 import pytest
 
 from relayd.errors import Conflict, NotFound, StoreUnavailable
+from relayd.journal.event import Event
 from relayd.store.operation import REGISTRY, reads, writes
-from relayd.store.records import Event, NewDelivery, Settlement, State
+from relayd.store.records import NewDelivery, Settlement, State
 from relayd.store.sqlite import FILE, SqliteStore
 from tests.store.rig import Rig
 
