@@ -221,10 +221,7 @@ def _header_proves(proof: TenantProof, headers: Headers) -> bool:
     if not proof.header or not proof.value:
         return False
     fields = headers.all(proof.header.lower())
-    if len(fields) != 1:
-        return False
-    value = fields[0].raw.partition(b":")[2].strip()
-    return value == proof.value.encode()
+    return len(fields) == 1 and fields[0].value == proof.value.encode()
 
 
 def _aligned(author: Domain, signers: frozenset[Domain], organisation: Organisation) -> bool:

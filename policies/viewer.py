@@ -56,7 +56,7 @@ def wishes(headers: Headers) -> Wishes:
     ambiguous: set[str] = set()
     broken = 0
     for field in headers.all(MOBILE_FIELD):
-        value = b" ".join(field.raw.partition(b":")[2].split()).decode("utf-8", "replace")
+        value = field.value.decode("utf-8", "replace")
         address, semicolon, number = value.rpartition(";")
         try:
             key = parse_address(address.strip()).key

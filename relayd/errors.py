@@ -7,7 +7,8 @@
     ├── SmtpError               what a peer did deserves this reply; carries a Reply
     ├── SyntaxInvalid           a path, parameter, header or key=value pair doesn't parse
     ├── StoreError
-    │   ├── StoreUnavailable    the disk or the database is sick, or the store process is away: answer 4yz, pause
+    │   ├── StoreUnavailable    the disk or the database is sick: answer 4yz, pause
+    │   │   └── StoreAway       the store process is away: what was asked may have happened or not
     │   ├── NotFound            no such message, delivery or grant
     │   └── Conflict            the row has moved on since it was read (another owner, another generation)
     └── VaultError
@@ -75,6 +76,10 @@ class StoreError(RelaydError):
 
 class StoreUnavailable(StoreError):
     """The disk or database is sick, or the store process is away: answer 4yz and pause delivery."""
+
+
+class StoreAway(StoreUnavailable):
+    """The store process went away or isn't there: what was asked may have been committed, or not."""
 
 
 class NotFound(StoreError):

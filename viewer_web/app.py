@@ -39,6 +39,7 @@ from viewer_web.services import Services
 
 _log = structlog.get_logger("relayd.viewer")
 _HOUSEKEEPING: Final = 60.0
+_PROBLEMS: Final = (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken)
 
 
 def create_app(services: Services) -> Starlette:

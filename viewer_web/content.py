@@ -7,8 +7,7 @@ import codecs
 from collections.abc import AsyncIterator
 from typing import Final
 
-from relayd.mail.mime import decoder
-
+from relayd.mail.decode import decoder
 from relayd.mail.meta import Part
 from viewer_web.access import Opened
 from viewer_web.reading import Reading

@@ -17,6 +17,7 @@ from babel.numbers import format_decimal
 from starlette.requests import Request
 
 LANGUAGES: Final = {"nl": "Nederlands", "en": "English"}
+LOCALES: Final = {"nl": "nl_NL", "en": "en_GB"}
 FOLDER: Final = Path(__file__).parent / "locale"
 
 
@@ -51,18 +52,18 @@ class Format:
     zone: ZoneInfo
 
     def date(self, at: float) -> str:
-        return format_date(self._moment(at), format="long", locale=self.language)
+        return format_date(self._moment(at), format="long", locale=LOCALES[self.language])
 
     def moment(self, at: float) -> str:
-        return format_datetime(self._moment(at), format="d MMMM y HH:mm", locale=self.language)
+        return format_datetime(self._moment(at), format="d MMMM y HH:mm", locale=LOCALES[self.language])
 
     def time(self, at: float) -> str:
-        return format_time(self._moment(at), format="HH:mm", locale=self.language)
+        return format_time(self._moment(at), format="HH:mm", locale=LOCALES[self.language])
 
     def size(self, octets: int) -> str:
         for unit, step in (("MB", 10**6), ("kB", 10**3)):
             if octets >= step:
-                return f"{format_decimal(round(octets / step, 1), locale=self.language)} {unit}"
+                return f"{format_decimal(round(octets / step, 1), locale=LOCALES[self.language])} {unit}"
         return f"{octets} B"
 
     def _moment(self, at: float) -> datetime:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from relayd.mail.meta import Part
 
-_SHOWN = {"text/plain", "text/html"}
+ATTACHED_MESSAGE: Final = frozenset({"message/rfc822", "message/global"})
+_SHOWN: Final = frozenset({"text/plain", "text/html"})
 #: Direction marks and overrides can make "gpj.exe" out of "exe.jpg".
-_BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_NAME_LIMIT = 120
+_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_NAME_LIMIT: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,21 @@ class Reading:
 
 def reading(parts: Sequence[Part]) -> Reading:
     """Sort the parts. Nothing inside an attached message is looked at: that message is one attachment."""
-    outer = [part for part in parts if not any(_inside(part, box) for box in parts if box.type == "message/rfc822")]
-    leaves = [part for part in outer if not part.type.startswith("multipart/")]
+    attached = [part.path for part in parts if part.type in ATTACHED_MESSAGE]
+    outer = [part for part in parts if not any(_inside(part.path, box) for box in attached)]
+    # A multipart that couldn't be taken apart is a file like any other.
+    leaves = [part for part in outer if not part.is_container or part.type in ATTACHED_MESSAGE]
     shown = [part for part in leaves if part.type in _SHOWN and part.disposition != "attachment" and not part.names]
     alternatives = {part.path for part in outer if part.type == "multipart/alternative"}
     attachments = [part for part in leaves if part not in shown]
     return Reading(
         html=tuple(_form(shown, alternatives, "text/html")),
         text=tuple(_form(shown, alternatives, "text/plain")),
-        inline={part.content_id: part for part in attachments if part.content_id and part.type.startswith("image/")},
+        inline={
+            part.content_id.strip("<> "): part
+            for part in attachments
+            if part.content_id and part.type.startswith("image/")
+        },
         attachments=tuple(attachments),
     )
 
@@ -63,8 +71,8 @@ def _printable(character: str) -> bool:
     return character not in _BIDI and unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
-def _inside(part: Part, box: Part) -> bool:
-    return part.path != box.path and (part.path.startswith(f"{box.path}.") if box.path else True)
+def _inside(path: str, box: str) -> bool:
+    return path != box and _within(path, box)
 
 
 def _form(shown: list[Part], alternatives: set[str], wanted: str) -> list[Part]:

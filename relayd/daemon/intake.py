@@ -5,6 +5,7 @@ One Intake per session: it holds the pipeline and directory that were in force w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from relayd import failpoints
 from relayd.authenticity.dkim_sign import BodyHash
 from relayd.daemon.in_force import InForce
 from relayd.daemon.services import Services
-from relayd.errors import SmtpError, StoreUnavailable, VaultError
+from relayd.errors import SmtpError, StoreAway, StoreUnavailable, VaultError
 from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
 from relayd.mail.envelope import Envelope, Listener, Peer, Recipient
@@ -39,6 +40,8 @@ log = structlog.get_logger("relayd.intake")
 
 TOO_MANY = Reply(421, "4.7.0", "Too many connections; try again later")
 UNAVAILABLE = Reply(451, "4.3.0", "Storage is unavailable for the moment; nothing is lost, try again later")
+#: Seconds between two questions to a store process that is being restarted.
+_ASK_AGAIN = 0.2
 LOOP = Reply(554, "5.4.6", "This message has passed too many servers; it is going round in circles")
 
 
@@ -56,24 +59,23 @@ class Intake:
 
     async def connect(self, peer: Peer) -> Reply | None:
         limits = self.in_force.configuration.limits
-        wanted = (("connections", limits.connections), (f"peer {peer.address}", limits.connections_per_peer))
+        wanted = {"connections": limits.connections, f"peer {peer.address}": limits.connections_per_peer}
         try:
-            for key, limit in wanted:
-                if not await self.services.store.hold(key, limit):
-                    await self.disconnect(peer)
-                    return TOO_MANY
-                self._held.append(key)
+            if not await self.services.store.hold(wanted):
+                return TOO_MANY
         except StoreUnavailable:
             return replace(UNAVAILABLE, code=421)
+        self._held = list(wanted)
         return None
 
     async def disconnect(self, peer: Peer) -> None:
-        while self._held:
-            key = self._held.pop()
-            try:
-                await self.services.store.release(key)
-            except StoreUnavailable:
-                pass  # The store process counts holds by our socket; when that is gone so is the count.
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        try:
+            await self.services.store.release(held)
+        except StoreUnavailable:
+            pass  # The store process counts holds by our socket; when that is gone so is the count.
 
     async def mail(self, peer: Peer, envelope: Envelope) -> IntakeTransaction:
         origin = self.in_force.directory.recognise(peer)
@@ -167,9 +169,9 @@ class IntakeTransaction:
         if plan.reply is not None:
             log.info("refused", id=mail.id, code=plan.reply.code, status=plan.reply.enhanced)
             return plan.reply
-        message = await self._durable(mail, arriving, stored, plan)
+        message, meta = await self._durable(mail, arriving, stored, plan)
         failpoints.reach("body-durable")
-        await self.services.store.accept(message)
+        await self._accept(message)
         failpoints.reach("before-reply")
         log.info(
             "accepted",
@@ -178,10 +180,13 @@ class IntakeTransaction:
             deliveries=len(message.deliveries),
             organisation=message.organisation,
         )
-        self.services.lanes.offer(_claimed(message), stored)
+        if any(one.owner for one in message.deliveries):
+            self.services.lanes.offer(_claimed(message), stored, meta)
         return Reply(250, "2.0.0", f"Accepted as {mail.id}")
 
-    async def _durable(self, mail: Mail, arriving: Arriving, stored: StoredBody, plan: Plan) -> NewMessage:
+    async def _durable(
+        self, mail: Mail, arriving: Arriving, stored: StoredBody, plan: Plan
+    ) -> tuple[NewMessage, MessageMeta]:
         """The message as it will be committed, its body safe on disk."""
         now = self.services.clock.now()
         patches = tuple(self._finished_patch(mail, arriving, stored, copy, now) for copy in plan.copies)
@@ -200,7 +205,7 @@ class IntakeTransaction:
         envelope, peer = mail.envelope, mail.peer
         owner = self.in_force.directory.organisations.get(arriving.organisation)
         days = owner.settings.retention_days if owner else self.in_force.configuration.retention.days
-        return NewMessage(
+        message = NewMessage(
             id=mail.id,
             organisation=arriving.organisation,
             epoch=arriving.epoch,
@@ -220,6 +225,20 @@ class IntakeTransaction:
             deliveries=tuple(self._deliveries(plan, now)),
             events=(_received_event(mail, stored.size, now), *plan.events),
         )
+        return message, meta
+
+    async def _accept(self, message: NewMessage) -> None:
+        """Commit. While the store process is being restarted nobody knows whether it did, and asking again is safe;
+        after a lease's length what it may have given us is anyone's, and the client may as well try again."""
+        clock = self.services.clock
+        patience = clock.boot() + self.in_force.configuration.queue.lease.total_seconds()
+        while True:
+            try:
+                return await self.services.store.accept(message)
+            except StoreAway:
+                if clock.boot() > patience:
+                    raise
+                await asyncio.sleep(_ASK_AGAIN)
 
     def _deliveries(self, plan: Plan, now: float) -> Iterator[NewDelivery]:
         settings = self.in_force.configuration.queue

@@ -48,11 +48,6 @@ class Services:
         )
 
 
-def open_epochs(configuration: Configuration) -> EpochKeys:
-    """The epoch keys in the configured keys folder. Raises VaultError."""
-    return EpochKeys(configuration.keys / "epochs", Keyring.load(configuration.keys))
-
-
 def open_vault(configuration: Configuration) -> Vault:
     """The vault over the configured keys folder. Raises VaultError."""
     keyring = Keyring.load(configuration.keys)

@@ -9,11 +9,15 @@ import structlog
 
 from relayd.clock import SystemClock
 from relayd.daemon.control import ControlChannel
-from relayd.daemon.services import open_blobs, open_epochs
+from relayd.daemon.in_force import prepare
+from relayd.daemon.services import open_blobs, open_vault
 from relayd.daemon.sockets import Listening
 from relayd.errors import RelaydError, StoreUnavailable
+from relayd.queue.composer import Composer
+from relayd.queue.reports import Reports
 from relayd.settings.load import Loaded
 from relayd.settings.models import Configuration
+from relayd.store.forgetting import Ending
 from relayd.store.purge import Purge
 from relayd.store.server import serve
 from relayd.store.sqlite import SqliteStore
@@ -38,7 +42,7 @@ async def run_store(loaded: Loaded, _listening: list[Listening], channel: socket
     await control.start()
     store = await _open(configuration)
     server = await serve(store, configuration.state / "store.sock")
-    forgetting = asyncio.create_task(_forget(store, configuration))
+    forgetting = asyncio.create_task(_forget(store, loaded))
     control.ready()
     try:
         await control.stopped.wait()
@@ -59,13 +63,22 @@ async def _open(configuration: Configuration) -> SqliteStore:
             await asyncio.sleep(_LOCK_RETRY)
 
 
-async def _forget(store: SqliteStore, configuration: Configuration) -> None:
+async def _forget(store: SqliteStore, loaded: Loaded) -> None:
     """Once an hour: destroy the keys that are due, delete the rows, unlink what nothing refers to."""
-    vault = open_vault(configuration)
-    blobs = open_blobs(configuration, "purge")
+    configuration, clock = loaded.configuration, SystemClock()
+    in_force = prepare(loaded)
+    vault, blobs = open_vault(configuration), open_blobs(configuration, "store", clock)
+    composer = Composer(vault, blobs, lambda: in_force.directory, clock, configuration.retention.days)
+    reports = Reports(composer, lambda: in_force, clock)
+
+    async def tell(ending: Ending) -> None:
+        if (message := await reports.ending(ending)) is not None:
+            await store.accept(message)
+
+    purge = Purge(store, vault.epochs, blobs, clock, tell)
     while True:
         try:
-            await Purge(store, vault.epochs, blobs, SystemClock(), None).run()
+            await purge.run()
         except (RelaydError, OSError) as error:
-            log.error("purge failed", error=type(error).__name__)
+            log.error("purge_failed", error=type(error).__name__)
         await asyncio.sleep(_PURGE_EVERY)

@@ -21,6 +21,7 @@ from babel.dates import format_date
 
 from relayd.delivery.notice_texts import texts
 from relayd.directory.directory import Organisation
+from relayd.mail.address import parse_address
 from relayd.settings.models import Configuration
 
 _environment: Final = jinja2.Environment(
@@ -56,9 +57,10 @@ class Notices:
             "link": link,
             "until": self._day(expires_at, language),
         }
-        mail = self._mail(recipient, str(values["subject"]), name, language, now, message_id)
+        mail = self._mail(recipient, str(values["subject"]), name, now, message_id)
         mail.set_content(_environment.get_template("notification.txt").render(values))
         mail.add_alternative(_environment.get_template("notification.html").render(values), subtype="html")
+        mail["Content-Language"] = language  # last: setting the content removes every Content- field
         return mail.as_bytes()
 
     def alert(
@@ -69,32 +71,31 @@ class Notices:
         text = texts(language)
         what = text.alert_locked if alert == "locked" else text.alert_wrong
         what = what.replace("{recipient}", recipient).replace("{date}", self._day(sent_at, language))
-        mail = self._mail(sender, text.alert_subject, "", language, now, id)
+        mail = self._mail(sender, text.alert_subject, "", now, id)
         mail.set_content(
             f"{text.greeting}\n\n{what}\n{text.alert_advice}\n\n{self.configuration.viewer.service_name}\n"
         )
+        mail["Content-Language"] = language  # last: setting the content removes every Content- field
         return mail.as_bytes()
 
-    def _mail(
-        self, recipient: str, subject: str, organisation: str, language: str, now: float, message_id: str
-    ) -> EmailMessage:
+    def _mail(self, recipient: str, subject: str, organisation: str, now: float, message_id: str) -> EmailMessage:
         configuration = self.configuration
         service = configuration.viewer.service_name
         ours = configuration.notices.from_address or f"postmaster@{configuration.hostname}"
         mail = EmailMessage(policy=_POLICY if recipient.isascii() else _POLICY.clone(utf8=True))  # RFC 6532
         mail["From"] = HeaderAddress(f"{organisation} via {service}" if organisation else service, addr_spec=ours)
-        mail["To"] = HeaderAddress(addr_spec=recipient)
+        to = parse_address(recipient)
+        mail["To"] = HeaderAddress(username=to.local, domain=to.domain)  # addr_spec= refuses what RFC 6532 allows
         mail["Subject"] = subject
         mail["Date"] = format_datetime(datetime.fromtimestamp(now, ZoneInfo("UTC")))
         mail["Message-ID"] = f"<{message_id}@{configuration.hostname}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5
         mail["X-Auto-Response-Suppress"] = "All"
-        mail["Content-Language"] = language
         return mail
 
     def _day(self, at: float, language: str) -> str:
         moment = datetime.fromtimestamp(at, self.configuration.viewer.time_zone)
-        return format_date(moment, format="long", locale=language)
+        return format_date(moment, format="long", locale="en_GB" if language == "en" else "nl_NL")
 
 
 def display_name(organisation: Organisation) -> str:

@@ -61,8 +61,8 @@ class Pool:
 
     async def borrow(self, hop: Hop, *, fresh: bool = False) -> Client:
         """A proven connection to ``hop``; one that was used before unless ``fresh``. Raises HopUnavailable."""
-        lane = self._lanes.setdefault(hop, _Lane())
         while True:
+            lane = self._lanes.setdefault(hop, _Lane())
             if not fresh and (client := self._pick(lane)) is not None:
                 return client
             if lane.open < self._per_hop and (self._open < self._total or self._evict()):
@@ -86,6 +86,7 @@ class Pool:
             return await self._connect(hop)
         except BaseException:
             self._gone(lane)
+            self._tidy(hop, lane)
             raise
 
     def give_back(self, client: Client) -> None:
@@ -101,8 +102,7 @@ class Pool:
             if self._reaper is None:
                 self._reaper = loop.call_later(self._idle, self._reap)
             self._wake(lane)
-        if not lane.open and not lane.waiting:
-            self._lanes.pop(hop, None)
+        self._tidy(hop, lane)
 
     async def close(self) -> None:
         """Say goodbye on idle connections; borrowed ones close when they come back."""
@@ -169,6 +169,11 @@ class Pool:
         self._open -= 1
         self._wake(lane)
 
+    def _tidy(self, hop: Hop, lane: _Lane) -> None:
+        """Forget a next hop that nobody uses or waits for: there may be very many in time."""
+        if not lane.open and not lane.waiting and self._lanes.get(hop) is lane:
+            del self._lanes[hop]
+
     def _wake(self, first: _Lane | None = None) -> None:
         """One borrower may look again: of this next hop, else of any other that the total held up."""
         lanes: list[_Lane] = [first] if first is not None and first.waiting else list(self._lanes.values())
@@ -188,7 +193,6 @@ class Pool:
                 self._retire(lane, lane.idle.popleft()[1])
             if lane.idle:
                 due = min(due or lane.idle[0][0], lane.idle[0][0])
-            elif not lane.open and not lane.waiting:
-                del self._lanes[hop]
+            self._tidy(hop, lane)
         if due is not None and not self._closed:
             self._reaper = asyncio.get_running_loop().call_later(max(due - now, 0.05), self._reap)

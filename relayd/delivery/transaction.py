@@ -64,7 +64,9 @@ def enhanced_code(text: str, digit: str) -> str:
 
 def reply_text(response: aiosmtplib.SMTPResponse) -> str:
     """A reply as one printable line."""
-    text = "".join(c if c.isprintable() else " " for c in response.message.replace("\n", " / "))
+    text = response.message.replace("\n", " / ")
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
     return f"{response.code} {text}"[:_LONGEST_REPLY].rstrip()
 
 
@@ -175,8 +177,8 @@ class Transaction:
         if pipelined:
             self._wire.send(b"".join((*commands, b"DATA\r\n")), len(commands) + 1)
         mail = await self._first(commands[0], pipelined)
-        answers: list[Answer] = [answer_to(mail)] * len(self._deliveries)
         ok = 200 <= mail.code < 300
+        answers = [_TAKEN if ok else answer_to(mail)] * len(self._deliveries)
         try:
             if ok or pipelined:
                 replies = [await self._step(command, pipelined) for command in commands[1:]]
@@ -293,7 +295,13 @@ class Transaction:
         reach("after-final-dot")
 
 
+#: A recipient that the peer takes; what becomes of it is said after the data.
+_TAKEN: Final = Answer(Result.DELIVERED, "2.0.0", "")
+
+
 def _recipient_answer(response: aiosmtplib.SMTPResponse) -> Answer:
+    if 200 <= response.code < 300:
+        return _TAKEN
     answer = answer_to(response)
     # RFC 5321 §4.5.3.1.10: too many recipients is temporary, whichever of the two codes says it.
     if response.code in (452, 552) and answer.status[1:] in (".5.3", ".0.0"):

@@ -62,7 +62,7 @@ def members(content: memoryview, kind: Kind) -> Iterator[Member]:
         entry = ffi.entry_new()
         try:
             try:
-                ffi.read_open_memory(archive, ctypes.cast(memory, ctypes.c_void_p), len(content))
+                ffi.read_open_memory(archive, ctypes.c_void_p(ctypes.addressof(memory)), len(content))
                 while ffi.read_next_header2(archive, entry) != ffi.ARCHIVE_EOF:
                     file_type = ffi.entry_filetype(entry) & _TYPE_MASK
                     if file_type != _DIRECTORY:

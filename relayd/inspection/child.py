@@ -7,6 +7,7 @@ of the kernel hold whatever a decoder does: memory, processor time, open files, 
 from __future__ import annotations
 
 import ctypes
+import gc
 import locale
 import mmap
 import os
@@ -35,12 +36,15 @@ def main(descriptor: int) -> None:
     locale.setlocale(locale.LC_CTYPE, "C.UTF-8")  # else libarchive loses names that aren't ASCII
     detector = magic.Magic(mime=True)
     detector.from_buffer(b"MZ")  # the database is read now, before any limit
+    gc.freeze()
     _confine()
     with socket.socket(fileno=descriptor) as channel:
         while (received := _receive(channel)) is not None:
             inspection = _inspect(*received, detector)
             answer = encode(inspection)
             channel.sendall(ANSWER_HEADER.pack(len(answer)) + answer)
+            del inspection, answer
+            gc.collect()  # what still refers to this message's memory keeps it mapped
 
 
 def _confine() -> None:

@@ -36,8 +36,12 @@ class Child:
     async def start(cls) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
-        with theirs:
-            process = await asyncio.to_thread(_spawn, theirs.fileno())
+        try:
+            # The thread closes the other end itself: it may outlive this call when that is cancelled.
+            process = await asyncio.to_thread(_spawn, theirs)
+        except BaseException:
+            ours.close()  # a child that starts all the same finds its channel closed, and ends
+            raise
         return cls(process, ours)
 
     async def ask(self, memory: int, content_length: int, request: Request) -> Inspection:
@@ -72,13 +76,14 @@ class Child:
         self._process.wait()
 
 
-def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own interpreter with our own module
-        [sys.executable, "-I", "-m", "relayd.inspection.child", str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(descriptor,),
-        env={"LC_ALL": "C.UTF-8"},
-        start_new_session=True,  # the terminal's Ctrl-C is the supervisor's to handle
-    )
+def _spawn(channel: socket.socket) -> subprocess.Popen[bytes]:
+    with channel:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter with our own module
+            [sys.executable, "-I", "-m", "relayd.inspection.child", str(channel.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(channel.fileno(),),
+            env={"LC_ALL": "C.UTF-8"},
+            start_new_session=True,  # the terminal's Ctrl-C is the supervisor's to handle
+        )

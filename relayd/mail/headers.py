@@ -28,6 +28,7 @@ from relayd.mail.words import decode_words
 _FIELD_END = re.compile(rb"\n(?![ \t])")
 _NAME = re.compile(rb"([!-9;-~]+)([ \t]*):")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LONG_LINE = re.compile(rb"[^\n]{1000}")
@@ -71,7 +72,7 @@ def split_fields(head: bytes) -> list[bytes]:
 class Headers:
     """One header section: all that stands before the empty line."""
 
-    __slots__ = ("_by_name", "_defects", "fields", "head")
+    __slots__ = ("_by_name", "_defects", "_read", "fields", "head")
 
     def __init__(self, head: bytes) -> None:
         self.head = head
@@ -86,6 +87,7 @@ class Headers:
         self.fields: Final = tuple(fields)
         self._by_name = by_name
         self._defects: tuple[str, ...] | None = None
+        self._read: dict[str, list[tuple[list[Address], list[str]]]] = {}
 
     @property
     def size(self) -> int:
@@ -106,17 +108,23 @@ class Headers:
 
     def addresses(self, name: str) -> list[Address]:
         """The addresses of all fields of that name. Only what can be read in one way: see address_defects."""
-        return [address for field in self.all(name) for address in _read(field)[0]]
+        return [address for read, _ in self._lists(name) for address in read]
 
     def address_defects(self, name: str) -> list[str]:
         """What is wrong in the fields of that name. While this isn't empty, ``addresses`` may not be all there is."""
-        fields = self.all(name)
-        defects = [defect for field in fields for defect in _read(field)[1]]
-        if len(fields) > 1 and name in _ONCE:
+        lists = self._lists(name)
+        defects = [defect for _, found in lists for defect in found]
+        if len(lists) > 1 and name in _ONCE:
             defects.append(f"repeated:{name}")
         if any(defect in ("space-before-colon", "starts-with-fold") for defect in self.defects):
             defects += [defect for defect in self.defects if defect in ("space-before-colon", "starts-with-fold")]
         return defects
+
+    def _lists(self, name: str) -> list[tuple[list[Address], list[str]]]:
+        """Each field's addresses and defects, read once: several policies ask."""
+        if name not in self._read:
+            self._read[name] = [_read(field) for field in self.all(name)]
+        return self._read[name]
 
     @property
     def defects(self) -> tuple[str, ...]:
@@ -152,7 +160,7 @@ def _read(field: Field) -> tuple[list[Address], list[str]]:
     defects = []
     if not _is_utf8(value):
         defects.append(NOT_UTF8)
-    if any((octet < 32 and octet != 9) or octet == 127 for octet in value):
+    if _CONTROLS.search(value):
         defects.append(CONTROL)
     if defects:
         return [], defects

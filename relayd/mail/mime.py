@@ -34,6 +34,8 @@ MOST_HEAD: Final = 1024 * 1024
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _MOST_LINE = 1024
+#: Lines that begin like an open boundary, real ones included; a message with more is an attack on our time.
+_MOST_MARKS = 100_000
 _MESSAGE_TYPES = frozenset({"message/rfc822", "message/global"})
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
 
@@ -80,6 +82,8 @@ class MimeScanner:
         self._base = -1
         self._position = -1
         self._total = 0
+        self._marks = 0
+        self._gave_up = False
         self._in_header = True
         self._late = False
         self._header_start = 0
@@ -107,8 +111,8 @@ class MimeScanner:
         while True:
             mark = self._next_boundary(data, position) if self._needles else -1
             if self._in_header:
-                blank = _EMPTY_LINE.search(data, position)
-                if blank and (mark < 0 or blank.start() < mark):
+                blank = _EMPTY_LINE.search(data, position, mark + 1 if mark >= 0 else len(data))
+                if blank:
                     self._take_header(data, blank.start() + 1)
                     self._header_ended(base + blank.end())
                     position = blank.end() - 1
@@ -121,6 +125,10 @@ class MimeScanner:
                 position = mark
                 break
             line = data[mark + 1 : line_end if line_end >= 0 else mark + _MOST_LINE].rstrip(b" \t\r")
+            self._marks += 1
+            if self._marks > _MOST_MARKS:
+                self._give_up()
+                break
             index, closes = self._meaning(line)
             if index < 0:
                 position = mark + 1
@@ -196,8 +204,7 @@ class MimeScanner:
     def _opened(self, head: bytes, offset: int) -> None:
         self._in_header = False
         if len(self._parts) >= MOST_PARTS:
-            if "too-many-parts" not in self._parts[0].defects:
-                self._parts[0].defects.append("too-many-parts")
+            self._give_up()
             return
         parent = self._stack[-1] if self._stack else None
         digest = parent is not None and parent.header.type == "multipart/digest"
@@ -214,6 +221,12 @@ class MimeScanner:
         self._parts.append(part)
         self._stack.append(part)
         self._descend(part)
+
+    def _give_up(self) -> None:
+        self._parts[0].defects.append("too-many-parts")
+        self._in_header = False
+        self._needles = ()
+        self._gave_up = True
 
     def _descend(self, part: _Open) -> None:
         header = part.header
@@ -239,6 +252,8 @@ class MimeScanner:
         self._header = bytearray(b"\n")
 
     def _boundary(self, index: int, closes: bool, before: int, after: int) -> None:
+        if self._gave_up:
+            return
         self._close(index + 1, before)
         container = self._stack[index]
         if closes:
@@ -257,4 +272,5 @@ class MimeScanner:
         self._renew_needles()
 
     def _renew_needles(self) -> None:
-        self._needles = tuple({b"\n--" + part.boundary for part in self._stack if part.boundary})
+        if not self._gave_up:
+            self._needles = tuple({b"\n--" + part.boundary for part in self._stack if part.boundary})

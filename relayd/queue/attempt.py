@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from relayd.clock import Clock
@@ -121,13 +122,25 @@ class Attempt:
         now = self._clock.now()
         if settlement is not None and settlement.state not in (State.UNDECIDED, State.FAILED):
             return Aftermath(settlement)
-        reply = settlement.last_reply if settlement is not None else "no policy decides"
+        reply = (settlement.last_reply if settlement is not None else "") or "no policy decides yet"
         refused = settlement is not None and settlement.state is State.FAILED
         words = reply.split(" ", 2)
         status = words[1] if len(words) > 1 and words[1][:2] in ("4.", "5.") else "5.7.1" if refused else "4.3.0"
         outcome = Outcome(delivery.number, Result.FAILED if refused else Result.DEFERRED, status, reply)
-        _log(work.message, delivery, outcome, State.UNDECIDED)
-        return aftermath(work.message, delivery, outcome, now, settings, self._random)
+        after = aftermath(work.message, delivery, outcome, now, settings, self._random)
+        _log(work.message, delivery, outcome, after.settlement.state)
+        if settlement is None:
+            return after
+        found = after.settlement
+        judged = msgspec.structs.replace(
+            settlement,
+            state=found.state,
+            next_attempt=found.next_attempt,
+            last_reply=found.last_reply,
+            delayed_notice=found.delayed_notice,
+            events=(*settlement.events, *found.events),
+        )
+        return Aftermath(judged, after.reported)
 
 
 def _log(message: Message, delivery: Delivery, outcome: Outcome, state: State) -> None:

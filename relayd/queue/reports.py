@@ -24,6 +24,7 @@ from relayd.pipeline.verdict import MessageClass
 from relayd.queue.aftermath import Action, Reported
 from relayd.queue.composer import Composer, way_to
 from relayd.settings.models import Configuration
+from relayd.store.forgetting import Ending
 from relayd.store.ids import new_id
 from relayd.store.records import Message, NewMessage
 
@@ -80,6 +81,39 @@ class Reports:
             identity=request.id,
         )
         return composed if request.smtputf8 else msgspec.structs.replace(composed, smtputf8=False)
+
+    async def ending(self, ending: Ending) -> NewMessage | None:
+        """Tell the sender that a message still waits and is forgotten on its retention day, with the hold it is in."""
+        if not ending.sender:
+            return None  # RFC 3461 §5.2.3: nobody is told about a report.
+        configuration = self._in_force().configuration
+        recipients = tuple(
+            ReportedRecipient(
+                final=recipient,
+                action=DsnAction.DELAYED,
+                status="4.7.0",
+                reply="it waits still, and is deleted undelivered on its retention day",
+                until=ending.expires_at,
+            )
+            for recipient in ending.recipients
+        )
+        request = ReportRequest(
+            id=new_id(self._clock),
+            hostname=configuration.hostname,
+            sender=configuration.notices.from_address or f"postmaster@{configuration.hostname}",
+            to=ending.sender,
+            recipients=recipients,
+            arrived=ending.received_at,
+            now=self._clock.now(),
+            head=b"",
+        )
+        return await self._composer.compose(
+            organisation=ending.organisation,
+            recipient=ending.sender,
+            content=build_report(request),
+            parent=ending.message_id,
+            identity=request.id,
+        )
 
     def _request(
         self, message: Message, reported: Sequence[Reported], head: bytes, configuration: Configuration

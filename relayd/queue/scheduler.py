@@ -35,7 +35,7 @@ _CLAIM: Final = 200
 _BACKLOG: Final = 10
 #: How much may wait for one next hop, for each connection to it, before it gives way to others.
 _LANE_BACKLOG: Final = 20
-_GIVE_WAY: Final = 15.0
+_GIVE_WAY: Final = 5.0
 #: The store is asked this often at least; sooner when it said when something is due.
 _POLL: Final = 1.0
 
@@ -192,8 +192,8 @@ class Lanes:
             key = work.key
             lane = self._lanes.get(key) or self._lanes.setdefault(key, Lane())
             self._here.update((d.message_id, d.number) for d in work.deliveries)
-            if self._draining or len(lane.waiting) >= most:
-                # So many for one slow next hop would keep all others out.
+            if self._draining or (len(lane.waiting) >= most and len(self._here) * 2 >= self._most):
+                # So many for one slow next hop would soon keep all others out.
                 due = self._clock.now() + (0.0 if self._draining else _GIVE_WAY * (1 + self._random()))
                 self._give_back(work, due)
                 continue
@@ -306,10 +306,10 @@ class Lanes:
             self.wake()
 
     async def _close_retired(self) -> None:
-        if self._retired and not self._running:
-            retired, self._retired = self._retired, []
-            for route in retired:
-                await route.close()
+        """What still uses an old route may finish; nothing of it is kept after that."""
+        retired, self._retired = self._retired, []
+        for route in retired:
+            await route.close()
 
     async def _sick(self) -> None:
         """Start nothing until the store takes a heartbeat again."""

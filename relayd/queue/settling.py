@@ -20,7 +20,7 @@ from relayd.journal import kinds
 from relayd.mail.body import Body
 from relayd.queue.aftermath import Aftermath, Reported
 from relayd.store.interface import Store
-from relayd.store.records import Event, Message, NewMessage, Settlement
+from relayd.store.records import Event, Message, NewMessage, Settlement, State
 
 _BATCH: Final = 500
 
@@ -93,12 +93,33 @@ class Settler:
             except StoreUnavailable:
                 # They are tried, so they must be recorded: wait for the store, however long it takes.
                 await self._sick()
+            except Exception:
+                log.exception("settlement_defect", jobs=len(batch))
+                await self._one_by_one(batch)
+                return
         try:
             await self._after(batch, settlements, kept)
         except StoreUnavailable:
             log.error("reports_not_stored")
         for settled in batch:
             settled.recorded(settled)
+
+    async def _one_by_one(self, batch: list[Settled]) -> None:
+        """One of these can't be recorded, by a defect: the others must not suffer, and it waits for an operator."""
+        if len(batch) > 1:
+            for settled in batch:
+                await self._record([settled])
+            return
+        settled = batch[0]
+        try:
+            await self._store.settle([_held(after.settlement) for after in settled.after])
+        except StoreUnavailable:
+            await self._sick()
+            await self._one_by_one(batch)
+            return
+        except Exception:
+            log.exception("settlement_impossible", id=settled.message.id)
+        settled.recorded(settled)
 
     async def _with_reports(self, batch: list[Settled]) -> list[Settlement]:
         settlements = [after.settlement for settled in batch for after in settled.after]
@@ -153,6 +174,19 @@ class Settler:
             ]
             if left and (report := await self._report(group[0], left)) is not None:
                 await self._store.accept(report)
+
+
+def _held(settlement: Settlement) -> Settlement:
+    """Neither what was to follow nor the state that promises it: an operator decides."""
+    facts = {"by": "relayd", "reason": "its outcome can't be recorded", "outcome": settlement.state.value}
+    return Settlement(
+        message_id=settlement.message_id,
+        number=settlement.number,
+        generation=settlement.generation,
+        state=State.HELD,
+        last_reply=settlement.last_reply,
+        events=(*settlement.events, *(Event(e.at, kinds.HELD, e.recipient, facts) for e in settlement.events[-1:])),
+    )
 
 
 def _by_message(batch: Sequence[Settled]) -> dict[str, list[Settled]]:

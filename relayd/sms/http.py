@@ -36,12 +36,13 @@ class HttpSender:
 
     async def send(self, sms: Sms) -> SmsResult:
         try:
-            async with self._client.stream(**self._request(sms)) as response:
-                status = response.status_code  # the answer's text isn't read: it may repeat number and text
+            response = await self._client.send(self._request(sms), stream=True)
+            await response.aclose()  # its text isn't read: it may repeat number and text
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # Only the type: httpx puts the address, with the number in it, into its messages.
             _log.warning("sms.unreachable", reference=sms.reference, error=type(error).__name__)
             return SmsResult.UNREACHABLE
+        status = response.status_code
         if status in self._settings.success:
             _log.info("sms.accepted", reference=sms.reference, status=status)
             return SmsResult.ACCEPTED
@@ -51,19 +52,16 @@ class HttpSender:
     async def close(self) -> None:
         await self._client.aclose()
 
-    def _request(self, sms: Sms) -> dict[str, object]:
-        headers = {name.lower(): self._fill(value, sms, str) for name, value in self._settings.headers.items()}
-        request: dict[str, object] = {
-            "method": self._settings.method,
-            "url": self._fill(self._settings.url, sms, lambda value: quote(value, safe="")),
-            "headers": headers,
-        }
-        if self._settings.method == "POST":
-            form = headers.setdefault("content-type", "application/json").startswith(
-                "application/x-www-form-urlencoded"
-            )
-            request["content"] = self._fill(self._settings.body, sms, quote_plus if form else _json_inner).encode()
-        return request
+    def _request(self, sms: Sms) -> httpx.Request:
+        settings = self._settings
+        headers = {name.lower(): self._fill(value, sms, str) for name, value in settings.headers.items()}
+        url = self._fill(settings.url, sms, lambda value: quote(value, safe=""))
+        if settings.method == "GET":
+            return self._client.build_request("GET", url, headers=headers)
+        kind = headers.setdefault("content-type", "application/json")
+        form = kind.startswith("application/x-www-form-urlencoded")
+        body = self._fill(settings.body, sms, quote_plus if form else _json_inner)
+        return self._client.build_request("POST", url, headers=headers, content=body.encode())
 
     def _fill(self, template: str, sms: Sms, escape: Callable[[str], str]) -> str:
         values = {"number": sms.number, "text": sms.text, "reference": sms.reference, "secret": self._secret}

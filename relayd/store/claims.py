@@ -92,6 +92,8 @@ def _settle_one(db: sqlite3.Connection, settlement: Settlement, now: float, boot
     )
     if db.execute(_SETTLE, values).rowcount != 1:
         return False
+    if settlement.meta is not None:
+        db.execute("UPDATE message SET meta = ? WHERE id = ?", (settlement.meta, settlement.message_id))
     if settlement.events:
         insert_events(db, settlement.message_id, settlement.events)
     if settlement.follow_ups:

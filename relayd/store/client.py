@@ -1,6 +1,6 @@
 """The store from another process: the same calls, over its Unix socket.
 
-Requests share one connection and wait for nobody. When the connection ends, everything in flight is StoreUnavailable;
+Requests share one connection and wait for nobody. When the connection ends, everything in flight is StoreAway;
 an accept may then have happened or not, and can be sent again as it is. The next request connects anew.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
 import msgspec
 
-from relayd.errors import StoreError, StoreUnavailable
+from relayd.errors import StoreAway, StoreError, StoreUnavailable
 from relayd.store import dispatch, wire
 from relayd.store import schema as _operations  # noqa: F401  (results are typed by the operations' annotations)
 from relayd.store.records import Claimed, Delivery, Event, Message, NewMessage, Settlement
@@ -82,19 +82,19 @@ class StoreClient:
     async def call(self, operation: str, **arguments: Any) -> Any:
         return dispatch.result_of(dispatch.find(operation), await self._ask("call", operation, arguments))
 
-    async def hold(self, key: str, limit: int) -> bool:
+    async def hold(self, wanted: Mapping[str, int]) -> bool:
         """See Limits.hold. Ends with this client's process, however that ends."""
-        got: bool = await self._ask("hold", key, limit)
-        self._held[key] += got
+        got: bool = await self._ask("hold", wanted)
+        if got:
+            self._held.update(wanted.keys())
         return got
 
-    async def release(self, key: str) -> None:
+    async def release(self, keys: Sequence[str]) -> None:
         """See Limits.release."""
-        self._held[key] -= 1
-        if self._held[key] <= 0:
-            del self._held[key]
+        self._held.subtract(keys)
+        self._held = +self._held
         if self._channel is not None:
-            await self._ask("release", key)
+            await self._ask("release", keys)
 
     async def count_unique(self, key: str, members: list[str], window: timedelta) -> int:
         """See Limits.count_unique."""
@@ -126,7 +126,7 @@ class StoreClient:
                 lambda: _Channel(self._lost), str(self._path)
             )
         except OSError as error:
-            raise StoreUnavailable(f"the store process doesn't answer at {self._path}: {error.strerror}") from error
+            raise StoreAway(f"the store process doesn't answer at {self._path}: {error.strerror}") from error
         finally:
             self._connecting = None
         # A new store process doesn't know what this one holds; these go out before any other request.
@@ -161,7 +161,7 @@ class _Channel(asyncio.Protocol):
         waiting, self._waiting = self._waiting, {}
         for _, future in waiting.values():
             if not future.done():
-                future.set_exception(StoreUnavailable("the store process went away"))
+                future.set_exception(StoreAway("the store process went away"))
 
     def close(self) -> None:
         if self._transport is not None:
@@ -171,7 +171,7 @@ class _Channel(asyncio.Protocol):
         """Send a request; the future has its result or error."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._transport is None:
-            future.set_exception(StoreUnavailable("the store process went away"))
+            future.set_exception(StoreAway("the store process went away"))
             return future
         number = next(self._numbers)
         self._outbox.put(wire.Request(number, method, msgspec.Raw(wire.encoder.encode(arguments))))

@@ -7,6 +7,7 @@ process forgets the windows, and clients tell it again what they hold.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -27,16 +28,17 @@ class Limits:
         self._taken: dict[str, tuple[float, deque[tuple[float, int]]]] = {}
         self._calls = 0
 
-    async def hold(self, key: str, limit: int) -> bool:
-        """Count one more of ``key`` at the same time; False, and nothing counted, when there are ``limit`` already."""
-        if self._held[key] >= limit:
+    async def hold(self, wanted: Mapping[str, int]) -> bool:
+        """Count one more of each key at the same time; False, and nothing counted, where one has its limit already."""
+        if any(self._held[key] >= limit for key, limit in wanted.items()):
             return False
-        self._held[key] += 1
+        self._held.update(wanted.keys())
         return True
 
-    async def release(self, key: str) -> None:
-        """One less of ``key``."""
-        self.give_back(key, 1)
+    async def release(self, keys: Iterable[str]) -> None:
+        """One less of each key."""
+        for key in keys:
+            self.give_back(key, 1)
 
     def give_back(self, key: str, count: int) -> None:
         """``count`` less of ``key``."""

@@ -32,4 +32,7 @@ class FolderLock:
         os.write(self._descriptor, f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})\n".encode())
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        """Let go; twice is fine."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -155,7 +155,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one claimed delivery, with what follows from it, in one transaction.
 
     ``next_attempt`` counts only for an open ``state``. ``route``, ``target``, ``message_class`` and ``copy`` replace
-    the stored ones when not None (an undecided delivery that got its route). ``follow_ups`` are reports and
+    the stored ones when not None (an undecided delivery that got its route), ``meta`` the
+    message's sealed meta. ``follow_ups`` are reports and
     notifications that must exist exactly when this settlement does; ``operations`` are named write operations with
     their arguments that run in the same transaction.
     """
@@ -172,6 +173,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None
     message_class: str | None = None
     copy: int | None = None
+    meta: bytes | None = None
     events: tuple[Event, ...] = ()
     follow_ups: tuple[NewMessage, ...] = ()
     operations: tuple[tuple[str, dict[str, Any]], ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -135,8 +135,12 @@ class _Connection(asyncio.Protocol):
                 name, given = arguments
                 operation = dispatch.find(name)
                 return self._store.call(name, **dispatch.bind(operation, given))
-            case "hold" | "hold_again" | "release":
-                return self._hold(method, *arguments)
+            case "hold":
+                return self._hold(*arguments)
+            case "hold_again":
+                return self._hold_again(*arguments)
+            case "release":
+                return self._release(*arguments)
             case "count_unique" | "take":
                 *rest, seconds = arguments
                 limit: Coroutine[Any, Any, Any] = getattr(self._server.limits, method)(
@@ -147,25 +151,26 @@ class _Connection(asyncio.Protocol):
                 work: Coroutine[Any, Any, Any] = getattr(self._store, method)(*arguments)
                 return work
 
-    async def _hold(self, method: str, key: str, number: int = 1) -> bool | None:
-        if method == "release":
-            if self._held[key] > 0:
-                self._held[key] -= 1
-                await self._server.limits.release(key)
-            return None
-        if method == "hold_again":
-            self._server.limits.hold_again(key, number)
-            self._held[key] += number
-            return None
-        got = await self._server.limits.hold(key, number)
-        self._held[key] += got
-        return got
+    async def _hold(self, wanted: Mapping[str, int]) -> bool:
+        if not await self._server.limits.hold(wanted):
+            return False
+        self._held.update(wanted.keys())
+        return True
+
+    async def _hold_again(self, key: str, number: int) -> None:
+        self._server.limits.hold_again(key, number)
+        self._held[key] += number
+
+    async def _release(self, keys: Sequence[str]) -> None:
+        mine = [key for key in keys if self._held[key] > 0]
+        self._held.subtract(mine)
+        await self._server.limits.release(mine)
 
     def _answer_error(self, number: int, error: BaseException) -> None:
         if isinstance(error, StoreError):
             name, text = type(error).__name__, str(error)
         else:
-            log.error("store_request_failed", error=repr(error), exc_info=error)
+            log.error("store_request_failed", exc_info=error)
             name, text = "StoreError", f"the store process failed at this request ({type(error).__name__})"
         self._outbox.put(wire.Answer(number, name, msgspec.Raw(wire.encoder.encode(text))))
 

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal
 
+import msgspec
 import structlog
 
 #: Keys that would carry something personal or secret.
@@ -19,6 +20,10 @@ FORBIDDEN = frozenset(
     {"subject", "body", "content", "filename", "file_name", "code", "number", "mobile", "phone", "password", "token"}
     | {"sender", "recipient", "recipients", "address", "username", "argument", "line", "header"}
 )
+
+
+def _encode(event: Any, **_: Any) -> str:
+    return msgspec.json.encode(event).decode()
 
 
 def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -47,7 +52,7 @@ def configure(style: Literal["json", "text"], process: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)

@@ -60,11 +60,8 @@ class EpochKeys:
         """The key, made durably when there is none yet."""
         try:
             return self.existing(organisation, epoch)
-        except KeyUnavailable:
-            path = self._path(organisation, epoch)
-            if path.exists():
-                raise
-            self._create(path, organisation, epoch)
+        except _NotMade:
+            self._create(self._path(organisation, epoch), organisation, epoch)
         return self.existing(organisation, epoch)
 
     def existing(self, organisation: str, epoch: str) -> EpochKey:
@@ -122,7 +119,7 @@ class EpochKeys:
     def _missing(self, path: Path, organisation: str, epoch: str) -> KeyDestroyed | KeyUnavailable:
         if path.with_suffix(_GONE).exists():
             return KeyDestroyed(f"the key of {organisation or 'the installation'} for {epoch} was destroyed")
-        return KeyUnavailable(f"{path} doesn't exist")
+        return _NotMade(f"{path} doesn't exist")
 
     def _create(self, path: Path, organisation: str, epoch: str) -> None:
         identity = os.urandom(8)
@@ -132,6 +129,10 @@ class EpochKeys:
             create_private(path, msgspec.json.encode(_File(1, identity, root, wrapped)))
         except OSError as error:
             raise KeyUnavailable(f"{path}: {error.strerror}") from error
+
+
+class _NotMade(KeyUnavailable):
+    """There is no file, and none was destroyed."""
 
 
 def _context(organisation: str, epoch: str, identity: bytes) -> bytes:

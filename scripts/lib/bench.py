@@ -138,8 +138,9 @@ def start_postfix(folder: Path) -> Server:
 def start_relayd(folder: Path) -> Server:
     sink = Counter()
     site = Site(folder / "relayd")
+    site.organisations["organisations"]["noord"]["domains"].append(DOMAIN)
     site.domainbook[DOMAIN] = {
-        "network": "bench",
+        "organisation": "noord",
         "delivers": "relay",
         "next_hops": [f"127.0.0.1:{sink.port}"],
         "insecure_plaintext": True,

@@ -75,6 +75,9 @@ def seven_zipped(*members: tuple[str, bytes], password: str | None = None, hide_
     return memory.getvalue()
 
 
+EML_LIKE = b"Received: by x.example\r\nFrom: a@x.example\r\nMIME-Version: 1.0\r\n\r\nhello\r\n"
+
+
 async def look(inspector: ProcessInspector, name: str, octets: bytes, **limits: float) -> Inspection:
     return await inspector.inspect(mail_of((name, octets)), InspectionLimits(**limits))  # type: ignore[arg-type]
 
@@ -327,6 +330,14 @@ async def test_a_look_that_takes_too_long_is_ended(inspector: ProcessInspector) 
     assert not inspection.complete
     assert children() == set()
     assert (await look(inspector, "a.zip", PACKED["a.zip"])).complete
+
+
+async def test_one_child_serves_many_messages(inspector: ProcessInspector) -> None:
+    await look(inspector, "a.zip", PACKED["a.zip"])
+    first = children()
+    for octets in [*PACKED.values(), lying_zip(), PACKED["a.7z"][:-10], b"\x1f\x8b", EML_LIKE] * 4:
+        await look(inspector, "a.bin", octets)
+    assert children() == first
 
 
 async def test_closing_leaves_no_child() -> None:

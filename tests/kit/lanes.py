@@ -62,6 +62,7 @@ class FakeRoute:
         self.entered = asyncio.Event()
         self.closed = False
         self.error: Exception | None = None
+        self.operations: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {}
 
     async def deliver(self, job: Job) -> list[Outcome]:
         self.jobs.append(job)
@@ -74,7 +75,12 @@ class FakeRoute:
                 raise self.error
             self.contents.append(b"".join([block async for block in job.content.blocks()]))
             return [
-                Outcome(d.number, *self.by_recipient.get(d.recipient, self.answer), next_hop="mx:25")
+                Outcome(
+                    d.number,
+                    *self.by_recipient.get(d.recipient, self.answer),
+                    next_hop="mx:25",
+                    operations=self.operations.get(d.recipient, ()),
+                )
                 for d in job.deliveries
             ]
         finally:

@@ -9,14 +9,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+import msgspec
 from starlette.applications import Starlette
 
 from relayd.delivery.outcome import Job
 from relayd.delivery.viewer import ViewerRoute
 from relayd.directory.directory import Directory, Organisation, OrganisationSettings
-from relayd.mail.meta import HeaderPatch, MessageMeta, Part
+from relayd.mail.address import parse_address
+from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.mail.mime import MimeScanner
 from relayd.settings.models import Configuration, StoreSettings
 from relayd.sms.message import Sms, SmsResult
 from relayd.store.blobs import Blobs
@@ -145,42 +149,35 @@ def make_mail(
 ) -> tuple[bytes, MessageMeta]:
     """A message and its index. ``pictures`` are inline, by Content-ID; ``attachments`` are (name, type, octets)."""
     head = (
-        f"From: Dokter Zuid <{DOCTOR}>\r\nTo: {PATIENT}\r\nSubject: {subject}\r\nX-Relayd-Mobile: {PATIENT}; {MOBILE}\r\n"
+        f"From: Dokter Zuid <{DOCTOR}>\r\nTo: {PATIENT}\r\nSubject: {subject}\r\n"
+        f"X-Relayd-Mobile: {PATIENT}; {MOBILE}\r\n"
         "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=M\r\n"
     ).encode()
     content = bytearray(head + b"\r\n")
-    parts = [Part("", "multipart/mixed", len(content), 0)]
 
-    def add(path: str, kind: str, data: bytes, *, boundary: str, encoding: str = "8bit", **facts: Any) -> None:
-        content.extend(
-            f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
-        )
+    def add(boundary: str, kind: str, data: bytes, encoding: str = "base64", more: str = "") -> None:
+        fields = f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n{more}"
         raw = encodebytes(data).replace(b"\n", b"\r\n") if encoding == "base64" else data
-        parts.append(Part(path, kind, len(content), len(raw), encoding, **facts))
-        content.extend(raw + b"\r\n")
+        content.extend(f"--{boundary}\r\n{fields}\r\n".encode() + raw + b"\r\n")
 
     content += b"--M\r\nContent-Type: multipart/alternative; boundary=A\r\n\r\n"
-    parts.append(Part("1", "multipart/alternative", len(content), 0))
     if text:
-        add("1.1", "text/plain", text.encode(), boundary="A", charset="utf-8")
+        add("A", "text/plain; charset=utf-8", text.encode(), "8bit")
     if html:
-        add("1.2", "text/html", html.encode(), boundary="A", charset="utf-8")
+        add("A", "text/html; charset=utf-8", html.encode(), "8bit")
     content += b"--A--\r\n"
-    number = 1
     for content_id, data in (pictures or {}).items():
-        number += 1
-        add(
-            str(number), "image/png", data, boundary="M", encoding="base64", content_id=content_id, disposition="inline"
-        )
+        add("M", "image/png", data, more=f"Content-ID: <{content_id}>\r\nContent-Disposition: inline\r\n")
     for name, kind, data in attachments:
-        number += 1
-        add(str(number), kind, data, boundary="M", encoding="base64", names=(name,), disposition="attachment")
+        disposition = f"Content-Disposition: attachment; filename*=UTF-8''{quote(name, safe='')}\r\n"
+        add("M", kind, data, "7bit" if kind.startswith("message/") else "base64", disposition)
     content += b"--M--\r\n"
+    scanner = MimeScanner()
+    scanner.feed(bytes(content))
     meta = MessageMeta(
         head_length=len(head),
-        parts=tuple(parts),
+        parts=scanner.finish(),
         copies=(HeaderPatch(drop=(3,), put=b"Received: from zuid by relay\r\n"),),
-        mobiles={PATIENT.lower(): MOBILE},
         subject=subject,
     )
     return bytes(content), meta
@@ -203,9 +200,7 @@ class Site:
     async def deposit(self, mobile: str = MOBILE, recipient: str = PATIENT, **facts: Any) -> Deposited:
         """Accept a message and deliver it by the Viewer's route, as the queue would."""
         content, meta = make_mail(**facts)
-        meta = MessageMeta(**{name: getattr(meta, name) for name in meta.__struct_fields__} | {"mobiles": {}})
-        if mobile:
-            meta.mobiles[recipient.lower()] = mobile
+        meta = msgspec.structs.replace(meta, mobiles={parse_address(recipient).key: mobile} if mobile else {})
         new = await stored(self.vault, self.blobs, self.clock, content, meta, "zuid", DOCTOR, recipient, owner="worker")
         await self.store.accept(new)
         message, deliveries = await self.store.message(new.id), await self.store.deliveries(new.id)

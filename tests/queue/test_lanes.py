@@ -199,7 +199,7 @@ async def test_caps_per_next_hop_and_in_total(site: Site) -> None:
 
 async def test_a_slow_next_hop_does_not_keep_others_out(site: Site) -> None:
     site.route.gate.clear()
-    for _ in range(30):
+    for _ in range(120):
         await site.accept("b@slow.example")
     fast = await site.accept("b@partner.example", route="mailbox", target="box")
     lanes = site.lanes(connections_per_next_hop=1, concurrency=10)
@@ -363,3 +363,32 @@ async def test_new_routes_take_over_and_old_ones_close(site: Site) -> None:
     assert len(new.jobs) == 1
     assert site.route.jobs == []
     assert site.route.closed
+
+
+async def test_what_is_ours_without_our_knowing_is_freed(site: Site) -> None:
+    """The store committed it, but the worker never heard so and never offered it."""
+    stray = await site.accept("b@partner.example", owner="w1")
+    site.clock.forward(3600)
+    young = await site.accept("c@partner.example", owner="w1")
+    lanes = site.lanes(lease=timedelta(milliseconds=40))
+    await lanes.start()
+    while await site.states(stray) != [State.DELIVERED]:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    assert (await site.delivery(young)).owner == "w1"
+    await lanes.drain()
+
+
+async def test_an_outcome_that_cannot_be_recorded_waits_for_an_operator_and_spoils_no_other(site: Site) -> None:
+    site.route.operations = {"bad@partner.example": (("there_is_no_such_operation", {}),)}
+    site.route.gate.clear()
+    claims = [await site.accept(f"{name}@partner.example", owner="w1") for name in ("a", "bad", "c")]
+    lanes = site.lanes()
+    await lanes.start()
+    for claimed in claims:
+        lanes.offer(claimed)
+    while site.route.running < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    site.route.gate.set()
+    await lanes.idle()
+    await lanes.drain()
+    assert [await site.states(c) for c in claims] == [[State.DELIVERED], [State.HELD], [State.DELIVERED]]

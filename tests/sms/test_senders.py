@@ -29,7 +29,7 @@ def configuration(tmp_path, **changes):
     return Configuration.model_validate(base | changes)
 
 
-async def gateway(settings, answer, secret="s3cret"):
+async def gateway(settings, answer, secret="s3cret"):  # noqa: S107
     """Send SMS through a scripted gateway; returns the result and the requests it saw."""
     seen = []
 

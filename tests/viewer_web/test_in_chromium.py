@@ -96,15 +96,18 @@ async def fits(page, width):
 
 
 HOSTILE = """
-<script>fetch('{canary}/script'); document.title = 'broken'; parent.document.title = 'broken'; top.location = '{canary}/top'</script>
+<script>fetch('{canary}/script'); document.title = 'broken'; parent.document.title = 'broken'</script>
+<script>top.location = '{canary}/top'</script>
 <img src="{canary}/img"><img src=x onerror="new Image().src='{canary}/onerror'; document.title='broken'">
-<link rel="stylesheet" href="{canary}/css"><style>@import url({canary}/import); body {{ background: url({canary}/bg) }}</style>
+<link rel="stylesheet" href="{canary}/css">
+<style>@import url({canary}/import); body {{ background: url({canary}/bg) }}</style>
 <iframe src="{canary}/iframe"></iframe><object data="{canary}/object"></object><embed src="{canary}/embed">
 <video src="{canary}/video" autoplay></video><audio src="{canary}/audio" autoplay></audio>
 <svg><image href="{canary}/svg"/><script>document.title='broken'</script></svg>
 <meta http-equiv="refresh" content="0;url={canary}/refresh"><base href="{canary}/">
 <form id="f" action="{canary}/form" method="post"><input name="a"><button id="go">go</button></form>
-<link rel="preload" as="image" href="{canary}/preload"><link rel="dns-prefetch" href="{canary}"><link rel="icon" href="{canary}/icon">
+<link rel="preload" as="image" href="{canary}/preload"><link rel="dns-prefetch" href="{canary}">
+<link rel="icon" href="{canary}/icon">
 <p id="end">end</p>
 """
 

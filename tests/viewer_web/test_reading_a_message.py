@@ -55,12 +55,21 @@ async def test_the_notification_says_nothing_of_the_message(site):
             assert secret not in form
 
 
+@pytest.mark.parametrize("recipient", ["jö@thuis.example", '"a b"@thuis.example', "o'neil+x@xn--bcher-kva.example"])
+async def test_any_recipient_can_be_notified(site, recipient):
+    sent = await site.deposit(recipient=recipient)
+    mail, text, _ = parts_of(sent.notification)
+    assert f"\r\nTo: {recipient}\r\n".encode() in sent.notification
+    assert mail["content-language"] == "nl"
+    assert sent.path in text
+
+
 async def test_english_organisation_writes_english(tmp_path):
     async with open_site(tmp_path, language="en") as site:
         sent = await site.deposit()
         mail, text, _ = parts_of(sent.notification)
         assert mail["subject"] == "New secure message from Ziekenhuis Zuid"
-        assert "until February 22, 2027" in text
+        assert "until 22 February 2027" in text
         person = site.person()
         await person.get(sent.path)
         assert '<html lang="en">' in person.page.text
@@ -143,13 +152,28 @@ async def test_pictures_that_came_along_are_shown_and_others_are_not(site):
     assert "2 afbeeldingen van elders" in body.text
 
 
+async def test_an_attached_message_is_one_download_and_its_insides_are_not_shown(site):
+    inner = b"Subject: oud\r\nContent-Type: text/html\r\n\r\n<b>binnenkant</b>"
+    sent = await site.deposit(
+        attachments=(("Oud bericht", "message/rfc822", inner), ("b.pdf", "application/pdf", b"%PDF"))
+    )
+    person = site.person()
+    page = await person.read(sent, site.phone)
+    base = person.base
+    assert page.text.count(f"{base}/attachment/") == 2
+    assert "binnenkant" not in (await person.get(f"{base}/body")).text
+    download = await person.get(f"{base}/attachment/part-2")
+    assert download.content == inner
+    assert (await person.get(f"{base}/attachment/part-2.1")).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("name", "kept"),
     [
         ("../../etc/passwd", "passwd"),
         ("C:\\temp\\a.doc", "a.doc"),
         ("uitslag\u202efdp.exe", "uitslagfdp.exe"),
-        ('a"b\r\nc.txt', "a_bc.txt"),
+        ('a"b\r\nc.txt', "a_b c.txt"),
         ("...", "bijlage"),
         ("x" * 300 + ".pdf", "x" * 120 + ".pdf"),
     ],

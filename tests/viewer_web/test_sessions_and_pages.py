@@ -210,9 +210,8 @@ async def test_nothing_secret_is_logged_or_rests_in_the_clear(tmp_path):
     canary = "Kanarie7391"
     with capture_logs() as logs:
         async with open_site(tmp_path) as site:
-            sent = await site.deposit(
-                subject=canary, text=canary, html=f"<p>{canary}</p>", attachments=((f"{canary}.pdf", "application/pdf", canary.encode() * 20000),)
-            )  # fmt: skip
+            files = ((f"{canary}.pdf", "application/pdf", canary.encode() * 20000),)
+            sent = await site.deposit(subject=canary, text=canary, html=f"<p>{canary}</p>", attachments=files)
             person = site.person()
             await person.read(sent, site.phone)
             await person.get(f"{person.base}/body")

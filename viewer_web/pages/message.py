@@ -9,7 +9,7 @@ from relayd.mail.meta import Part
 from relayd.store.viewer_codes import SESSION_LIFE
 from viewer_web.access import open_message, session_of
 from viewer_web.language import language_of
-from viewer_web.reading import Reading, reading, safe_name, shown_size
+from viewer_web.reading import ATTACHED_MESSAGE, Reading, reading, safe_name, shown_size
 from viewer_web.render import Pages
 from viewer_web.security import digest
 from viewer_web.services import Services
@@ -60,4 +60,4 @@ class MessagePage:
 
 def attachment_name(part: Part, fallback: str) -> str:
     """The name a person sees and saves it under; an attached message without one ends in .eml."""
-    return safe_name(part, f"{fallback}.eml" if part.type == "message/rfc822" else fallback)
+    return safe_name(part, f"{fallback}.eml" if part.type in ATTACHED_MESSAGE else fallback)

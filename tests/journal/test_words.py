@@ -1,0 +1,31 @@
+"""The journal's words: every kind is documented and can be said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relayd.journal import kinds
+from relayd.journal.words import in_words
+from relayd.store.records import Event
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "journal.md").read_text()
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.ALL))
+def test_every_kind_is_documented_and_has_words(kind: str) -> None:
+    assert f"`{kind}`" in DOCUMENT
+    assert in_words(Event(0, kind))
+
+
+def test_a_line_names_the_recipient_and_the_facts() -> None:
+    facts = {"reply": "450 4.2.0 later", "tls": {"version": "TLSv1.3"}, "tries": [1, 2], "nothing": ""}
+    line = in_words(Event(0, kinds.DEFERRED, "a@clinic.example", facts))
+    assert line.startswith("a@clinic.example: not delivered now")
+    assert "reply 450 4.2.0 later; tls version=TLSv1.3; tries 1, 2" in line
+    assert "nothing" not in line
+
+
+def test_a_kind_of_a_plugin_is_said_as_it_is() -> None:
+    assert in_words(Event(0, "something-new")) == "something-new"
