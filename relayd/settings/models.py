@@ -39,7 +39,7 @@ class TlsSettings(Settings):
     key: Path = Field(description="PEM private key; not readable by group or others.")
     client_ca: Path | None = Field(
         None,
-        description="CAs that issue our peers' client certificates; with it we ask for one. The system's CAs count beside them.",
+        description="CAs of peers' client certificates, beside the system's.",
     )
     trusted_ca: Path | None = Field(None, description="CAs for next hops; the system's when absent.")
 
