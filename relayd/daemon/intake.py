@@ -168,7 +168,7 @@ class IntakeTransaction:
         mail = replace(self.mail, headers=headers, body=stored, parts=parts)
         plan = await self.in_force.pipeline.judge_message(mail, self.context, earlier=self.judged)
         if plan.reply is not None:
-            log.info("refused", id=mail.id, code=plan.reply.code, status=plan.reply.enhanced)
+            log.info("refused", id=mail.id, reply=plan.reply.code, status=plan.reply.enhanced)
             return plan.reply
         message, meta = await self._durable(mail, arriving, stored, plan)
         failpoints.reach("body-durable")
