@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from relayd.authenticity.dkim_sign import Signer, load_signer
+from relayd.clock import Clock
 from relayd.directory.directory import Directory
 from relayd.directory.load import build
+from relayd.errors import ConfigurationError
 from relayd.mail.address import Domain
 from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.runner import Pipeline
-from relayd.settings.load import Loaded
+from relayd.pipeline.trial import try_out
+from relayd.settings.load import Loaded, load
+from relayd.settings.machine import missing_or_unfit
 from relayd.settings.models import Configuration
 
 
@@ -23,6 +29,21 @@ class InForce:
     directory: Directory
     pipeline: Pipeline
     signers: Mapping[Domain, tuple[Signer, ...]]
+
+
+def load_tried(folder: Path, clock: Clock) -> Loaded:
+    """The configuration in ``folder``, sound in itself, fit for this machine, its policies tried on sample messages.
+
+    Raises ConfigurationError with all that is wrong. Runs an event loop of its own.
+    """
+    loaded = load(folder)
+    problems = missing_or_unfit(loaded, clock.now())
+    if not problems:
+        in_force = prepare(loaded)
+        problems = asyncio.run(try_out(in_force.pipeline, loaded, in_force.directory, clock))
+    if problems:
+        raise ConfigurationError(problems)
+    return loaded
 
 
 def prepare(loaded: Loaded) -> InForce:

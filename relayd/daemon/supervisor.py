@@ -26,10 +26,12 @@ from pathlib import Path
 
 import structlog
 
+from relayd.clock import SystemClock
 from relayd.daemon import notify
+from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
 from relayd.errors import ConfigurationError, Problem
-from relayd.settings.load import Loaded, load
+from relayd.settings.load import Loaded
 
 log = structlog.get_logger("relayd.daemon")
 
@@ -67,7 +69,7 @@ class Supervisor:
 
     def __init__(self, folder: Path, roles: Callable[[Loaded], list[Role]]) -> None:
         self.folder = folder
-        self.loaded = load(folder)
+        self.loaded = load_tried(folder, SystemClock())
         self.roles = roles(self.loaded)
         self.listening: list[Listening] = []
         self.children: dict[int, Child] = {}
@@ -232,7 +234,7 @@ class Supervisor:
         """Read the configuration anew. Returns the mistakes, in which case the old one stays in force."""
         notify.reloading()
         try:
-            loaded = load(self.folder)
+            loaded = load_tried(self.folder, SystemClock())
             _refuse_what_needs_a_restart(self.loaded, loaded)
         except ConfigurationError as error:
             problems = [str(problem) for problem in error.problems]

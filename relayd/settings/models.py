@@ -37,7 +37,10 @@ class TlsSettings(Settings):
 
     certificate: Path = Field(description="PEM chain, leaf first. Read again when it changes.")
     key: Path = Field(description="PEM private key; not readable by group or others.")
-    client_ca: Path | None = Field(None, description="CAs whose client certificates identify organisations by name.")
+    client_ca: Path | None = Field(
+        None,
+        description="CAs of peers' client certificates, beside the system's.",
+    )
     trusted_ca: Path | None = Field(None, description="CAs for next hops; the system's when absent.")
 
 

@@ -31,7 +31,9 @@ class CertificateSettings(Settings):
     spki_sha256: SpkiDigest | None = Field(
         None, description="SHA-256 of the certificate's public key (SPKI), hexadecimal. Survives a renewal."
     )
-    name: DomainName | None = Field(None, description="A DNS name in a certificate issued by a CA of tls.client_ca.")
+    name: DomainName | None = Field(
+        None, description="A DNS name in a certificate that leads to tls.client_ca or to a CA of the system."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

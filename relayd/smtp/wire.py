@@ -171,10 +171,10 @@ class Wire:
 
     async def _more(self, deadline: float) -> None:
         """Let the replies go and wait until the buffer has grown."""
+        size = len(self._buffer)
         self.flush()
         while self._writing_paused and not self._ended:
             await self._wait(deadline)
-        size = len(self._buffer)
         while len(self._buffer) == size:
             if self._ended:
                 raise Hangup

@@ -55,12 +55,15 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise _problem(settings.certificate, "tls.certificate", "can't be loaded with its key", error) from error
     # A client certificate is asked for, never demanded: a stranger has none. One that is shown must lead to this file,
-    # where a self-signed certificate may stand for itself. Whom it means is the directory's decision.
+    # where a self-signed certificate may stand for itself, or to a CA of the system: the large platforms show their
+    # public certificate to whoever asks, and OpenSSL ends the handshake for one that it can't place. Whom a
+    # certificate means is the directory's decision.
     if settings.client_ca is not None:
         try:
             context.load_verify_locations(cafile=settings.client_ca)
         except (OSError, ssl.SSLError) as error:
             raise _problem(settings.client_ca, "tls.client_ca", "can't be loaded", error) from error
+        context.set_default_verify_paths()
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context

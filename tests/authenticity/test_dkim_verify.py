@@ -27,7 +27,9 @@ def signed(message: bytes = MESSAGE, domain: bytes = b"green.example", **options
 
 
 async def signers(message: bytes) -> set[str]:
-    verifier = DkimVerifier(lambda name: b"v=DKIM1; k=rsa; p=" + PUBLIC if name.startswith(b"s._domainkey.") else None)
+    verifier = DkimVerifier(
+        lambda name, _: b"v=DKIM1; k=rsa; p=" + PUBLIC if name.startswith(b"s._domainkey.") else None
+    )
     return set(await verifier.signed_by(MemoryBody(message)))
 
 
@@ -64,3 +66,11 @@ async def test_a_signature_below_a_broken_one_still_counts() -> None:
 
 async def test_only_the_first_few_are_verified() -> None:
     assert await signers(b"DKIM-Signature: v=1; broken\r\n" * 5 + signed()) == set()
+
+
+async def test_a_resolver_that_is_silent_is_no_verdict_on_a_signature() -> None:
+    def silent(name: bytes, seconds: float) -> bytes | None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await DkimVerifier(silent).signed_by(MemoryBody(signed()))

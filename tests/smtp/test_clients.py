@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.smtp_door import PASSWORD, USERNAME, running
 from tests.kit.smtp_tls import client_context, server_context
+from tests.kit.swaks import available, swaks
 
 TEXT = "Subject: hello\r\n\r\n.dot\r\nbody\r\n"
 
@@ -59,3 +60,29 @@ async def test_a_large_message_arrives_whole() -> None:
         await asyncio.to_thread(submit, server.port)
     [taken] = server.door.messages
     assert taken.body == text.encode()
+
+
+@pytest.mark.skipif(bool(available()), reason=available())
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tls", "--auth", "PLAIN"],
+        ["--tls", "--auth", "LOGIN"],
+        ["--tls", "--auth", "PLAIN", "--pipeline"],
+    ],
+)
+async def test_swaks_submits(arguments: list[str]) -> None:
+    login = [
+        "--auth-user",
+        USERNAME,
+        "--auth-password",
+        PASSWORD,
+        "--from",
+        "jan@example.org",
+        "--to",
+        "piet@example.net",
+    ]
+    async with running(context=server_context(), kind="submission") as server:
+        transcript = await asyncio.to_thread(swaks, server.port, *arguments, *login)
+    assert transcript.status == 0, transcript.text
+    assert len(server.door.messages) == 1
