@@ -116,13 +116,26 @@ class Demo:
         """What relayd says of the same message before it is sent."""
         file = self.folder / "explained.eml"
         file.write_bytes(content)
-        done = self.relayd.cli("explain", file, "--from", sender, "--to", *recipients[:3], *who, check=False)
-        more = f" (and {len(recipients) - 3} more)" if len(recipients) > 3 else ""
-        command = (
-            f"relayd explain FILE --from {sender} --to {' '.join(recipients[:3])}{more} {' '.join(who)[:40]}".rstrip()
-        )
-        print(f"  $ {command}")
-        print(textwrap.indent((done.stdout or done.stderr).rstrip(), "    "))
+        done = self.relayd.cli("explain", file, "--from", sender, "--to", *recipients, *who, check=False)
+        named = f"{' '.join(recipients[:2])} …" if len(recipients) > 3 else " ".join(recipients)
+        print(f"  $ relayd explain FILE --from {sender} --to {named} {' '.join(who)[:40]}".rstrip())
+        print(textwrap.indent(abridged(done.stdout or done.stderr), "    "))
+
+
+def abridged(text: str) -> str:
+    """A long list of recipients cut short."""
+    lines: list[str] = []
+    left_out = 0
+    for line in text.splitlines():
+        # A recipient's own line says what all others' lines say.
+        if len(lines) > 2 and all(re.match(r"collega\d+@", one) for one in (line, *lines[-2:])):
+            left_out += 1
+            continue
+        if left_out:
+            lines.append(f"({left_out} more like these)")
+            left_out = 0
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def deliver(client: smtplib.SMTP, sender: str, recipients: list[str], content: bytes) -> Said:

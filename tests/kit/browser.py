@@ -72,7 +72,8 @@ class Browser:
     """Holds one page at a time, the way a person does."""
 
     def __init__(self, *, verify: str | bool = True) -> None:
-        self._client = httpx.Client(follow_redirects=True, verify=verify, timeout=30)
+        hooks = {"request": [self._add_cookies]}
+        self._client = httpx.Client(follow_redirects=True, verify=verify, timeout=30, event_hooks=hooks)
         self.response: httpx.Response
         self._page = _Page()
 
@@ -118,6 +119,11 @@ class Browser:
         if form.method == "GET":
             return self._show(self._client.get(target, params=fields))
         return self._show(self._client.post(target, data=fields, headers=origin))
+
+    def _add_cookies(self, request: httpx.Request) -> None:
+        # Browsers take a loopback address for secure, also without TLS (W3C Secure Contexts §3.1). httpx doesn't.
+        if "cookie" not in request.headers and self._client.cookies:
+            request.headers["cookie"] = "; ".join(f"{name}={value}" for name, value in self._client.cookies.items())
 
     def _show(self, response: httpx.Response) -> httpx.Response:
         self.response = response
