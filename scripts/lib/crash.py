@@ -35,6 +35,8 @@ from tests.kit.wait import wait_for
 
 # Those of retention's purge need mail of ninety days ago; tests/store has them.
 FAILPOINTS = tuple(name for name in NAMES if not name.endswith("key-destroyed"))
+#: Messages acknowledged between two kills, at least.
+PER_ROUND = 60
 RANDOM_KILLS = ("worker", "workers", "store", "supervisor", "everything")
 
 
@@ -174,8 +176,8 @@ class Campaign:
         return self._acknowledged.read_bytes().count(b"\n") if self._acknowledged.exists() else 0
 
     def _wait_for_progress(self) -> None:
-        """Ten more are acknowledged: whatever was killed is back."""
-        goal = self._count() + 10
+        """So many more are acknowledged: whatever was killed is back, and has work in hand for the next kill."""
+        goal = self._count() + PER_ROUND
         wait_for(lambda: self._count() >= goal, f"relayd to accept mail again:\n{self._relayd.log[-3000:]}", 60)
 
     def _drain(self, sink: Sink) -> None:
