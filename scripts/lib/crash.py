@@ -155,7 +155,7 @@ class Campaign:
     def _at_failpoint(self, name: str) -> bool:
         """Restart with the point armed, see a process die of it, then let everything die and start anew."""
         self._relayd.kill()
-        self._relayd.start({"RELAYD_FAILPOINT": f"{name}:{self._random.randint(1, 12)}"})
+        self._relayd.start({"RELAYD_FAILPOINT": f"{name}:{self._random.randint(1, 6)}"})
         before = set(self._relayd.processes())
 
         def died() -> bool:
