@@ -17,12 +17,16 @@ from relayd.journal.words import in_words
 from relayd.store.interface import Store
 from relayd.store.queue_commands import Found, Search
 from relayd.store.records import Delivery, Message
+from relayd.store.resend import Resent
 
 _EPILOG: Final = """\
 examples:
   relayd message find --recipient 'jansen@*' --since 2026-11-01
   relayd message find --sender info@hospital.example --limit 5 --json
   relayd message show 0k7mabcd12345678          everything that happened to it, in order
+  relayd message resend 0k7mabcd12345678 --recipient jansen@clinic.example --reason 'mailbox was restored'
+  relayd message unlock 0k7mabcd12345678 patient@home.example     after too many wrong access codes
+  relayd message revoke 0k7mabcd12345678 patient@home.example     nobody reads it in the Viewer any more
 """
 
 
@@ -31,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "message",
         help="find messages and read what happened to them",
-        description="Find messages of the retention time, and read their journal.",
+        description="Find messages of the retention time, read their journal, deliver them again.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -48,7 +52,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     show = actions.add_parser("show", help="its journal in the order of time")
     show.add_argument("id", metavar="ID")
     show.set_defaults(run=run_show)
-    for action in (find, show):
+    resend = actions.add_parser("resend", help="deliver a kept message once more")
+    resend.add_argument("id", metavar="ID")
+    resend.add_argument("--recipient", action="append", default=[], help="only to this one; may be given often")
+    resend.add_argument("--reason", required=True, help="for the journal")
+    resend.set_defaults(run=run_resend)
+    unlock = actions.add_parser("unlock", help="let a recipient of the Viewer try access codes again")
+    revoke = actions.add_parser("revoke", help="withdraw a message from a recipient of the Viewer, for good")
+    for action, run in ((unlock, run_unlock), (revoke, run_revoke)):
+        action.add_argument("id", metavar="ID")
+        action.add_argument("recipient", metavar="ADDRESS")
+        action.set_defaults(run=run)
+    for action in (find, show, resend, unlock, revoke):
         add_config(action)
         add_json(action)
 
@@ -121,3 +136,51 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def _event_json(event: Event) -> dict[str, Any]:
     return {"at": iso(event.at), "kind": event.kind, "recipient": event.recipient, "facts": event.facts}
+
+
+def run_resend(arguments: argparse.Namespace) -> int:
+    """Deliver again; exit status 1 when that isn't possible for everyone named."""
+
+    async def work(store: Store) -> Resent:
+        resent: Resent = await store.call(
+            "message_resend", message_id=arguments.id, recipients=arguments.recipient, reason=arguments.reason
+        )
+        return resent
+
+    resent = with_store(configuration_of(arguments.config), work)
+    if arguments.json:
+        print_json(msgspec.to_builtins(resent))
+    elif resent.forgotten:
+        print(f"{arguments.id} can't be sent again: there is no such message, or its retention has ended")
+    else:
+        for words, recipients in (
+            ("is delivered once more", resent.recipients),
+            ("has a delivery that still waits: use relayd queue retry", resent.waiting),
+            ("is no recipient of this message", resent.unknown),
+        ):
+            for recipient in recipients:
+                print(f"{printable(recipient)} {words}")
+    return 0 if resent.recipients and not resent.waiting and not resent.unknown else 1
+
+
+def run_unlock(arguments: argparse.Namespace) -> int:
+    """Let a locked recipient try again."""
+    return _on_grants(arguments, "viewer_unlock", "may try again", "is not locked")
+
+
+def run_revoke(arguments: argparse.Namespace) -> int:
+    """Withdraw a message, from open sessions too."""
+    return _on_grants(arguments, "viewer_revoke", "can't read it any more", "has no link to withdraw")
+
+
+def _on_grants(arguments: argparse.Namespace, operation: str, done: str, nothing: str) -> int:
+    async def work(store: Store) -> int:
+        count: int = await store.call(operation, message_id=arguments.id, recipient=arguments.recipient)
+        return count
+
+    count = with_store(configuration_of(arguments.config), work)
+    if arguments.json:
+        print_json({"changed": count})
+    else:
+        print(f"{printable(arguments.recipient)} {done if count else nothing}")
+    return 0 if count else 1

@@ -38,6 +38,7 @@ HELD: Final = "held"
 RELEASED: Final = "released"
 RETRIED: Final = "retried"
 CANCELLED: Final = "cancelled"
+RESENT: Final = "resent"
 
 # Forgetting
 RETENTION_ENDS: Final = "retention-ends"

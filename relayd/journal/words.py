@@ -36,6 +36,7 @@ _WORDS: Final[Mapping[str, str]] = {
     kinds.RELEASED: "released by an operator",
     kinds.RETRIED: "an operator asked for a try now",
     kinds.CANCELLED: "cancelled by an operator",
+    kinds.RESENT: "an operator had it delivered once more",
     kinds.RETENTION_ENDS: "the sender was told that it will soon be forgotten",
     kinds.KEY_REMOVED: "its retention day: its key was removed and nobody can read it any more",
     kinds.EPOCH_DESTROYED: "the week's key was destroyed",

@@ -35,10 +35,10 @@ from tests.kit.wait import wait_for
 
 # Those of retention's purge need mail of ninety days ago; tests/store has them.
 FAILPOINTS = tuple(name for name in NAMES if not name.endswith("key-destroyed"))
-#: New acknowledgements between one kill and the next.
-PROGRESS = 50
 #: How long after a kill the partner may still read, and take, what had been sent before it.
 STILL_ARRIVING = 5.0
+#: Messages acknowledged between two kills, at least.
+PER_ROUND = 60
 RANDOM_KILLS = ("worker", "workers", "store", "supervisor", "everything")
 
 
@@ -165,7 +165,7 @@ class Campaign:
     def _at_failpoint(self, name: str) -> bool:
         """Restart with the point armed, see a process die of it, then let everything die and start anew."""
         self._relayd.kill()
-        self._relayd.start({"RELAYD_FAILPOINT": f"{name}:{self._random.randint(1, 12)}"})
+        self._relayd.start({"RELAYD_FAILPOINT": f"{name}:{self._random.randint(1, 6)}"})
         before = set(self._relayd.processes())
 
         def died() -> bool:
@@ -186,8 +186,8 @@ class Campaign:
         return self._acknowledged.read_bytes().count(b"\n") if self._acknowledged.exists() else 0
 
     def _wait_for_progress(self) -> None:
-        """More is acknowledged: whatever was killed is back."""
-        goal = self._count() + PROGRESS
+        """So many more are acknowledged: whatever was killed is back, and has work in hand for the next kill."""
+        goal = self._count() + PER_ROUND
         wait_for(lambda: self._count() >= goal, f"relayd to accept mail again:\n{self._relayd.log[-3000:]}", 60)
 
     def _drain(self, sink: Sink) -> None:

@@ -193,3 +193,27 @@ def test_times_as_people_say_them() -> None:
         moment("yesterday")
     assert [span(seconds) for seconds in (0, 59, 61, 7500, 90000)] == ["0s", "59s", "1min 1s", "2h 5min", "1d 1h"]
     assert [relative(at, 1000.0) for at in (1000, 1300, 400)] == ["now", "in 5min", "10min ago"]
+
+
+def test_a_delivered_message_is_delivered_once_more_and_a_waiting_one_is_not(
+    relayd: Run, sent: NewMessage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivered, waiting = sent.deliveries[1].recipient, sent.deliveries[0].recipient
+    assert relayd("message", "resend", sent.id, "--recipient", delivered, "--reason", "lost", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["recipients"] == [delivered]
+    assert relayd("queue", "list", "--json") == 0
+    assert sorted(one["recipient"] for one in json.loads(capsys.readouterr().out)) == sorted([delivered, waiting])
+    assert relayd("message", "resend", sent.id, "--recipient", waiting, "--reason", "lost") == 1
+    assert "relayd queue retry" in capsys.readouterr().out
+    assert relayd("message", "show", sent.id, "--json") == 0
+    assert "resent" in [event["kind"] for event in json.loads(capsys.readouterr().out)["journal"]]
+
+
+def test_what_is_forgotten_or_unknown_is_not_sent_again(
+    relayd: Run, sent: NewMessage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert relayd("message", "resend", "0000000000000000", "--reason", "lost") == 1
+    assert "no such message" in capsys.readouterr().out
+    assert relayd("message", "resend", sent.id, "--recipient", "x@y.example", "--reason", "lost") == 1
+    assert "is no recipient" in capsys.readouterr().out
+    assert relayd("message", "unlock", sent.id, "x@y.example") == 1
