@@ -32,7 +32,7 @@ from relayd.pipeline.runner import Judged, answer
 from relayd.smtp.door import Credentials, Receiving
 from relayd.store.blobs import BlobReceiving, StoredBody
 from relayd.store.ids import new_id
-from relayd.store.records import Claimed, Delivery, Message, NewDelivery, NewMessage, State
+from relayd.store.records import Claimed, Delivery, NewDelivery, NewMessage, State
 from relayd.vault.epochs import epoch_of
 from relayd.vault.meta import seal_meta
 from relayd.vault.vault import MessageKey
@@ -323,7 +323,6 @@ class IntakeTransaction:
 
 def _claimed(message: NewMessage) -> Claimed:
     """What the accept's commit made ours: the same rows as a claim would return, without asking the store."""
-    fields = {name: getattr(message, name) for name in Message.__struct_fields__}
     deliveries = tuple(
         Delivery(
             message_id=message.id,
@@ -348,7 +347,7 @@ def _claimed(message: NewMessage) -> Claimed:
         for new in message.deliveries
         if new.owner is not None
     )
-    return Claimed(Message(**fields), deliveries)
+    return Claimed(message, deliveries)
 
 
 def _received_event(mail: Mail, size: int, now: float) -> Event:
