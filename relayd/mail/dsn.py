@@ -36,8 +36,8 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ReportedRecipient:
     """What became of one recipient. ``final`` is the address we delivered to, ``orcpt`` as it was sent, ``status`` an
-    enhanced code, ``remote`` the host it was about ("" when it was us) and ``reply`` its SMTP reply, or in our words why
-    there is none; ``until``: how long a delayed one is still tried."""
+    enhanced code, ``remote`` the host it was about ("" when it was us) and ``reply`` its SMTP reply, or in our words
+    why there is none; ``until``: how long a delayed one is still tried."""
 
     final: str
     action: Action
