@@ -48,8 +48,8 @@ _NAMED_AT_MOST: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One verdict, who gave it, when, and how long it took in seconds. ``error`` names the class of the exception
-    or says "timeout" when the verdict is what ``on_error`` makes of it."""
+    """One verdict, who gave it, when, and how long it took in seconds. ``error`` names the class and place of the
+    exception or says "timeout" when the verdict is what ``on_error`` makes of it."""
 
     policy: str
     stage: Stage

@@ -1,15 +1,18 @@
 """Asks the policies, in the order of the file, and lets nothing that one of them does harm a message.
 
 An exception, a timeout or a verdict that can't be becomes what the policy's ``on_error`` says. The log gets the class
-of the exception and never its text, which may quote the message.
+and place of the exception and never its text, which may quote the message.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -143,13 +146,13 @@ async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[J
     try:
         async with asyncio.timeout(step.timeout):
             said = await step.policy.judge(mail, stage, context)
-        verdicts = [said] if isinstance(said, Verdict) else list(said)
+        verdicts = said if isinstance(said, list) else [said]
         if flaw := next((flaw for verdict in verdicts if (flaw := _flaw(verdict, mail))), ""):
             error = f"impossible verdict: {flaw}"
     except TimeoutError:
         error = "timeout"
     except Exception as problem:
-        error = type(problem).__name__
+        error = type(problem).__name__ + _place(problem, step.policy)
     elapsed = context.clock.boot() - start
     if error:
         log.error("policy failed", policy=name, stage=stage.value, error=error, id=mail.id, means=step.on_error.value)
@@ -157,6 +160,13 @@ async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[J
     keys = tuple(recipient.address.key for recipient in mail.recipients)
     verdicts = verdicts or [Pass("no objection")]
     return [Judged(name, stage, _about(verdict, stage, keys), elapsed, error) for verdict in verdicts]
+
+
+def _place(error: Exception, policy: Policy[Any]) -> str:
+    """The last line of the policy's own file that ``error`` passed; "" when it passed none."""
+    file = inspect.getfile(type(policy))
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" at {Path(file).name}:{lines[-1]}" if lines else ""
 
 
 def _about(verdict: Verdict, stage: Stage, keys: tuple[str, ...]) -> Verdict:
@@ -181,6 +191,8 @@ def _flaw(verdict: object, mail: Mail) -> str:
     """What is impossible about ``verdict``, "" when nothing."""
     if not isinstance(verdict, Verdict):
         return type(verdict).__name__
+    if not {recipient.address.key for recipient in mail.recipients}.issuperset(verdict.recipients):
+        return "it names a recipient that it wasn't asked about"
     if isinstance(verdict, Refuse) and not verdict.reply.permanent:
         return "a refusal needs a 5yz reply"
     if isinstance(verdict, Defer) and not verdict.reply.temporary:

@@ -66,7 +66,7 @@ def _text(model: type[BaseModel], location: list[int | str], detail: ErrorDetail
     kind, facts = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         owner = _model_at(model, location[:-1])
-        known = owner.model_fields if owner else ()
+        known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
         return f"unknown key; {suggest(str(location[-1]), known)}".rstrip("; ")
     if kind == "missing":
         return f"is missing; {_description(model, location) or 'add it'}"

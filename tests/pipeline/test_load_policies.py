@@ -103,4 +103,5 @@ async def test_a_policy_that_fails_on_a_sample_is_found_before_it_is_in_force(tm
     loaded = load(folder(tmp_path, GUARD + "- policy: own", broken))
     (found,) = await try_out(build_pipeline(loaded), loaded, build(loaded), SystemClock())
     assert str(found).startswith(f"{tmp_path}/policies.yaml:2: 1: the policy own fails on a sample message")
+    assert " at own.py:" in str(found)
     assert "AttributeError" in str(found)

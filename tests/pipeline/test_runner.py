@@ -20,6 +20,7 @@ from relayd.pipeline.policy import Context, Inspection, InspectionLimits, Mail, 
 from relayd.pipeline.runner import Pipeline, Step, answer
 from relayd.pipeline.verdict import (
     Defer,
+    Hold,
     Identify,
     MessageClass,
     Pass,
@@ -135,7 +136,7 @@ async def test_a_policy_is_asked_at_its_stages_only() -> None:
         (raising(TimeoutError()), "timeout"),
         (hang, "timeout"),
         (lambda mail: "pass", "impossible verdict: str"),
-        (lambda mail: None, "TypeError"),
+        (lambda mail: None, "impossible verdict: NoneType"),
         (lambda mail: [Pass("x"), 7], "impossible verdict: int"),
         (lambda mail: Refuse("no", reply=LATER), "impossible verdict: a refusal needs a 5yz reply"),
         (lambda mail: Defer("no", reply=NO), "impossible verdict: a deferral needs a 4yz reply"),
@@ -150,6 +151,10 @@ async def test_a_policy_is_asked_at_its_stages_only() -> None:
         (
             lambda mail: Rewrite("x", put=b"X-A: b\r\n\r\nbody\r\n"),
             "impossible verdict: put must be whole header lines",
+        ),
+        (
+            lambda mail: Hold("x", ("nobody@x.example",)),
+            "impossible verdict: it names a recipient that it wasn't asked about",
         ),
         (lambda mail: Identify("x", organisation="other"), "impossible verdict: the sender can't be that organisation"),
     ],
