@@ -25,7 +25,7 @@ from relayd.pipeline.verdict import Attach, Pass, Refuse, Rewrite, RouteKind, Ro
 
 MOBILE_FIELD: Final = "x-relayd-mobile"
 
-_TAG: Final = re.compile(r"\[sms:([^\]]*)\]", re.IGNORECASE)
+_TAG: Final = re.compile(r"\[sms:([^\[\]]*+)\]", re.IGNORECASE)
 _MOBILE_TYPES: Final = frozenset(
     {phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE}
 )

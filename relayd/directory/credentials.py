@@ -169,5 +169,9 @@ class DirectoryCredentials:
         return hmac.digest(self._disguise, f"{what}\0{username.casefold()}".encode(), "sha256")
 
     def _keys(self, peer: Peer, username: str) -> tuple[str, str]:
-        name = hashlib.sha256(username.casefold().encode()).hexdigest()[:32]
+        try:
+            key = parse_address(username).key  # as accounts are found: each has many spellings
+        except SyntaxInvalid:
+            key = username.casefold()
+        name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return f"login account {name}", f"login peer {peer.address}"

@@ -26,7 +26,8 @@ _TOKEN = re.compile(
 )
 _COMMENT_PART = re.compile(r"[^()\\]++|\\.|[()]", re.DOTALL)
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
-_SHOWN_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@]+@[^\s<>()\[\],;:\"@]+")
+#: Tried only where a word begins, and never given back: text without an @ takes no longer than its length.
+_SHOWN_ADDRESS = re.compile(r"(?<![^\s<>()\[\],;:\"@])[^\s<>()\[\],;:\"@]++@[^\s<>()\[\],;:\"@]+")
 
 # Defects.
 NOT_AN_ADDRESS: Final = "not-an-address"
@@ -57,10 +58,13 @@ def parse_address_list(text: str) -> tuple[list[Address], list[str]]:
 def _tokens(text: str) -> tuple[list[_Token], list[str]]:
     tokens: list[_Token] = []
     defects: list[str] = []
-    position, apart = 0, False
+    position, apart, open_quote = 0, False, False
     while position < len(text):
-        match = _TOKEN.match(text, position)
+        # Behind a quote that never closes none does, and looking for its end again and again would take for ever.
+        is_quote = text[position] == '"'
+        match = None if open_quote and is_quote else _TOKEN.match(text, position)
         if match is None:
+            open_quote = open_quote or is_quote
             defects.append(UNREADABLE)
             tokens.append(_Token("bad", text[position], apart))
             position, apart = position + 1, False
@@ -130,7 +134,7 @@ class _Reader:
     def _group_name(self, name: list[_Token]) -> None:
         if not name or any(token.kind not in ("atom", "quoted", ".") for token in name):
             self.defects.append(NOT_AN_ADDRESS)
-        elif _hidden_address(name) is not None:
+        elif _hidden_addresses(name):
             self.defects.append(HIDDEN_ADDRESS)
 
     def _element(self, element: list[_Token]) -> None:
@@ -154,19 +158,15 @@ class _Reader:
             self.defects.append(NOT_AN_ADDRESS)
             return
         self.addresses.append(address)
-        shown = _hidden_address(name)
-        if shown is not None and shown.casefold() != str(address).casefold():
+        if any(shown.casefold() != str(address).casefold() for shown in _hidden_addresses(name)):
             self.defects.append(HIDDEN_ADDRESS)
 
 
-def _hidden_address(name: list[_Token]) -> str | None:
-    """The address that the encoded words of a display name stand for, if any: programs that decode before they parse
-    would take it for the sender."""
+def _hidden_addresses(name: list[_Token]) -> list[str]:
+    """The addresses that the encoded words of a display name stand for: programs that decode before they parse would
+    take one for the sender."""
     words = "".join(f" {token.text}" if token.apart else token.text for token in name)
-    if not has_encoded_word(words):
-        return None
-    match = _SHOWN_ADDRESS.search(decode_words(words))
-    return match[0] if match else None
+    return _SHOWN_ADDRESS.findall(decode_words(words)) if has_encoded_word(words) else []
 
 
 def _addr_spec(tokens: list[_Token]) -> Address | None:

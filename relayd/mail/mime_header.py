@@ -110,10 +110,12 @@ def _first_word(value: str) -> str:
 
 
 def _add_names(header: PartHeader, parameters: dict[str, list[str]], *wanted: str) -> None:
+    seen = set(header.names)  # a header has room for thousands of names
     for key in wanted:
         for value in parameters.get(key, ()):
             name = decode_words(value).strip()
-            if name and name not in header.names:
+            if name and name not in seen:
+                seen.add(name)
                 header.names.append(name)
 
 

@@ -96,6 +96,18 @@ async def test_failures_are_counted_per_account_and_per_peer(credentials: Direct
 
 
 @pytest.mark.parametrize(
+    "spelling", ["jan@example.org.", '"jan"@example.org', '"j\\an"@example.org', "jan@\uff45xample.org"]
+)
+async def test_another_spelling_of_a_name_gives_no_further_attempts(
+    credentials: DirectoryCredentials, spelling: str
+) -> None:
+    assert await credentials.plain(PEER, spelling, "Sesam öpen") == "jan@example.org"
+    for _ in range(3):
+        await credentials.failed(PEER, "jan@example.org")
+    assert not await credentials.allowed(OTHER, spelling)
+
+
+@pytest.mark.parametrize(
     ("names", "offered"),
     [
         (["jan@example.org"], False),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from policies.plain import PlainPolicy
@@ -150,6 +152,12 @@ async def test_numbers_leave_every_copy_whoever_wrote_them(origin: Origin) -> No
     assert verdict.drop == ("x-relayd-mobile",)
     assert verdict.subject == "Your results"
     assert verdict.recipients == ()
+
+
+async def test_tags_that_never_close_cost_no_time() -> None:
+    before = process_time()
+    await judge("Subject: " + "[sms:" * 40_000 + "\n", stage=Stage.MESSAGE, origin=STRANGER)
+    assert process_time() - before < 5  # it was minutes
 
 
 async def test_a_message_without_numbers_is_left_alone() -> None:
