@@ -309,7 +309,7 @@ def summary(demo: Demo) -> str:
         ("mailboxes", str(site.maildir)),
         ("relayd's log", str(site.folder / "relayd.log")),
         ("look inside", f".venv/bin/relayd queue list {config}"),
-        ("", f".venv/bin/relayd message find --to {OUTSIDER} {config}"),
+        ("", f".venv/bin/relayd message find --recipient {OUTSIDER} {config}"),
         (
             "send your own",
             f"swaks --server 127.0.0.1 --port {site.submission_port} --tls --auth-user {ANNA} "
