@@ -58,6 +58,7 @@ class Report:
     by_kind: Counter[str] = field(default_factory=Counter)
     never_reached: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
+    duplicated_by: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
     undrained: int = 0
     verify: str = ""
@@ -81,7 +82,7 @@ class Campaign:
         self._site.relayd["viewer"] = {"enabled": False}
         self._acknowledged = folder / "acknowledged.jsonl"
         self._relayd = RelayProcess(self._site)
-        self._deaths: list[tuple[float, float]] = []
+        self._deaths: list[tuple[str, float, float]] = []
 
     def run(self, rounds: int) -> Report:
         started = time.monotonic()
@@ -131,7 +132,7 @@ class Campaign:
     def _round(self, kind: str) -> None:
         started = time.monotonic()
         killed = self._at_failpoint(kind.removeprefix("at ")) if kind.startswith("at ") else self._at_random(kind)
-        self._deaths.append((started, time.monotonic()))
+        self._deaths.append((kind, started, time.monotonic()))
         if killed:
             self.report.kills += 1
             self.report.by_kind[kind] += 1
@@ -250,8 +251,18 @@ class Campaign:
                 before, last[copy] = last.get(copy), receipt.at
                 if before is None:
                     continue
-                if not any(began <= receipt.at and before <= ended + STILL_ARRIVING for began, ended in self._deaths):
+                cause = next(
+                    (
+                        kind
+                        for kind, began, ended in reversed(self._deaths)
+                        if began <= receipt.at and before <= ended + STILL_ARRIVING
+                    ),
+                    None,
+                )
+                if cause is None:
                     found.append(f"{receipt.message_id} to {recipient}")
+                else:
+                    self.report.duplicated_by[cause] += 1
         return found
 
     def _say(self, text: str) -> None:

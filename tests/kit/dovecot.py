@@ -1,115 +1,51 @@
-"""A private Dovecot: LMTP to deliver to, IMAP to log in to, with relayd's own accounts file for both.
-
-``shipped`` are configuration files to include, such as the ones in config/dovecot/; ``changes`` is text after them,
-for the paths and users that differ from an installed system.
-"""
+"""A private Dovecot on the configuration that we ship, with its paths, port and users replaced."""
 
 from __future__ import annotations
 
 import contextlib
 import imaplib
-import os
 import pwd
 import shutil
-import smtplib
+import ssl
+import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from tests.kit.ca import Authority
 from tests.kit.ports import free_port
-from tests.kit.process import Child
+from tests.kit.process import ROOT, Child
 from tests.kit.wait import wait_for
 
-_CONFIGURATION = """\
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}/log
-instance_name = relayd-test
-protocols = imap lmtp
-listen = 127.0.0.1
-ssl = no
-disable_plaintext_auth = no
-default_internal_user = {user}
-default_internal_group = {group}
-default_login_user = {login}
-first_valid_uid = 1
-mail_location = maildir:{folder}/mail/%u
-auth_mechanisms = plain
-auth_verbose = yes
-
-service imap-login {{
-  chroot =
-  inet_listener imap {{
-    port = {imap}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-service lmtp {{
-  inet_listener lmtp {{
-    address = 127.0.0.1
-    port = {lmtp}
-  }}
-}}
-service anvil {{
-  chroot =
-}}
-service stats {{
-  chroot =
-}}
-passdb {{
-  driver = passwd-file
-  args = username_format=%u {accounts}
-}}
-userdb {{
-  driver = passwd-file
-  args = username_format=%u {accounts}
-  override_fields = uid={user} gid={group} home={folder}/home/%u
-}}
-"""
+SHIPPED = ROOT / "config" / "dovecot" / "dovecot.conf"
+_NEEDED = {
+    "/usr/sbin/dovecot": "dovecot-core",
+    "/usr/bin/doveadm": "dovecot-core",
+    "/usr/lib/dovecot/lmtp": "dovecot-lmtpd",
+    "/usr/lib/dovecot/imap": "dovecot-imapd",
+}
 
 
-def available() -> str:
-    """ "" when Dovecot can be run here, else the reason why not."""
-    for path in ("/usr/sbin/dovecot", "/usr/lib/dovecot/lmtp", "/usr/lib/dovecot/imap"):
-        if not Path(path).exists():
-            return f"{path} is not installed"
-    return "" if os.geteuid() == 0 else "Dovecot starts only as root"
+def missing() -> str:
+    """What the tests with Dovecot can't do without; "" when all is there."""
+    absent = sorted({package for path, package in _NEEDED.items() if not Path(path).exists()})
+    if absent:
+        return f"not installed: {', '.join(absent)}"
+    return "" if Path("/proc/self").stat().st_uid == 0 else "Dovecot's tests need root"
 
 
 class Dovecot:
-    """One running instance. ``changes`` may say ``{folder}`` for its folder."""
+    """One running instance: LMTP on ``folder/run/lmtp``, IMAP over TLS on ``port``, mail encrypted in ``vmail``."""
 
-    def __init__(self, accounts: Path, *, shipped: Iterable[Path] = (), changes: str = "") -> None:
+    def __init__(self, accounts: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="relayd-dovecot-"))
         self.folder.chmod(0o755)
-        self.lmtp_port = free_port()
-        self.imap_port = free_port()
-        owner = pwd.getpwnam("dovecot")
-        copied = self.folder / "accounts"
-        shutil.copy(accounts, copied)
-        shutil.chown(copied, "root", owner.pw_gid)
-        copied.chmod(0o640)
-        for name in ("mail", "home", "state"):
-            (self.folder / name).mkdir()
-            shutil.chown(self.folder / name, owner.pw_uid, owner.pw_gid)
-        text = _CONFIGURATION.format(
-            folder=self.folder,
-            accounts=copied,
-            user="dovecot",
-            group="dovecot",
-            login="dovenull",
-            imap=self.imap_port,
-            lmtp=self.lmtp_port,
-        )
-        text += "".join(f"!include {path}\n" for path in shipped)
-        text += changes.replace("{folder}", str(self.folder))
-        self._configuration = self.folder / "dovecot.conf"
-        self._configuration.write_text(text)
-        self._child = Child(["/usr/sbin/dovecot", "-F", "-c", self._configuration], self.folder / "output")
+        self.port = free_port()
+        self._authority = Authority(self.folder / "ca")
+        self._write(accounts)
+        self._child = Child(["/usr/sbin/dovecot", "-F", "-c", self.folder / "dovecot.conf"], self.folder / "output")
         try:
-            wait_for(self._listening, "Dovecot's LMTP")
+            wait_for(self._listening, "Dovecot's LMTP socket")
         except (TimeoutError, RuntimeError):
             self.stop()
             raise
@@ -121,14 +57,24 @@ class Dovecot:
         self.stop()
 
     @property
+    def lmtp(self) -> Path:
+        return self.folder / "run" / "lmtp"
+
+    @property
     def log(self) -> str:
         path = self.folder / "log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
+    @property
+    def files(self) -> list[Path]:
+        """Everything that Dovecot keeps of the mail."""
+        return [path for path in (self.folder / "vmail").rglob("*") if path.is_file()]
+
     @contextlib.contextmanager
-    def imap(self, account: str, password: str) -> Iterator[imaplib.IMAP4]:
-        """A session that is logged in."""
-        with imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=30) as session:
+    def imap(self, account: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
+        """A session that is logged in, over TLS with a verified certificate."""
+        context = ssl.create_default_context(cafile=self._authority.certificate)
+        with imaplib.IMAP4_SSL("localhost", self.port, ssl_context=context) as session:
             session.login(account, password)
             yield session
 
@@ -140,18 +86,44 @@ class Dovecot:
             fetched = [session.fetch(number.decode(), "(BODY.PEEK[])")[1] for number in numbers]
         return [part[1] for parts in fetched for part in parts if isinstance(part, tuple)]
 
-    def wait_for_message(self, account: str, password: str, timeout: float = 30.0) -> bytes:
-        return wait_for(lambda: self.messages(account, password), f"mail for {account}", timeout)[0]
-
     def stop(self) -> None:
         """Ends every process and removes the folder."""
-        if self.folder.exists():
-            self._child.stop()
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._child.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, accounts: str) -> None:
+        folder = self.folder
+        certificate = self._authority.issue("localhost")
+        shutil.copy(certificate.certificate, folder / "certificate.pem")
+        shutil.copy(certificate.key, folder / "key.pem")
+        (folder / "mail-ec.pem").write_bytes(_run("openssl", "ecparam", "-name", "secp521r1", "-genkey", "-noout"))
+        _run("openssl", "pkey", "-in", f"{folder}/mail-ec.pem", "-out", f"{folder}/mail-private.pem")
+        _run("openssl", "pkey", "-in", f"{folder}/mail-ec.pem", "-pubout", "-out", f"{folder}/mail-public.pem")
+        (folder / "accounts").write_text(accounts)
+        user = pwd.getpwnam("mail")
+        (folder / "vmail").mkdir()
+        shutil.chown(folder / "vmail", user.pw_uid, user.pw_gid)
+        text = SHIPPED.read_text()
+        for shipped, ours in {
+            "/etc/relayd/tls": str(folder),
+            "/etc/relayd/dovecot": str(folder),
+            "/etc/relayd/accounts": f"{folder}/accounts",
+            "/var/vmail": f"{folder}/vmail",
+            "/run/dovecot": f"{folder}/run",
+            "port = 993": f"port = {self.port}\n    address = 127.0.0.1",
+            "uid=vmail gid=vmail": f"uid={user.pw_uid} gid={user.pw_gid}",
+            "user = relayd": "user = root",
+            "log_path = syslog": f"log_path = {folder}/log\nfirst_valid_uid = 1",
+        }.items():
+            assert shipped in text, shipped
+            text = text.replace(shipped, ours)
+        (folder / "dovecot.conf").write_text(text)
 
     def _listening(self) -> bool:
         if self._child.returncode is not None:
             raise RuntimeError(f"Dovecot ended: {self._child.output}{self.log}")
-        with contextlib.suppress(OSError), smtplib.LMTP("127.0.0.1", self.lmtp_port, timeout=5):
-            return True
-        return False
+        return self.lmtp.exists()
+
+
+def _run(*command: str) -> bytes:
+    return subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
