@@ -1,8 +1,10 @@
-"""What holds for all tests."""
+"""What all tests share."""
 
 from __future__ import annotations
 
 
-def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Long octets by their argument: archives hold the time, and all processes must collect the same names."""
-    return argname if isinstance(val, bytes) and len(val) > 32 else None
+def pytest_make_parametrize_id(config: object, val: object, argname: str) -> str | None:
+    """Octets made at import time differ from process to process, and tests that run in several need one name."""
+    if isinstance(val, bytes) and (len(val) > 60 or not val.isascii() or b"\0" in val):
+        return argname
+    return None

@@ -130,7 +130,10 @@ def run_show(arguments: argparse.Namespace) -> int:
         print(f"  to {printable(one.recipient)}: {one.state}")
     print()
     for event in events:
-        print(f"{local(event.at)}  {printable(in_words(event))}")
+        first, *more = in_words(event).split("\n")
+        print(f"{local(event.at)}  {printable(first)}")
+        for line in more:
+            print(f"{'':21}{printable(line)}")
     return 0
 
 

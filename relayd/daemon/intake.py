@@ -12,30 +12,28 @@ from dataclasses import replace
 import structlog
 
 from relayd import failpoints
-from relayd.authenticity.dkim_sign import BodyHash
+from relayd.daemon.arriving import Arriving
+from relayd.daemon.copies import finished_patch
 from relayd.daemon.in_force import InForce
 from relayd.daemon.services import Services
 from relayd.errors import SmtpError, StoreAway, StoreUnavailable, VaultError
 from relayd.journal.event import Event
 from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
-from relayd.mail.envelope import Envelope, Listener, Peer, Recipient
+from relayd.mail.envelope import Envelope, Peer, Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import HeaderPatch, MessageMeta
-from relayd.mail.mime import MimeScanner
-from relayd.mail.patch import apply
-from relayd.mail.received import Hop, count_received, date_line, message_id_line, received_line
+from relayd.mail.meta import MessageMeta
+from relayd.mail.received import count_received
 from relayd.mail.reply import Reply
-from relayd.pipeline.plan import CopyPlan, Plan
+from relayd.pipeline.plan import Plan
 from relayd.pipeline.policy import Context, Mail
 from relayd.pipeline.runner import Judged, answer
 from relayd.smtp.door import Credentials, Receiving
-from relayd.store.blobs import BlobReceiving, StoredBody
+from relayd.store.blobs import StoredBody
 from relayd.store.ids import new_id
-from relayd.store.records import Claimed, Delivery, Message, NewDelivery, NewMessage, State
+from relayd.store.records import Claimed, Delivery, NewDelivery, NewMessage, State
 from relayd.vault.epochs import epoch_of
 from relayd.vault.meta import seal_meta
-from relayd.vault.vault import MessageKey
 
 log = structlog.get_logger("relayd.intake")
 
@@ -85,36 +83,6 @@ class Intake:
         if reply := answer(judged):
             raise SmtpError(reply, "pipeline")
         return IntakeTransaction(self.services, self.in_force, mail, judged)
-
-
-class Arriving:
-    """Where a body's blocks go: sealed store, MIME scanner and DKIM body hash. Each block is seen once."""
-
-    def __init__(self, key: MessageKey, organisation: str, epoch: str, blob: BlobReceiving, *, sign: bool) -> None:
-        self.key = key
-        self.organisation = organisation
-        self.epoch = epoch
-        self.blob = blob
-        self.scanner = MimeScanner()
-        self.body_hash = BodyHash() if sign else None
-        self._seen = 0
-
-    def write(self, block: bytes) -> None:
-        self.blob.write(block)
-        self.scanner.feed(block)
-        if self.body_hash is not None:
-            self._hash(block)
-        self._seen += len(block)
-
-    def discard(self) -> None:
-        self.blob.discard()
-
-    def _hash(self, block: bytes) -> None:
-        assert self.body_hash is not None
-        start = self.scanner.body_start
-        if start is None:
-            return  # Still in the header section; the blank line isn't here yet.
-        self.body_hash.feed(block[max(0, start - self._seen) :] if start > self._seen else block)
 
 
 class IntakeTransaction:
@@ -190,7 +158,9 @@ class IntakeTransaction:
     ) -> tuple[NewMessage, MessageMeta]:
         """The message as it will be committed, its body safe on disk."""
         now = self.services.clock.now()
-        patches = tuple(self._finished_patch(mail, arriving, stored, copy, now) for copy in plan.copies)
+        patches = tuple(
+            finished_patch(self.in_force, mail, plan.organisation or "", arriving, copy, now) for copy in plan.copies
+        )
         headers = mail.headers
         assert headers is not None
         meta = MessageMeta(
@@ -267,44 +237,6 @@ class IntakeTransaction:
                 )
                 number += 1
 
-    def _finished_patch(
-        self, mail: Mail, arriving: Arriving, stored: StoredBody, copy: CopyPlan, now: float
-    ) -> HeaderPatch:
-        """The policies' patch with our trace and, where we sign for the sender, the signature on top."""
-        put = copy.patch.put
-        headers = mail.headers
-        assert headers is not None
-        if mail.peer.listener is Listener.SUBMISSION:  # RFC 6409 §8.1, §8.2: what a mail client may leave out.
-            if not headers.all("message-id"):
-                put = message_id_line(mail.id, self.in_force.configuration.hostname) + put
-            if not headers.all("date"):
-                put = date_line(now) + put
-        patch = HeaderPatch(copy.patch.drop, put)
-        signature = self._signature(headers, patch, stored, arriving.body_hash, now)
-        only = copy.deliveries[0].recipient.address if len(copy.deliveries) == 1 else None
-        hop = Hop(
-            peer=mail.peer,
-            by=self.in_force.configuration.hostname,
-            id=mail.id,
-            at=now,
-            smtputf8=mail.envelope.smtputf8,
-            recipient=only,
-        )
-        return HeaderPatch(patch.drop, received_line(hop) + signature + patch.put)
-
-    def _signature(
-        self, headers: Headers, patch: HeaderPatch, stored: StoredBody, body_hash: BodyHash | None, now: float
-    ) -> bytes:
-        authors = headers.addresses("from")
-        if body_hash is None or not authors:
-            return b""
-        signers = self.in_force.signers.get(authors[0].domain, ())
-        if not signers:
-            return b""
-        head = apply(patch, stored.head)
-        digest = body_hash.digest()
-        return b"".join(signer.sign(head, digest, now) for signer in signers)
-
     def _owner(self, envelope: Envelope) -> str:
         """The organisation whose key protects the message: the sender's, else the first recipient's."""
         directory, sender = self.in_force.directory, envelope.sender
@@ -323,7 +255,6 @@ class IntakeTransaction:
 
 def _claimed(message: NewMessage) -> Claimed:
     """What the accept's commit made ours: the same rows as a claim would return, without asking the store."""
-    fields = {name: getattr(message, name) for name in Message.__struct_fields__}
     deliveries = tuple(
         Delivery(
             message_id=message.id,
@@ -348,7 +279,7 @@ def _claimed(message: NewMessage) -> Claimed:
         for new in message.deliveries
         if new.owner is not None
     )
-    return Claimed(Message(**fields), deliveries)
+    return Claimed(message, deliveries)
 
 
 def _received_event(mail: Mail, size: int, now: float) -> Event:

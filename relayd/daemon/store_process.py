@@ -26,6 +26,8 @@ log = structlog.get_logger("relayd.store")
 
 #: How often it is looked whether something is due for forgetting, in seconds.
 _PURGE_EVERY = 3600.0
+#: How long an orphaned store waits for its workers to end, in seconds: a little longer than they take.
+_WORKERS_END = 8.0
 #: The last store may still be finishing when its supervisor was killed: how often and how long its lock is tried.
 _LOCK_RETRY = 0.2
 _LOCK_PATIENCE = 30.0
@@ -46,6 +48,9 @@ async def run_store(loaded: Loaded, _listening: list[Listening], channel: socket
     control.ready()
     try:
         await control.stopped.wait()
+        if control.orphaned:
+            # The workers are still finishing: what they have delivered by now should be known to the next ones.
+            await server.deserted(_WORKERS_END)
     finally:
         forgetting.cancel()
         await server.close()

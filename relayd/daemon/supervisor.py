@@ -140,6 +140,8 @@ class Supervisor:
             os._exit(status)
 
     def _on_channel(self, child: Child) -> None:
+        if self.children.get(child.pid) is not child:
+            return  # Reaped a moment ago, for a signal that came in the same wakeup.
         try:
             data = child.channel.recv(64)
         except ConnectionResetError:  # It died with messages of ours unread.

@@ -44,10 +44,11 @@ log = structlog.get_logger("relayd.worker")
 _DISGUISE = os.urandom(32)
 #: Octets of decoded attachments in inspection at once, all workers together.
 _INSPECTION_BUDGET = 256 * 2**20
-#: How long sessions may finish their transaction when we stop, in seconds.
-_DRAIN = 20.0
+#: How long sessions may finish their transaction, and then deliveries, when we stop: in seconds, together less than
+#: the supervisor's grace.
+_DRAIN = (15.0, 10.0)
 #: The same when the supervisor has died: the next one waits for our sockets and our deliveries.
-_ORPHAN_DRAIN = 2.0
+_ORPHAN_DRAIN = (2.0, 3.0)
 
 
 class Worker:
@@ -93,9 +94,9 @@ class Worker:
             self.listeners.append((item, server))
         self.control.ready()
         await self.control.stopped.wait()
-        grace = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
-        await asyncio.gather(*(server.drain(grace) for _, server in self.listeners))
-        await self.services.lanes.drain()
+        for_sessions, for_deliveries = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
+        await asyncio.gather(*(server.drain(for_sessions) for _, server in self.listeners))
+        await self.services.lanes.drain(for_deliveries)
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()

@@ -13,7 +13,7 @@ from relayd.delivery.wire import Wire
 from relayd.mail.envelope import TlsFacts
 from relayd.tls.contexts import ClientTls
 from relayd.tls.decision import Security, TlsDemand
-from relayd.tls.identity import facts_of, is_address, proves
+from relayd.tls.identity import facts_of, is_address, proves, unproven
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,7 @@ class Client(aiosmtplib.SMTP):
         await self.starttls(server_hostname=self._server_name(), tls_context=context, timeout=self.timeouts.command)
         self.tls = facts_of(self.get_transport_info("ssl_object"))
         if not proves(self.tls, demand):
-            raise HopUnavailable(
-                _NOT_PROVEN, f"{self.hop.host}: its certificate proves none of the names asked for", self.remote
-            )
+            raise HopUnavailable(_NOT_PROVEN, f"{self.hop.host}: {unproven(self.tls, demand)}", self.remote)
         # RFC 3207 §4.2: what was said before TLS is forgotten.
         await self._hello()
 

@@ -44,12 +44,24 @@ _WORDS: Final[Mapping[str, str]] = {
 
 
 def in_words(event: Event) -> str:
-    """One line: who it is about, what happened, and the facts."""
+    """Who it is about, what happened, and the facts: one line, and one more for each verdict of the policies."""
     line = f"{event.recipient}: " if event.recipient else ""
     line += _WORDS.get(event.kind, event.kind)
+    if event.kind == kinds.JUDGED:
+        return "\n".join([line, *map(_verdict, event.facts.get("verdicts", ()))])
     told = {name: value for name, value in event.facts.items() if value not in ("", None, [], {})}
     facts = "; ".join(f"{name} {_value(value)}" for name, value in told.items())
     return f"{line} ({facts})" if facts else line
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    """``sender: pass: recognised by network``, with the recipients that it is about and what it came to."""
+    told = f"    {verdict.get('policy')}: {verdict.get('verdict')}: {verdict.get('reason')}"
+    if verdict.get("route"):
+        told += f" → {' '.join(filter(None, (verdict['route'], verdict.get('target'))))} ({verdict.get('class')})"
+    if verdict.get("reply"):
+        told += f" → {verdict['reply']}"
+    return told + (f" [{_value(verdict['recipients'])}]" if verdict.get("recipients") else "")
 
 
 def _value(value: Any) -> str:

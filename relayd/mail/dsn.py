@@ -20,6 +20,7 @@ from relayd.mail.received import format_date
 
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_SMTP_REPLY = re.compile(r"[2-5][0-9]{2}(?:[ -]|$)")
 _WIDTH = 900
 
 
@@ -35,8 +36,8 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ReportedRecipient:
     """What became of one recipient. ``final`` is the address we delivered to, ``orcpt`` as it was sent, ``status`` an
-    enhanced code, ``remote`` the host that replied and ``reply`` its reply ("" when it was us); ``until``: how long a
-    delayed one is still tried."""
+    enhanced code, ``remote`` the host it was about ("" when it was us) and ``reply`` its SMTP reply, or in our words
+    why there is none; ``until``: how long a delayed one is still tried."""
 
     final: str
     action: Action
@@ -186,7 +187,8 @@ def _explanation(request: ReportRequest) -> list[str]:
             for one in chosen:
                 lines.append(f"  <{_clean(one.final)}> ({_status(one)})")
                 if one.reply:
-                    lines.append(f"    {answer} {_clean(one.remote) or request.hostname}: {_clean(one.reply)}")
+                    said = f"{answer} {_clean(one.remote)}" if _replied(one) else request.hostname
+                    lines.append(f"    {said}: {_clean(one.reply)}")
                 if one.until is not None:
                     lines.append(f"    {until} {format_date(one.until)}.")
             lines.append("")
@@ -214,13 +216,16 @@ def _recipient_fields(one: ReportedRecipient, international: bool) -> list[str]:
     fields.append(f"Status: {_status(one)}")
     if one.remote:
         fields.append(f"Remote-MTA: dns; {_clean(one.remote)}")
-        if one.reply:
-            fields.append(f"Diagnostic-Code: smtp; {_clean(one.reply)}")
-    elif one.reply:
-        fields.append(f"Diagnostic-Code: x-relayd; {_clean(one.reply)}")
+    if one.reply:
+        fields.append(f"Diagnostic-Code: {'smtp' if _replied(one) else 'x-relayd'}; {_clean(one.reply)}")
     if one.action is Action.DELAYED and one.until is not None:
         fields.append(f"Will-Retry-Until: {format_date(one.until)}")
     return fields
+
+
+def _replied(one: ReportedRecipient) -> bool:
+    """Whether the reply is the remote's own: a diagnostic of type smtp is nothing else (RFC 3464 §2.3.6)."""
+    return bool(one.remote) and _SMTP_REPLY.match(one.reply) is not None
 
 
 def _original(orcpt: str, international: bool) -> str:

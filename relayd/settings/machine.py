@@ -25,6 +25,8 @@ from relayd.settings.source import Location, Source
 T = TypeVar("T")
 
 _GROUP_AND_OTHERS = 0o077
+#: Files that may be credentials of systemd: these have an ACL for the service, which shows as a group that may read.
+_ALL_BUT_READING_BY_GROUP = 0o037
 _OTHERS = 0o007
 _MAY_WRITE = 0o022
 
@@ -48,7 +50,8 @@ def _relayd(loaded: Loaded, now: float) -> Iterator[Problem]:
         if path is not None:
             yield from _authorities(source, ["tls", key], path)
     if configuration.sms.secret_file is not None:
-        yield from _kept(source, ["sms", "secret_file"], configuration.sms.secret_file, _GROUP_AND_OTHERS, 0o600)
+        secret = configuration.sms.secret_file
+        yield from _kept(source, ["sms", "secret_file"], secret, _ALL_BUT_READING_BY_GROUP, 0o600)
     if configuration.keys.exists():
         yield from _kept(source, ["keys"], configuration.keys, _GROUP_AND_OTHERS, 0o700)
     if loaded.accounts:
@@ -97,7 +100,7 @@ def _pair(source: Source, at: list[str | int], certificate: Path, key: Path, now
     chain, problem = _parsed(certificate, x509.load_pem_x509_certificates, "a PEM certificate chain")
     if problem:
         yield source.problem([*at, "certificate"], problem)
-    yield from _kept(source, [*at, "key"], key, _GROUP_AND_OTHERS, 0o600)
+    yield from _kept(source, [*at, "key"], key, _ALL_BUT_READING_BY_GROUP, 0o600)
     private, problem = _parsed(key, _load_key, "a PEM private key without a password")
     if problem and key.exists():
         yield source.problem([*at, "key"], problem)

@@ -36,7 +36,7 @@ class TlsSettings(Settings):
     """Our own certificate."""
 
     certificate: Path = Field(description="PEM chain, leaf first. Read again when it changes.")
-    key: Path = Field(description="PEM private key; not readable by group or others.")
+    key: Path = Field(description="PEM private key; not readable by others.")
     client_ca: Path | None = Field(
         None,
         description="CAs of peers' client certificates, beside the system's.",
@@ -117,7 +117,7 @@ class ViewerSettings(Settings):
     address: str = Field("127.0.0.1:8080", description="Where the web process listens, behind your TLS proxy.")
     url: str = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
     certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
-    key: Path | None = Field(None, description="The certificate's key; not readable by group or others.")
+    key: Path | None = Field(None, description="The certificate's key; not readable by others.")
     trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")
     code_lifetime: Annotated[Duration, Field(le=timedelta(minutes=10))] = Field(
         timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."

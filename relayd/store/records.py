@@ -59,12 +59,10 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
 
 
-class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted message with its deliveries and first journal records, committed as a whole.
-
-    ``epoch`` is the ISO week of receipt ("2026-W48"). ``sender`` is "" for the null sender. ``origin`` is the
-    listener ("relay", "submission") or "internal" for reports and notifications. ``parent`` is the message that an
-    internal one is about. ``meta`` is the sealed MessageMeta. Times are unix seconds.
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message without its deliveries. ``epoch`` is the ISO week of receipt ("2026-W48"). ``sender`` is "" for the
+    null sender. ``origin`` is the listener ("relay", "submission") or "internal" for reports and notifications.
+    ``parent`` is the message that an internal one is about. ``meta`` is the sealed MessageMeta. Times are unix seconds.
     """
 
     id: str
@@ -84,30 +82,13 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     envid: str | None = None
     account: str | None = None
     parent: str | None = None
+
+
+class NewMessage(Message, frozen=True, kw_only=True):
+    """One accepted message with its deliveries and first journal records, committed as a whole."""
+
     deliveries: tuple[NewDelivery, ...] = ()
     events: tuple[Event, ...] = ()
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored message without its deliveries; fields as in NewMessage."""
-
-    id: str
-    organisation: str
-    epoch: str
-    received_at: float
-    expires_at: float
-    sender: str
-    size: int
-    origin: str
-    wrapped_key: bytes
-    body: BlobRef
-    meta: bytes
-    smtputf8: bool = False
-    body_type: str = "7BIT"
-    ret: str | None = None
-    envid: str | None = None
-    account: str | None = None
-    parent: str | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

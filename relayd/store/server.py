@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
@@ -32,6 +33,23 @@ class StoreServer:
         self._server = server
         self._path = path
         self._connections: set[_Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def joined(self, connection: _Connection) -> None:
+        self._connections.add(connection)
+        self._empty.clear()
+
+    def left(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    async def deserted(self, patience: float) -> None:
+        """Until no client is left, or ``patience`` seconds have passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._empty.wait()
 
     async def close(self) -> None:
         """Stop listening and drop the connections; what is under way in the store goes on."""
@@ -76,11 +94,11 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         self._outbox = wire.Outbox(self._loop, self._send)
-        self._server._connections.add(self)
+        self._server.joined(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._server._connections.discard(self)
+        self._server.left(self)
         for key, count in self._held.items():
             self._server.limits.give_back(key, count)
         self._held.clear()

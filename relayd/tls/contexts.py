@@ -74,7 +74,8 @@ def _check_private(key: Path) -> None:
         mode = key.stat().st_mode
     except OSError as error:
         raise _problem(key, "tls.key", "can't be read", error) from error
-    if stat.S_IMODE(mode) & 0o077:
+    # The group may read: a credential of systemd has an ACL for its service, which shows as that.
+    if stat.S_IMODE(mode) & 0o037:
         text = f"others may read this private key (mode {stat.S_IMODE(mode):04o}); make it 0600 or 0400"
         raise ConfigurationError([Problem(key, None, "tls.key", text)])
 

@@ -67,3 +67,11 @@ def proves(facts: TlsFacts, demand: TlsDemand) -> bool:
     if demand.pins:
         return facts.spki_sha256 is not None and facts.spki_sha256 in {pin.lower() for pin in demand.pins}
     return facts.verified and any(name_matches(have, want) for have in facts.names for want in demand.names)
+
+
+def unproven(facts: TlsFacts, demand: TlsDemand) -> str:
+    """In words, for the operator: what was asked for and what the certificate showed instead."""
+    if demand.pins:
+        return f"its certificate's key is none of the pins; its SPKI SHA-256 is {facts.spki_sha256}"
+    shown = ", ".join(facts.names[:5]) or "nothing"
+    return f"its certificate names {shown}; asked for: {', '.join(demand.names)}"

@@ -10,7 +10,7 @@ from relayd.errors import KeyUnavailable
 
 
 def read_private(path: Path) -> bytes:
-    """The file's octets. Refuses a file that another user owns, or that group or others may touch.
+    """The file's octets. Refuses a file that another user owns, except to root, or that group or others may touch.
 
     FileNotFoundError passes through; every other trouble is KeyUnavailable.
     """
@@ -27,7 +27,7 @@ def read_private(path: Path) -> bytes:
         if facts.st_mode & 0o077:
             mode = stat.S_IMODE(facts.st_mode)
             raise KeyUnavailable(f"{path} has mode {mode:04o}; use chmod 0600 (no access for group and others)")
-        if facts.st_uid not in (os.geteuid(), 0):
+        if os.geteuid() not in (facts.st_uid, 0) and facts.st_uid != 0:
             raise KeyUnavailable(f"{path} belongs to user {facts.st_uid}, not to the user that relayd runs as")
         try:
             return file.read()

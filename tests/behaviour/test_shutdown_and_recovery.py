@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import smtplib
 import subprocess
 import sys
 
@@ -13,6 +17,7 @@ from tests.kit.process import ROOT
 from tests.kit.sink import Sink
 from tests.kit.site import Site
 from tests.kit.talk import DOCTOR, say
+from tests.kit.wait import wait_for
 
 pytestmark = pytest.mark.behaviour
 
@@ -51,6 +56,24 @@ def test_accepted_mail_survives_the_death_of_everything(site, tmp_path):
             assert relayd.cli("verify").returncode == 0
     finally:
         relayd.stop()
+
+
+def test_processes_that_die_together_are_all_started_again(site, tmp_path):
+    with Sink(tmp_path / "partner", site.partner, port=site.partner_port) as partner, RelayProcess(site) as relayd:
+        for number in range(5):
+            for pid in relayd.processes():
+                os.kill(pid, signal.SIGKILL)
+            recipient = f"na{number}@partner.example"
+            content = mail.message(DOCTOR, [recipient])
+
+            def accepted(recipient: str = recipient, content: bytes = content) -> bool:
+                with contextlib.suppress(OSError, smtplib.SMTPException), relayd.hospital() as client:
+                    return say(client, DOCTOR, [recipient], content)[0] == 250
+                return False
+
+            wait_for(accepted, "mail to be accepted again")
+            assert partner.wait_for_receipt(recipient)
+        assert relayd.child.returncode is None
 
 
 @pytest.mark.timeout(300)

@@ -49,6 +49,15 @@ def test_json_has_every_problem_in_parts(folder: Path, capsys: pytest.CaptureFix
     assert problem["key"] == "north.example.organisation"
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640])
+def test_a_key_and_a_secret_may_be_credentials_of_systemd(folder: Path, mode: int) -> None:
+    (folder / "tls.key").chmod(mode)
+    (folder / "secret").write_text("s\n")
+    (folder / "secret").chmod(mode)
+    (folder / "relayd.yaml").write_text(dedent(FILES["relayd.yaml"]) + "sms: {secret_file: secret}\n")
+    assert check(folder) == 0
+
+
 def _open_key(folder: Path) -> None:
     (folder / "tls.key").chmod(0o644)
 

@@ -217,6 +217,7 @@ async def test_a_certificate_for_another_name_means_no_mail(rig: Rig, ca: trustm
     async with Peer(tls=server_context(ca, *names)) as peer:
         outcomes = await rig.towards(peer).deliver(make_job())
     assert summary(outcomes) == [(Result.DEFERRED, "4.7.5")]
+    assert f"its certificate names {names[0]}; asked for: " in outcomes[0].reply
     assert not any(command.startswith("MAIL") for command in peer.commands)
 
 
@@ -249,6 +250,7 @@ async def test_a_pin_stands_in_for_names_and_ca(rig: Rig) -> None:
         await rig.route.close()  # type: ignore[union-attr]
         outcomes = await rig.towards(peer, pins=("00" * 32,)).deliver(make_job())
         assert summary(outcomes) == [(Result.DEFERRED, "4.7.5")]
+        assert pin in outcomes[0].reply
 
 
 async def test_octets_injected_before_tls_end_the_connection(rig: Rig, ca: trustme.CA) -> None:

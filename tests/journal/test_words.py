@@ -27,5 +27,20 @@ def test_a_line_names_the_recipient_and_the_facts() -> None:
     assert "nothing" not in line
 
 
+def test_the_verdicts_are_told_one_by_one() -> None:
+    judged = {
+        "verdicts": [
+            {"policy": "sender", "stage": "sender", "verdict": "pass", "reason": "a stranger", "recipients": []},
+            {"policy": "domainbook", "stage": "route", "verdict": "route", "reason": "known", "route": "relay",
+             "target": "x.nl", "class": "confidential", "recipients": ["a@x.nl", "b@x.nl"], "ms": 0.1},
+        ]
+    }  # fmt: skip
+    assert in_words(Event(0, kinds.JUDGED, "", judged)).splitlines() == [
+        "judged by the policies",
+        "    sender: pass: a stranger",
+        "    domainbook: route: known → relay x.nl (confidential) [a@x.nl, b@x.nl]",
+    ]
+
+
 def test_a_kind_of_a_plugin_is_said_as_it_is() -> None:
     assert in_words(Event(0, "something-new")) == "something-new"

@@ -23,6 +23,7 @@ import os
 import re
 import ssl
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -40,7 +41,10 @@ _BIGGEST = 256 * 2**20
 
 @dataclass(frozen=True)
 class Receipt:
-    """One accepted transaction. ``sha256`` is of the body, the part after the header's empty line."""
+    """One accepted transaction. ``sha256`` is of the body, the part after the header's empty line.
+
+    ``at`` is by the clock that all processes of the machine share (``time.monotonic``).
+    """
 
     message_id: str
     sender: str
@@ -52,6 +56,7 @@ class Receipt:
     tls: str = ""
     client: str = ""
     file: str = ""
+    at: float = 0.0
 
 
 class Sink:
@@ -269,6 +274,7 @@ class _Session:
             helo=self._helo,
             tls=tls.version() if tls else "",
             client=str(peer[0]) if peer else "",
+            at=time.monotonic(),
         )
 
 

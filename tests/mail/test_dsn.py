@@ -72,6 +72,14 @@ def test_fields_of_a_failure_report() -> None:
     }
 
 
+def test_what_the_remote_never_said_is_not_its_reply() -> None:
+    silent = replace(BERT, status="5.4.7", reply="mx.example.org:25: Connection refused")
+    report = build_report(replace(REQUEST, recipients=(silent,)))
+    assert fields(report)[1]["Diagnostic-Code"] == "x-relayd; mx.example.org:25: Connection refused"
+    assert b"    relay.example: mx.example.org:25: Connection refused\r\n" in report
+    assert b"reply of" not in report
+
+
 def test_one_block_per_recipient() -> None:
     late = ReportedRecipient("c@x.nl", Action.DELAYED, "4.4.1", until=1_800_100_000)
     message, *recipients = fields(build_report(replace(REQUEST, recipients=(BERT, late), envid=None)))

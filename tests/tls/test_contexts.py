@@ -103,6 +103,14 @@ def test_a_changed_certificate_is_taken_up_and_a_broken_one_is_not(tmp_path: Pat
     assert facts_of(handshake(tls.context(), client)).names == ("second.example",)
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640])
+def test_a_key_may_be_a_credential_of_systemd(tmp_path: Path, mode: int) -> None:
+    # Since systemd 254 a credential has an ACL for the service's user, which stat(2) shows as a readable group.
+    settings = issue(tmp_path, trustme.CA())
+    settings.key.chmod(mode)
+    server_context(settings)
+
+
 @pytest.mark.parametrize("what", ["mode", "missing key", "missing certificate", "other key", "client ca"])
 def test_unfit_files_are_named(tmp_path: Path, what: str) -> None:
     settings = issue(tmp_path, trustme.CA())

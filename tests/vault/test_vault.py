@@ -33,6 +33,13 @@ def vault_of(keys: Path) -> Vault:
     return Vault(keyring, EpochKeys(keys / "epochs", keyring))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_may_look_at_the_keys_of_the_user_that_relayd_runs_as(keys: Path, keyring: Keyring) -> None:
+    # relayd doctor and relayd verify are run by root as well.
+    os.chown(keys / "root.json", 12345, 12345)
+    assert Keyring.load(keys)
+
+
 def test_a_generated_keyring_is_private_and_is_never_replaced(keys: Path, keyring: Keyring) -> None:
     assert (keys / "root.json").stat().st_mode & 0o777 == 0o600
     assert keys.stat().st_mode & 0o777 == 0o700
