@@ -53,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "doctor",
         help="look at certificates, keys, disk, clock, resolver, ports and next hops",
         description="Look at everything relayd stands on and say what to do about what is wrong. Changes nothing. "
-        "Exit status 1 when something is bad.",
+        "Exit status 1 when something is wrong or will be soon.",
         epilog="examples:\n  relayd doctor\n  relayd doctor --no-network     leave resolver and next hops alone",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{finding.level.upper():5} {finding.subject}: {finding.text}")
             if finding.advice:
                 print(f"      → {finding.advice}")
-    return 1 if any(finding.level is Level.BAD for finding in findings) else 0
+    return 1 if any(finding.level is not Level.OK for finding in findings) else 0
 
 
 def examine(loaded: Loaded) -> Iterator[Finding]:

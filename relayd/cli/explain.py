@@ -69,7 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load(Path(arguments.config))
     recipients = [Recipient(_address(text)) for texts in arguments.to for text in texts]
     sender: Sender = _address(arguments.sender) if arguments.sender.strip("<>") else NULL_SENDER
-    foreseen = asyncio.run(_foresee(loaded, _peer(arguments), sender, recipients, _content(arguments.file)))
+    peer = _peer(arguments)
+    if peer.account is not None and peer.account not in build(loaded).accounts:
+        raise RelaydError(f"there is no account {arguments.account}; relayd account add makes one")
+    foreseen = asyncio.run(_foresee(loaded, peer, sender, recipients, _content(arguments.file)))
     if arguments.json:
         print_json(foreseen.facts())
     else:

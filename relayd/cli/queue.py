@@ -46,21 +46,34 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="deliveries that wait, and why")
+    listing = _add_action(actions, "list", "deliveries that wait, and why")
     _add_common(listing, run_list)
     _add_filters(listing, positional=False)
     listing.add_argument("--limit", type=int, default=1000, help="at most so many (1000)")
-    show = actions.add_parser("show", help="one message and all its deliveries")
+    show = _add_action(actions, "show", "one message and all its deliveries")
     _add_common(show, run_show)
     show.add_argument("id", metavar="ID")
     for action, help_text in _DOES.items():
-        change = actions.add_parser(action, help=help_text)
+        change = _add_action(actions, action, help_text)
         _add_common(change, run_change)
         _add_filters(change, positional=True)
         change.add_argument("--all", action="store_true", help="everything that waits, when no filter is given")
         change.set_defaults(action=action, reason=None)
         if action in ("hold", "cancel"):
             change.add_argument("--reason", required=True, help="why; it stands in the journal")
+
+
+def _add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    examples = [line for line in _EPILOG.splitlines() if f"relayd queue {name}" in line]
+    return actions.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog="\n".join(["examples:", *examples, "", _EPILOG.splitlines()[-1]]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, run: Any) -> None:

@@ -55,9 +55,11 @@ Sender = Address | NullSender
 #: C1 controls, line separators and the surrogates that stand for undecodable octets.
 ATEXT: Final = r"A-Za-z0-9!#$%&'*+\-/=?^_`{|}~" + "\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff"
 
-_DOT_STRING = re.compile(rf"[{ATEXT}]++(?:\.[{ATEXT}]++)*+")
+# No possessive quantifier stands behind a group here or elsewhere: Python before 3.11.5 doesn't go back over an
+# iteration of it that failed half-way (gh-106052). The alternatives begin with different characters anyway.
+_DOT_STRING = re.compile(rf"[{ATEXT}]++(?:\.[{ATEXT}]++)*")
 #: RFC 5321 §4.1.2: Quoted-string; the quoted pair covers printable ASCII only.
-_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|[^\x00-\xa0\u2028\u2029\ud800-\udfff]|\\[ -~])*+)"')
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|[^\x00-\xa0\u2028\u2029\ud800-\udfff]|\\[ -~])*)"')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"

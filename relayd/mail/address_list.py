@@ -19,7 +19,7 @@ from relayd.mail.words import decode_words, has_encoded_word
 _TOKEN = re.compile(
     rf"""(?P<space>[ \t]++)
        | (?P<atom>[{ATEXT}]++)
-       | "(?P<quoted>(?:[^"\\]|\\.)*+)"
+       | "(?P<quoted>(?:[^"\\]|\\.)*)"
        | (?P<literal>\[[^\[\]\\]*+\])
        | (?P<special>[<>@,:;.()])""",
     re.VERBOSE,

@@ -13,12 +13,12 @@ from urllib.parse import unquote_to_bytes
 from relayd.mail.words import decode_octets, decode_words
 
 _CONTENT = re.compile(
-    rb"\n(?i:content-(type|transfer-encoding|disposition|id))[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)",
+    rb"\n(?i:content-(type|transfer-encoding|disposition|id))[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*)",
 )
 _FIELD_LINE = re.compile(rb"[!-9;-~]++[ \t]*:")
 _NOT_A_FIELD = re.compile(rb"\n(?![ \t\r\n]|[!-9;-~]++[ \t]*:)(?=.)", re.DOTALL)
 _TYPE = re.compile(r"[!#$%&'*+\-.0-9a-z^_`{|}~]++/[!#$%&'*+\-.0-9a-z^_`{|}~]++")
-_PARAMETER = re.compile(r';[ \t]*+([^\s=;"*]++)((?:\*[0-9]{1,9})?\*?)[ \t]*+=[ \t]*+("(?:[^"\\]|\\.)*+"?|[^;]*+)')
+_PARAMETER = re.compile(r';[ \t]*+([^\s=;"*]++)((?:\*[0-9]{1,9})?\*?)[ \t]*+=[ \t]*+("(?:[^"\\]|\\.)*"?|[^;]*+)')
 _UNQUOTE = re.compile(r"\\(.)")
 _COMMENT = re.compile(r"\([^()]*\)")
 _ENCODINGS = frozenset({"7bit", "8bit", "binary", "quoted-printable", "base64", "x-uuencode", "uuencode", "x-uue"})

@@ -14,7 +14,7 @@ from relayd.errors import SyntaxInvalid
 from relayd.mail.envelope import BodyType, Notify, Ret
 
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u00a1-\ud7ff\ue000-\U0010ffff]+))?")
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
 _NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+\-/?^_`{|}~]+")

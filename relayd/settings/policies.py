@@ -8,9 +8,6 @@ from pydantic import ConfigDict, Field, RootModel
 
 from relayd.settings.values import Duration, Settings
 
-#: Keys that every policy has; all others are its own options.
-COMMON = frozenset({"policy", "on_error", "timeout"})
-
 
 class PolicySettings(Settings):
     """One policy. Further keys are the policy's own options: see its page in docs/policies/."""

@@ -147,3 +147,11 @@ def test_a_wrong_call_says_what_is_wrong(
 def test_a_missing_file_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(folder, *JAN, "--to", "b@north.example", file="absent.eml") == 1
     assert "absent.eml can't be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_an_account_that_does_not_exist_is_a_mistake_in_the_call(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["explain", str(folder / "mail.eml"), "--from", "jan@hosted.example", "--to", "b@north.example"]
+    assert main([*call, "--account", "nobody@hosted.example", "--config", str(folder)]) == 1
+    assert "there is no account nobody@hosted.example" in capsys.readouterr().err
