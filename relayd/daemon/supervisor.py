@@ -80,6 +80,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve. Returns the exit status."""
+        os.umask(0o077)  # Whatever any process of ours makes is ours alone; folders are private besides.
         self.listening = bind_all(self.loaded.configuration)
         control = self._open_control()
         wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -119,14 +119,21 @@ class DirectoryCredentials:
             server_key=self._made_up("server", username),
         )
 
-    async def failed(self, peer: Peer, username: str) -> None:
+    async def begin(self, peer: Peer, username: str) -> bool:
+        counted: list[str] = []
         for key in self._keys(peer, username):
-            await self._counters.take(key, 1, self._failures(), WINDOW)
+            if not await self._counters.take(key, 1, self._failures(), WINDOW):
+                await self._give_back(counted)
+                return False
+            counted.append(key)
+        return True
 
-    async def allowed(self, peer: Peer, username: str) -> bool:
-        # Taking nothing tells whether one more would still fit.
-        limit = self._failures() - 1
-        return all([await self._counters.take(key, 0, limit, WINDOW) for key in self._keys(peer, username)])
+    async def succeeded(self, peer: Peer, username: str) -> None:
+        await self._give_back(self._keys(peer, username))
+
+    async def _give_back(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            await self._counters.take(key, -1, self._failures(), WINDOW)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

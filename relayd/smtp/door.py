@@ -37,12 +37,13 @@ class Credentials(Protocol):
         """The stored SCRAM-SHA-256 verifier. For an unknown account a made-up one, the same each time."""
         ...
 
-    async def failed(self, peer: Peer, username: str) -> None:
-        """Count a failed attempt."""
+    async def begin(self, peer: Peer, username: str) -> bool:
+        """Count an attempt before it is looked at, so that many at once can't pass the limit together. False when
+        the account or the peer has used up its attempts for now (answer 454 4.7.0)."""
         ...
 
-    async def allowed(self, peer: Peer, username: str) -> bool:
-        """False when the account or the peer has used up its attempts for now (answer 454 4.7.0)."""
+    async def succeeded(self, peer: Peer, username: str) -> None:
+        """The attempt was no failure: it doesn't count."""
         ...
 
 

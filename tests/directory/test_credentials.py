@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -87,12 +88,24 @@ async def test_scram_secrets_are_real_for_their_account_and_made_up_for_others(
 
 async def test_failures_are_counted_per_account_and_per_peer(credentials: DirectoryCredentials) -> None:
     for _ in range(3):
-        assert await credentials.allowed(PEER, "jan@example.org")
-        await credentials.failed(PEER, "jan@example.org")
-    assert not await credentials.allowed(PEER, "jan@example.org")
-    assert not await credentials.allowed(PEER, "piet@example.org"), "the peer has used up its attempts"
-    assert not await credentials.allowed(OTHER, "JAN@example.org"), "the account has used up its attempts"
-    assert await credentials.allowed(OTHER, "piet@example.org")
+        assert await credentials.begin(PEER, "jan@example.org")
+    assert not await credentials.begin(PEER, "jan@example.org")
+    assert not await credentials.begin(PEER, "piet@example.org"), "the peer has used up its attempts"
+    assert not await credentials.begin(OTHER, "JAN@example.org"), "the account has used up its attempts"
+    assert await credentials.begin(OTHER, "piet@example.org")
+
+
+async def test_many_attempts_at_once_pass_the_limit_no_more_than_one_by_one(
+    credentials: DirectoryCredentials,
+) -> None:
+    begun = await asyncio.gather(*(credentials.begin(PEER, "jan@example.org") for _ in range(40)))
+    assert begun.count(True) == 3
+
+
+async def test_a_login_that_succeeds_costs_nothing(credentials: DirectoryCredentials) -> None:
+    for _ in range(20):
+        assert await credentials.begin(PEER, "jan@example.org")
+        await credentials.succeeded(PEER, "jan@example.org")
 
 
 @pytest.mark.parametrize(
@@ -103,8 +116,8 @@ async def test_another_spelling_of_a_name_gives_no_further_attempts(
 ) -> None:
     assert await credentials.plain(PEER, spelling, "Sesam öpen") == "jan@example.org"
     for _ in range(3):
-        await credentials.failed(PEER, "jan@example.org")
-    assert not await credentials.allowed(OTHER, spelling)
+        await credentials.begin(PEER, "jan@example.org")
+    assert not await credentials.begin(OTHER, spelling)
 
 
 @pytest.mark.parametrize(

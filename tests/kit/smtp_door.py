@@ -37,11 +37,14 @@ class FakeCredentials:
     async def scram(self, peer: Peer, username: str) -> ScramSecret | None:
         return derive(PASSWORD, b"salt", 4096, username if username == USERNAME else "")
 
-    async def failed(self, peer: Peer, username: str) -> None:
+    async def begin(self, peer: Peer, username: str) -> bool:
+        if self.failures >= self.most:
+            return False
         self.failures += 1
+        return True
 
-    async def allowed(self, peer: Peer, username: str) -> bool:
-        return self.failures < self.most
+    async def succeeded(self, peer: Peer, username: str) -> None:
+        self.failures -= 1
 
 
 class FakeReceiving:

@@ -93,11 +93,11 @@ async def _ask(session: Session, challenge: bytes) -> bytes:
 
 async def _check(session: Session, username: str, password: str) -> str | None:
     credentials = session.door.credentials
-    if not await credentials.allowed(session.peer, username):
+    if not await credentials.begin(session.peer, username):
         raise SmtpError(replies.LOGIN_LATER)
     account = await credentials.plain(session.peer, username, password)
-    if account is None:
-        await credentials.failed(session.peer, username)
+    if account is not None:
+        await credentials.succeeded(session.peer, username)
     return account
 
 
@@ -132,15 +132,15 @@ async def _login(session: Session, initial: bytes | None) -> str | None:
 async def _scram(session: Session, initial: bytes | None) -> str | None:
     exchange = scram.Exchange(await _ask(session, b"") if initial is None else initial)
     credentials = session.door.credentials
-    if not await credentials.allowed(session.peer, exchange.username):
+    if not await credentials.begin(session.peer, exchange.username):
         raise SmtpError(replies.LOGIN_LATER)
     secret = await credentials.scram(session.peer, exchange.username)
     server_final = None
     if secret is not None:
         server_final = exchange.finish(secret, await _ask(session, exchange.challenge(secret)))
     if secret is None or server_final is None:
-        await credentials.failed(session.peer, exchange.username)
         return None
+    await credentials.succeeded(session.peer, exchange.username)
     # RFC 4954 §4: SMTP's success reply carries no data, so the proof goes as a challenge with an empty response.
     if await _ask(session, server_final):
         raise SyntaxInvalid("an empty response is due")
