@@ -69,7 +69,7 @@ _KINDS: Final = {
 
 #: Defects of the message's own structure (relayd/mail/mime.py) behind which something may be out of sight.
 _OUT_OF_SIGHT: Final = frozenset(
-    {"too-many-parts", "header-too-long", "unknown-encoding", "repeated:content-transfer-encoding"}
+    {"too-many-parts", "too-many-names", "header-too-long", "unknown-encoding", "repeated:content-transfer-encoding"}
 )
 
 _NAME: Final = "Attachments of type .{0} are not accepted here; send the content as a document instead"

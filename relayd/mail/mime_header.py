@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from relayd.mail.words import decode_octets, decode_words
@@ -23,6 +24,11 @@ _UNQUOTE = re.compile(r"\\(.)")
 _COMMENT = re.compile(r"\([^()]*\)")
 _ENCODINGS = frozenset({"7bit", "8bit", "binary", "quoted-printable", "base64", "x-uuencode", "uuencode", "x-uue"})
 _MOST_BOUNDARY = 900
+
+
+#: Names that are kept of one part, and the defect of a part with more: nobody can say what it would be called.
+_MOST_NAMES: Final = 16
+TOO_MANY_NAMES: Final = "too-many-names"
 
 
 @dataclass(slots=True)
@@ -110,12 +116,15 @@ def _first_word(value: str) -> str:
 
 
 def _add_names(header: PartHeader, parameters: dict[str, list[str]], *wanted: str) -> None:
-    seen = set(header.names)  # a header has room for thousands of names
+    """A header has room for thousands of names: honest ones have a few, and what comes after those isn't looked at."""
     for key in wanted:
         for value in parameters.get(key, ()):
+            if len(header.names) >= _MOST_NAMES:
+                if TOO_MANY_NAMES not in header.defects:
+                    header.defects.append(TOO_MANY_NAMES)
+                return
             name = decode_words(value).strip()
-            if name and name not in seen:
-                seen.add(name)
+            if name and name not in header.names:
                 header.names.append(name)
 
 
