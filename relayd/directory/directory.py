@@ -195,6 +195,8 @@ class Directory:
     mailboxes: Mapping[str, str]  # address key (aliases included) → account name
     recognition: Recognition = Recognition()
     owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
+    mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
+    folders: frozenset[str] = frozenset()  # the names under folders:
 
     def recognise(self, peer: Peer) -> Origin:
         """Who this peer is. What it proved most strongly counts: a login, then a certificate, then its network."""

@@ -49,6 +49,8 @@ def build(loaded: Loaded) -> Directory:
             for address in (line.name, *line.aliases)
         },
         recognition=_recognition(file),
+        mailbox_stores=frozenset(loaded.configuration.mailboxes),
+        folders=frozenset(loaded.configuration.folders),
         owners={domain: name for name, entry in file.organisations.items() for domain in entry.domains},
     )
 

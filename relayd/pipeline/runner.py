@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import structlog
 
-from relayd.directory.directory import STRANGER
+from relayd.directory.directory import STRANGER, Directory
 from relayd.mail.headers import Headers
 from relayd.mail.reply import Reply
 from relayd.pipeline.plan import (
@@ -37,6 +37,8 @@ from relayd.pipeline.verdict import (
     Pass,
     Refuse,
     Rewrite,
+    RouteKind,
+    RouteTarget,
     RouteTo,
     Verdict,
 )
@@ -147,7 +149,7 @@ async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[J
         async with asyncio.timeout(step.timeout):
             said = await step.policy.judge(mail, stage, context)
         verdicts = said if isinstance(said, list) else [said]
-        if flaw := next((flaw for verdict in verdicts if (flaw := _flaw(verdict, mail))), ""):
+        if flaw := next((flaw for verdict in verdicts if (flaw := _flaw(verdict, mail, context.directory))), ""):
             error = f"impossible verdict: {flaw}"
     except TimeoutError:
         error = "timeout"
@@ -187,7 +189,7 @@ def _failure(step: Step, error: str) -> Verdict:
     return Pass(f"{reason}, and may be skipped")
 
 
-def _flaw(verdict: object, mail: Mail) -> str:
+def _flaw(verdict: object, mail: Mail, directory: Directory) -> str:
     """What is impossible about ``verdict``, "" when nothing."""
     if not isinstance(verdict, Verdict):
         return type(verdict).__name__
@@ -199,8 +201,17 @@ def _flaw(verdict: object, mail: Mail) -> str:
         return "a deferral needs a 4yz reply"
     if isinstance(verdict, RouteTo) and verdict.route.message_class is MessageClass.NOTICE:
         return "only relayd's own mail is a notice"
+    if isinstance(verdict, RouteTo) and not _leads_somewhere(verdict.route, directory):
+        return f"relayd.yaml has no {verdict.route.kind} called {verdict.route.target}"
     if isinstance(verdict, Rewrite) and not _LINES.fullmatch(verdict.put):
         return "put must be whole header lines that end in CRLF"
     if isinstance(verdict, Identify) and verdict.organisation not in ("", *mail.origin.candidates):
         return "the sender can't be that organisation"
     return ""
+
+
+def _leads_somewhere(route: RouteTarget, directory: Directory) -> bool:
+    """A mailbox store or folder must be one of relayd.yaml: what goes nowhere would be accepted and never arrive."""
+    if route.kind is RouteKind.MAILBOX:
+        return route.target in directory.mailbox_stores
+    return route.kind is not RouteKind.FOLDER or route.target in directory.folders

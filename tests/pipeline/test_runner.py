@@ -157,6 +157,10 @@ async def test_a_policy_is_asked_at_its_stages_only() -> None:
             "impossible verdict: it names a recipient that it wasn't asked about",
         ),
         (lambda mail: Identify("x", organisation="other"), "impossible verdict: the sender can't be that organisation"),
+        (
+            lambda mail: RouteTo("x", route=RouteTarget(RouteKind.FOLDER, "nowhere")),
+            "impossible verdict: relayd.yaml has no folder called nowhere",
+        ),
     ],
 )
 @pytest.mark.parametrize(("on_error", "code"), [(OnError.DEFER, 451), (OnError.REFUSE, 554), (OnError.SKIP, None)])
