@@ -90,28 +90,21 @@ class ViewerPolicy(Policy[ViewerOptions]):
         organisation = context.directory.organisations.get(mail.origin.organisation or "")
         if not mail.origin.recognised or organisation is None:
             return Pass("strangers' mail doesn't go to the Viewer")
-        by_email = settings_of(mail, organisation).viewer_code_by_email
         keys = [recipient.address.key for recipient in mail.recipients]
-        return self._judge_routes(keys, wishes(mail.headers), organisation.contacts, by_email=by_email)
+        return self._judge_routes(keys, wishes(mail.headers), organisation.contacts)
 
-    def _judge_routes(
-        self, keys: list[str], wished: Wishes, contacts: Mapping[str, str], *, by_email: bool
-    ) -> list[Verdict]:
+    def _judge_routes(self, keys: list[str], wished: Wishes, contacts: Mapping[str, str]) -> list[Verdict]:
         if keys and (problem := _problem(keys, wished)):
             return [_refuse(problem, tuple(keys))]
         verdicts: list[Verdict] = []
         for key in keys:
-            verdicts += self._judge_recipient(key, wished, contacts, by_email=by_email)
+            verdicts += self._judge_recipient(key, wished, contacts)
         return verdicts
 
-    def _judge_recipient(
-        self, key: str, wished: Wishes, contacts: Mapping[str, str], *, by_email: bool
-    ) -> list[Verdict]:
+    def _judge_recipient(self, key: str, wished: Wishes, contacts: Mapping[str, str]) -> list[Verdict]:
         written, source = _number_for(key, wished, contacts)
         route = RouteTarget(RouteKind.VIEWER)
         if not written:
-            if by_email:
-                return [RouteTo("the Viewer, code by e-mail: the organisation allows it", (key,), route=route)]
             return [_refuse("No secure way to this recipient: give a mobile number for the access code", (key,))]
         number = self._mobile(written)
         if number is None:

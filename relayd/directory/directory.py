@@ -67,7 +67,6 @@ class OrganisationSettings:
 
     language: str = "nl"
     allow_plain: bool = False
-    viewer_code_by_email: bool = False
     retention_days: int = 90
     contact: str = ""
     display_name: str = ""

@@ -17,9 +17,6 @@ class InheritedSettings(Settings):
     allow_plain: bool | None = Field(
         None, description="Ordinary mail may leave over the best TLS there is (the policy plain)."
     )
-    viewer_code_by_email: bool | None = Field(
-        None, description="Without a mobile number, the Viewer's access code may go by e-mail."
-    )
     retention_days: int | None = Field(None, ge=1, le=3650, description="Keep content and metadata this long.")
     contact: str | None = Field(None, description="Whom outsiders can ask, as shown in the Viewer.")
     display_name: str | None = Field(None, description="The name that outsiders see instead of the organisation's.")

@@ -130,13 +130,6 @@ async def test_several_recipients_each_have_their_own_number() -> None:
     assert mobiles(verdicts) == {"p@outside.example": MOBILE, "q@outside.example": "+31687654321"}
 
 
-async def test_a_code_by_mail_only_where_the_organisation_chose_it() -> None:
-    assert refusals(await judge("Subject: x\n"))
-    verdicts = await judge("Subject: x\n", viewer_code_by_email=True)
-    assert viewed(verdicts) == {"p@outside.example"}
-    assert not mobiles(verdicts)
-
-
 @pytest.mark.parametrize("origin", [STRANGER, Origin(Via.NETWORK, ("clinic", "other"), "platform")])
 async def test_only_a_known_organisations_numbers_are_honoured(origin: Origin) -> None:
     verdicts = await judge(f"X-Relayd-Mobile: p@outside.example; {MOBILE}\n", origin=origin)
