@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from relayd.cli.common import add_config
-from relayd.tls.contexts import shipped_openssl_conf
+from relayd.tls.contexts import use_shipped_openssl_conf
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
 def _with_shipped_openssl_conf() -> None:
     """OpenSSL reads its groups and signature algorithms from a file, once, when it loads: so start over with it set."""
     if "OPENSSL_CONF" not in os.environ:
-        os.environ["OPENSSL_CONF"] = str(shipped_openssl_conf())
+        os.environ.update(use_shipped_openssl_conf(dict(os.environ)))
         os.execv(sys.executable, [sys.executable, "-m", "relayd.cli.main", *sys.argv[1:]])  # noqa: S606 ourselves

@@ -23,11 +23,6 @@ def apply(patch: HeaderPatch, head: bytes) -> bytes:
     return patch.put + head
 
 
-def patched_size(patch: HeaderPatch, head: bytes, size: int) -> int:
-    """The size of a body of ``size`` octets with header section ``head``, once patched."""
-    return size - len(head) + len(apply(patch, head))
-
-
 class PatchedBody:
     """A Body as one copy's recipients get it."""
 

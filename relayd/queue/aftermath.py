@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from relayd.journal import kinds
 from relayd.journal.event import Event
+from relayd.mail.dsn import Action, wants_report
+from relayd.mail.envelope import Notify
 from relayd.queue.outcome import Outcome, Result
 from relayd.queue.retry import delay_notice_due, next_attempt
 from relayd.settings.models import QueueSettings
@@ -25,24 +26,6 @@ _FINAL: Final = {
 
 #: Delivery time expired (RFC 3463 §3.5).
 EXPIRED: Final = "5.4.7"
-
-
-class Action(StrEnum):
-    """What a report says of a recipient (RFC 3464 §2.3.3)."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    DELIVERED = "delivered"
-    RELAYED = "relayed"
-
-
-#: Which word of NOTIFY asks for which report (RFC 3461 §4.1).
-_ASKED_BY: Final = {
-    Action.FAILED: "FAILURE",
-    Action.DELAYED: "DELAY",
-    Action.DELIVERED: "SUCCESS",
-    Action.RELAYED: "SUCCESS",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +127,15 @@ def _final_action(delivery: Delivery, outcome: Outcome) -> Action | None:
     return None if delivery.route == "relay" else Action.DELIVERED
 
 
+def _notify(delivery: Delivery) -> frozenset[Notify] | None:
+    return None if delivery.notify is None else frozenset(Notify(word) for word in delivery.notify.split(","))
+
+
 def _report(
     message: Message, delivery: Delivery, outcome: Outcome, action: Action | None, status: str = ""
 ) -> Reported | None:
-    # RFC 3461 §6.2: never a report to the null sender, which a report itself has. Without NOTIFY, failures and delays
-    # are told (§4.1).
-    asked = "FAILURE,DELAY" if delivery.notify is None else delivery.notify
-    if action is None or not message.sender or _ASKED_BY[action] not in asked.split(","):
+    # RFC 3461 §6.2: never a report to the null sender, which a report itself has.
+    if action is None or not message.sender or not wants_report(_notify(delivery), action):
         return None
     return Reported(delivery, outcome, action, status or outcome.status)
 

@@ -17,11 +17,10 @@ from relayd.directory.directory import Directory
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import parse_address
 from relayd.mail.body import Body
-from relayd.mail.dsn import Action as DsnAction
-from relayd.mail.dsn import ReportedRecipient, ReportRequest, build_full_report, build_report
+from relayd.mail.dsn import Action, ReportedRecipient, ReportRequest, build_full_report, build_report
 from relayd.mail.headers import split_fields
 from relayd.pipeline.verdict import MessageClass
-from relayd.queue.aftermath import Action, Reported
+from relayd.queue.aftermath import Reported
 from relayd.queue.composer import Composer, way_to
 from relayd.settings.models import Configuration
 from relayd.store.forgetting import Ending
@@ -90,7 +89,7 @@ class Reports:
         recipients = tuple(
             ReportedRecipient(
                 final=recipient,
-                action=DsnAction.DELAYED,
+                action=Action.DELAYED,
                 status="4.7.0",
                 reply="it waits still, and is deleted undelivered on its retention day",
                 until=ending.expires_at,
@@ -122,7 +121,7 @@ class Reports:
         recipients = tuple(
             ReportedRecipient(
                 final=one.delivery.recipient,
-                action=DsnAction(one.action.value),
+                action=one.action,
                 status=one.status,
                 orcpt=one.delivery.orcpt,
                 remote=one.outcome.remote,
