@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 
-def family(pid: int) -> Iterator[int]:
-    """A process and all its descendants."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    yield pid
-    for child in children:
-        yield from family(int(child))
+def family(pid: int) -> list[int]:
+    """A process and all its descendants. (The kernel's own list of children may leave some out while others end.)"""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
 
 
 def cpu_seconds(pid: int) -> float:
