@@ -50,31 +50,23 @@ class Intake:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.in_force = services.in_force
-        self._held: list[str] = []
+        self._counted = False
 
     @property
     def credentials(self) -> Credentials:
         return self.services.credentials
 
-    async def connect(self, peer: Peer) -> Reply | None:
+    def connect(self, peer: Peer) -> Reply | None:
         limits = self.in_force.configuration.limits
-        wanted = {"connections": limits.connections, f"peer {peer.address}": limits.connections_per_peer}
-        try:
-            if not await self.services.store.hold(wanted):
-                return TOO_MANY
-        except StoreUnavailable:
-            return replace(UNAVAILABLE, code=421)
-        self._held = list(wanted)
-        return None
+        self._counted = self.services.seat.enter(
+            peer.address, most=limits.connections, most_per_peer=limits.connections_per_peer
+        )
+        return None if self._counted else TOO_MANY
 
-    async def disconnect(self, peer: Peer) -> None:
-        if not self._held:
-            return
-        held, self._held = self._held, []
-        try:
-            await self.services.store.release(held)
-        except StoreUnavailable:
-            pass  # The store process counts holds by our socket; when that is gone so is the count.
+    def disconnect(self, peer: Peer) -> None:
+        if self._counted:
+            self._counted = False
+            self.services.seat.leave(peer.address)
 
     async def mail(self, peer: Peer, envelope: Envelope) -> IntakeTransaction:
         origin = self.in_force.directory.recognise(peer)

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvloop
 
+from relayd.daemon.connections import Connections
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
 from relayd.daemon.supervisor import Role
@@ -28,9 +29,14 @@ Runner = Callable[[Loaded, list[Listening], socket.socket], Coroutine[Any, Any, 
 def roles(loaded: Loaded) -> list[Role]:
     """The processes this configuration asks for."""
     count = loaded.configuration.workers or os.cpu_count() or 1
+    connections = Connections(count)
     wanted = [Role("store", partial(_process, "store", run_store), _STORE)]
     wanted += [
-        Role(f"worker-{number}", partial(_process, f"worker-{number}", partial(run_worker, number)), _WORKERS)
+        Role(
+            f"worker-{number}",
+            partial(_process, f"worker-{number}", partial(run_worker, number, connections)),
+            _WORKERS,
+        )
         for number in range(count)
     ]
     if loaded.configuration.viewer.enabled:

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from relayd.clock import Clock, SystemClock
+from relayd.daemon.connections import Seat
 from relayd.daemon.in_force import InForce
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.policy import Context, Signatures
@@ -25,6 +26,7 @@ class Services:
     """The parts of one worker. ``in_force`` is replaced on reload; everything else lives as long as the process."""
 
     owner: str
+    seat: Seat
     in_force: InForce
     store: StoreClient
     vault: Vault

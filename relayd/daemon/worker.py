@@ -12,6 +12,7 @@ import structlog
 
 from relayd.authenticity.dkim_verify import DkimVerifier
 from relayd.clock import SystemClock
+from relayd.daemon.connections import Connections, Seat
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
@@ -54,10 +55,10 @@ _ORPHAN_DRAIN = (2.0, 3.0)
 class Worker:
     """One worker's parts, and how they change and end."""
 
-    def __init__(self, number: int, loaded: Loaded, channel: socket.socket) -> None:
+    def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(configuration.resolver)
-        self.services = services = _services(number, loaded)
+        self.services = services = _services(number, seat, loaded)
         services.lanes = Lanes(
             store=services.store,
             contents=SealedContents(services.vault, services.blobs),
@@ -125,7 +126,7 @@ class Worker:
         )
 
 
-def _services(number: int, loaded: Loaded) -> Services:
+def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
     configuration = loaded.configuration
     in_force = prepare(loaded)
     clock = SystemClock()
@@ -139,6 +140,7 @@ def _services(number: int, loaded: Loaded) -> Services:
 
     services = Services(
         owner=owner,
+        seat=seat,
         in_force=in_force,
         store=store,
         vault=vault,
@@ -155,6 +157,8 @@ def _services(number: int, loaded: Loaded) -> Services:
     return services
 
 
-async def run_worker(number: int, loaded: Loaded, listening: list[Listening], channel: socket.socket) -> None:
+async def run_worker(
+    number: int, connections: Connections, loaded: Loaded, listening: list[Listening], channel: socket.socket
+) -> None:
     """Serve until told to stop."""
-    await Worker(number, loaded, channel).run(listening)
+    await Worker(number, connections.seat(number), loaded, channel).run(listening)

@@ -73,11 +73,13 @@ class Door(Protocol):
     @property
     def credentials(self) -> Credentials: ...
 
-    async def connect(self, peer: Peer) -> Reply | None:
+    def connect(self, peer: Peer) -> Reply | None:
         """None lets the peer in; a reply (421, 554) greets it with that and closes."""
         ...
 
-    async def disconnect(self, peer: Peer) -> None: ...
+    def disconnect(self, peer: Peer) -> None:
+        """The session that ``connect`` let in is over."""
+        ...
 
     async def mail(self, peer: Peer, envelope: Envelope) -> Transaction:
         """Start a transaction, or raise SmtpError to refuse the sender."""

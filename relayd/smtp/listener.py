@@ -131,11 +131,11 @@ class ListenerServer:
         """Ask the door; True when a session has taken the socket over."""
         door = service.door()
         try:
-            refusal = await door.connect(peer)
+            refusal = door.connect(peer)
         except Exception as error:
             refusal = _greeting(reply_to(error, "connect"))
         if refusal is None and service.settings.tls != "implicit" and _spoke_first(sock):
-            await door.disconnect(peer)
+            door.disconnect(peer)
             refusal = replies.SPOKE_FIRST
         if refusal is not None:
             if service.settings.tls != "implicit":
@@ -152,10 +152,10 @@ class ListenerServer:
             )
         except (OSError, EOFError) as error:  # ssl.SSLError is an OSError
             log.info("tls_failed", peer=str(peer.address), reason=getattr(error, "reason", type(error).__name__))
-            await door.disconnect(peer)
+            door.disconnect(peer)
             return False
         except asyncio.CancelledError:
-            await door.disconnect(peer)
+            door.disconnect(peer)
             raise
         if session.task is not None and not session.task.done():
             self._sessions.add(session)

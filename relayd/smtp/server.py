@@ -225,7 +225,7 @@ class Session(SMTP):
             self.transport.close()
             self._cut = self.loop.call_later(_LINGER, cast(asyncio.Transport, self.transport).abort)
         try:
-            await self.door.disconnect(self.peer)
+            self.door.disconnect(self.peer)
         except Exception as error:
             reply_to(error, "disconnect")
         finally:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -30,7 +29,6 @@ class StoreClient:
         self._path = path
         self._channel: _Channel | None = None
         self._connecting: asyncio.Task[_Channel] | None = None
-        self._held: Counter[str] = Counter()
         self._closed = False
 
     async def connect(self) -> None:
@@ -83,20 +81,6 @@ class StoreClient:
     async def call(self, operation: str, **arguments: Any) -> Any:
         return dispatch.result_of(dispatch.find(operation), await self._ask("call", operation, arguments))
 
-    async def hold(self, wanted: Mapping[str, int]) -> bool:
-        """See Limits.hold. Ends with this client's process, however that ends."""
-        got: bool = await self._ask("hold", wanted)
-        if got:
-            self._held.update(wanted.keys())
-        return got
-
-    async def release(self, keys: Sequence[str]) -> None:
-        """See Limits.release."""
-        self._held.subtract(keys)
-        self._held = +self._held
-        if self._channel is not None:
-            await self._ask("release", keys)
-
     async def count_unique(self, key: str, members: list[str], window: timedelta) -> int:
         """See Limits.count_unique."""
         count: int = await self._ask("count_unique", key, members, window.total_seconds())
@@ -130,10 +114,7 @@ class StoreClient:
             raise StoreAway(f"the store process doesn't answer at {self._path}: {error.strerror}") from error
         finally:
             self._connecting = None
-        # A new store process doesn't know what this one holds; these go out before any other request.
-        told = [channel.ask("hold_again", item) for item in self._held.items()]
         self._channel = channel
-        await asyncio.gather(*told)
         return channel
 
     def _lost(self) -> None:

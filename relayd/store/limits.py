@@ -1,13 +1,11 @@
 """Counters kept in one place per machine: in the store process, in memory.
 
-They survive a worker's death; what that worker held is let go of when its connection closes. A restart of the store
-process forgets the windows, and clients tell it again what they hold.
+They survive a worker's death; a restart of the store process forgets them.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections import deque
 from datetime import timedelta
 from typing import Final
 
@@ -23,32 +21,9 @@ class Limits:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._held: Counter[str] = Counter()
         self._members: dict[str, tuple[float, dict[str, float]]] = {}
         self._taken: dict[str, tuple[float, deque[tuple[float, int]]]] = {}
         self._calls = 0
-
-    async def hold(self, wanted: Mapping[str, int]) -> bool:
-        """Count one more of each key at the same time; False, and nothing counted, where one has its limit already."""
-        if any(self._held[key] >= limit for key, limit in wanted.items()):
-            return False
-        self._held.update(wanted.keys())
-        return True
-
-    async def release(self, keys: Iterable[str]) -> None:
-        """One less of each key."""
-        for key in keys:
-            self.give_back(key, 1)
-
-    def give_back(self, key: str, count: int) -> None:
-        """``count`` less of ``key``."""
-        self._held[key] -= count
-        if self._held[key] <= 0:
-            del self._held[key]
-
-    def hold_again(self, key: str, count: int) -> None:
-        """What a client holds already, told to a new store process: counted whatever the limit."""
-        self._held[key] += count
 
     async def count_unique(self, key: str, members: list[str], window: timedelta) -> int:
         """Add ``members`` to the set ``key`` and return its size; what is older than ``window`` is forgotten."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, cast
@@ -79,13 +78,12 @@ def _remove(path: Path) -> None:
 
 
 class _Connection(asyncio.Protocol):
-    """One client. Holds are its own, and end with it."""
+    """One client."""
 
     def __init__(self, server: StoreServer) -> None:
         self._server = server
         self._store = server.store
         self._frames = wire.Frames()
-        self._held: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
 
@@ -99,9 +97,6 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._server.left(self)
-        for key, count in self._held.items():
-            self._server.limits.give_back(key, count)
-        self._held.clear()
 
     def drop(self) -> None:
         if self._transport is not None:
@@ -153,12 +148,6 @@ class _Connection(asyncio.Protocol):
                 name, given = arguments
                 operation = dispatch.find(name)
                 return self._store.call(name, **dispatch.bind(operation, given))
-            case "hold":
-                return self._hold(*arguments)
-            case "hold_again":
-                return self._hold_again(*arguments)
-            case "release":
-                return self._release(*arguments)
             case "count_unique" | "take":
                 *rest, seconds = arguments
                 limit: Coroutine[Any, Any, Any] = getattr(self._server.limits, method)(
@@ -168,21 +157,6 @@ class _Connection(asyncio.Protocol):
             case _:
                 work: Coroutine[Any, Any, Any] = getattr(self._store, method)(*arguments)
                 return work
-
-    async def _hold(self, wanted: Mapping[str, int]) -> bool:
-        if not await self._server.limits.hold(wanted):
-            return False
-        self._held.update(wanted.keys())
-        return True
-
-    async def _hold_again(self, key: str, number: int) -> None:
-        self._server.limits.hold_again(key, number)
-        self._held[key] += number
-
-    async def _release(self, keys: Sequence[str]) -> None:
-        mine = [key for key in keys if self._held[key] > 0]
-        self._held.subtract(mine)
-        await self._server.limits.release(mine)
 
     def _answer_error(self, number: int, error: BaseException) -> None:
         if isinstance(error, StoreError):

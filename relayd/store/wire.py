@@ -31,9 +31,6 @@ METHODS: Final[dict[str, tuple[Any, Any]]] = {
     "deliveries": (tuple[str], list[Delivery]),
     "journal": (tuple[str], list[Event]),
     "call": (tuple[str, dict[str, Any]], Any),
-    "hold": (tuple[dict[str, int]], bool),
-    "hold_again": (tuple[str, int], None),
-    "release": (tuple[list[str]], None),
     "count_unique": (tuple[str, list[str], float], int),
     "take": (tuple[str, int, int, float], bool),
 }

@@ -90,14 +90,14 @@ class FakeDoor:
     present: int = 0
     arrived: int = 0
 
-    async def connect(self, peer: Peer) -> Reply | None:
+    def connect(self, peer: Peer) -> Reply | None:
         self._fail("connect")
         if self.greeting is None:
             self.present += 1
             self.arrived += 1
         return self.greeting
 
-    async def disconnect(self, peer: Peer) -> None:
+    def disconnect(self, peer: Peer) -> None:
         self.present -= 1
 
     async def mail(self, peer: Peer, envelope: Envelope) -> FakeTransaction:

@@ -64,10 +64,3 @@ async def test_unique_members_are_counted_once_and_forgotten_by_age() -> None:
     assert await limits.count_unique("k", ["b", "c"], MINUTE) == 3
     clock.turn(40)
     assert await limits.count_unique("k", [], MINUTE) == 1
-
-
-async def test_holds_are_bounded_and_given_back() -> None:
-    limits = Limits(Clock())
-    assert [await limits.hold({"k": 2}) for _ in range(3)] == [True, True, False]
-    await limits.release(["k"])
-    assert await limits.hold({"k": 2})

@@ -137,39 +137,6 @@ async def test_the_socket_is_ours_alone(rig: Rig, server: StoreServer) -> None:
     assert (rig.state / SOCKET).stat().st_mode & 0o777 == 0o600
 
 
-async def test_holds_are_counted_over_all_clients_and_end_with_their_connection(rig: Rig, client: StoreClient) -> None:
-    other = StoreClient(rig.state / SOCKET)
-    assert await client.hold({"connections": 2})
-    assert await other.hold({"connections": 2})
-    assert not await client.hold({"connections": 2})
-    await client.release(["connections"])
-    assert await client.hold({"connections": 2})
-    await other.close()
-    late = StoreClient(rig.state / SOCKET)
-    while not await late.hold({"connections": 2}):  # noqa: ASYNC110  (the server has yet to see the other one's end)
-        await asyncio.sleep(0.001)
-    await late.close()
-
-
-async def test_a_new_store_process_hears_what_is_held(rig: Rig, store: SqliteStore) -> None:
-    first = await serve(store, rig.state / SOCKET)
-    client, other = StoreClient(rig.state / SOCKET), StoreClient(rig.state / SOCKET)
-    for _ in range(3):
-        assert await client.hold({"connections": 10})
-    await first.close()
-    await store.close()
-    again = await rig.open()
-    second = await serve(again, rig.state / SOCKET)
-    await client.next_due(0)
-    assert not await other.hold({"connections": 3})
-    await client.release(["connections"])
-    assert await other.hold({"connections": 3})
-    await client.close()
-    await other.close()
-    await second.close()
-    await again.close()
-
-
 async def test_windows_are_one_for_all_clients(rig: Rig, client: StoreClient) -> None:
     other = StoreClient(rig.state / SOCKET)
     assert await client.count_unique("m", ["a", "b"], MINUTE) == 2
