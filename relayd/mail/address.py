@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NewType, final
 
@@ -86,6 +87,14 @@ def normalise_domain(text: str) -> Domain:
 
     Raises SyntaxInvalid.
     """
+    if len(text) > _MOST_DOMAIN + 1:  # also before idna, whose checks grow faster than their input
+        raise SyntaxInvalid("not a domain name")
+    return _normalised(text)
+
+
+@lru_cache(1024)
+def _normalised(text: str) -> Domain:
+    """The same few domains come again and again, several times in each message."""
     if text.startswith("["):
         return _literal(text)
     if not text.isascii():
@@ -141,8 +150,6 @@ def _end_of_domain(text: str, start: int) -> int:
 
 
 def _a_labels(text: str) -> str:
-    if len(text) > _MOST_DOMAIN:  # before idna, whose checks grow faster than their input
-        raise SyntaxInvalid("not a domain name")
     try:
         return idna.encode(text, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError, IndexError, ValueError):

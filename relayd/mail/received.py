@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Address, normalise_domain
@@ -17,7 +18,12 @@ _CIPHER = re.compile(r"[A-Za-z0-9._-]+")
 
 def format_date(now: float) -> str:
     """A date-time of RFC 5322 §3.3, in UTC with the numeric zone that RFC 5321 §4.4 asks for."""
-    return format_datetime(datetime.fromtimestamp(int(now), UTC))
+    return _format_second(int(now))
+
+
+@lru_cache(4)
+def _format_second(now: int) -> str:
+    return format_datetime(datetime.fromtimestamp(now, UTC))
 
 
 def protocol_word(*, esmtp: bool, tls: bool, authenticated: bool, smtputf8: bool) -> str:

@@ -10,10 +10,12 @@ import asyncio
 import inspect
 import re
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from types import coroutine
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -47,6 +49,8 @@ __all__ = ["Judged", "Pipeline", "Step", "answer"]
 
 log = structlog.get_logger("relayd.pipeline")
 
+Said = TypeVar("Said")
+
 _CHECK_FAILED_FOR_NOW: Final = Reply(451, "4.3.0", "A check of this message could not be completed; try again later")
 _CHECK_FAILED: Final = Reply(554, "5.3.0", "A check of this message could not be completed")
 _LINES = re.compile(rb"(?:[!-9;-~]+:[^\r\n\0]*\r\n(?:[ \t][^\r\n\0]*\r\n)*)*")
@@ -71,6 +75,11 @@ class Pipeline:
     """All policies in order. An immutable value: a session ends with the pipeline that it began with."""
 
     steps: tuple[Step, ...]
+    _by_stage: Mapping[Stage, Sequence[Step]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_stage = {stage: [step for step in self.steps if stage in step.policy.stages] for stage in Stage}
+        object.__setattr__(self, "_by_stage", by_stage)
 
     async def judge_sender(self, mail: Mail, context: Context) -> list[Judged]:
         """Ask at MAIL. Ends with the first refusal or deferral, which :func:`answer` finds."""
@@ -84,7 +93,7 @@ class Pipeline:
         """Ask after the end of data. ``earlier`` is what was judged at MAIL and at the accepted RCPTs."""
         judged = [*earlier]
         mail = _as_identified(mail, judged)
-        for step in self._at(Stage.MESSAGE):
+        for step in self._by_stage[Stage.MESSAGE]:
             fresh = await _ask(step, mail, Stage.MESSAGE, context)
             judged += fresh
             if answer(fresh):
@@ -104,7 +113,7 @@ class Pipeline:
     ) -> list[Judged]:
         """Each policy is asked about those who have neither a route nor a deferral yet."""
         everyone = mail.recipients
-        for step in self._at(Stage.ROUTE):
+        for step in self._by_stage[Stage.ROUTE]:
             routes, deferred = settled(judged)
             done = routes.keys() | deferred.keys() | refused_recipients(judged).keys()
             waiting = tuple(recipient for recipient in everyone if recipient.address.key not in done)
@@ -118,14 +127,11 @@ class Pipeline:
 
     async def _until_answered(self, mail: Mail, stage: Stage, context: Context) -> list[Judged]:
         judged: list[Judged] = []
-        for step in self._at(stage):
+        for step in self._by_stage[stage]:
             judged += await _ask(step, mail, stage, context)
             if answer(judged):
                 break
         return judged
-
-    def _at(self, stage: Stage) -> list[Step]:
-        return [step for step in self.steps if stage in step.policy.stages]
 
 
 def _headers(mail: Mail) -> Headers:
@@ -146,8 +152,7 @@ async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[J
     start = context.clock.boot()
     error = ""
     try:
-        async with asyncio.timeout(step.timeout):
-            said = await step.policy.judge(mail, stage, context)
+        said = await _within(step.timeout, step.policy.judge(mail, stage, context))
         verdicts = said if isinstance(said, list) else [said]
         if flaw := next((flaw for verdict in verdicts if (flaw := _flaw(verdict, mail, context.directory))), ""):
             error = f"impossible verdict: {flaw}"
@@ -159,9 +164,40 @@ async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[J
     if error:
         log.error("policy failed", policy=name, stage=stage.value, error=error, id=mail.id, means=step.on_error.value)
         verdicts = [_failure(step, error)]
-    keys = tuple(recipient.address.key for recipient in mail.recipients)
     verdicts = verdicts or [Pass("no objection")]
-    return [Judged(name, stage, _about(verdict, stage, keys), elapsed, error) for verdict in verdicts]
+    return [Judged(name, stage, _about(verdict, stage, mail), elapsed, error) for verdict in verdicts]
+
+
+async def _within(seconds: float, judging: Coroutine[Any, Any, Said]) -> Said:
+    """What ``judging`` returns; TimeoutError when it takes longer than ``seconds``.
+
+    Most policies never wait for anything, and a timer for each would cost more than their judgement. So it is run up
+    to the first thing that it waits for, and only from there on is its time taken.
+    """
+    try:
+        awaited = judging.send(None)
+    except StopIteration as done:
+        said: Said = done.value
+        return said
+    async with asyncio.timeout(seconds):
+        return await _go_on(judging, awaited)
+
+
+@coroutine
+def _go_on(judging: Coroutine[Any, Any, Said], awaited: Any) -> Generator[Any, Any, Said]:
+    """The rest of a coroutine that waits for ``awaited``."""
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as error:
+            step = partial(judging.throw, error)
+        else:
+            step = partial(judging.send, sent)
+        try:
+            awaited = step()
+        except StopIteration as done:
+            said: Said = done.value
+            return said
 
 
 def _place(error: Exception, policy: Policy[Any]) -> str:
@@ -171,12 +207,12 @@ def _place(error: Exception, policy: Policy[Any]) -> str:
     return f" at {Path(file).name}:{lines[-1]}" if lines else ""
 
 
-def _about(verdict: Verdict, stage: Stage, keys: tuple[str, ...]) -> Verdict:
+def _about(verdict: Verdict, stage: Stage, mail: Mail) -> Verdict:
     """A route, and what is said at ROUTE, is about the recipients that the policy was asked about."""
     if verdict.recipients:
         return verdict
     if isinstance(verdict, RouteTo) or (stage is Stage.ROUTE and isinstance(verdict, Defer | Refuse)):
-        return replace(verdict, recipients=keys)
+        return replace(verdict, recipients=tuple(recipient.address.key for recipient in mail.recipients))
     return verdict
 
 
@@ -193,7 +229,7 @@ def _flaw(verdict: object, mail: Mail, directory: Directory) -> str:
     """What is impossible about ``verdict``, "" when nothing."""
     if not isinstance(verdict, Verdict):
         return type(verdict).__name__
-    if not {recipient.address.key for recipient in mail.recipients}.issuperset(verdict.recipients):
+    if verdict.recipients and not {one.address.key for one in mail.recipients}.issuperset(verdict.recipients):
         return "it names a recipient that it wasn't asked about"
     if isinstance(verdict, Refuse) and not verdict.reply.permanent:
         return "a refusal needs a 5yz reply"

@@ -22,10 +22,6 @@ FORBIDDEN = frozenset(
 )
 
 
-def _encode(event: Any, **_: Any) -> str:
-    return msgspec.json.encode(event).decode()
-
-
 def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Remove what must not be logged, and say that something was removed."""
     forbidden = FORBIDDEN.intersection(event)
@@ -38,12 +34,19 @@ def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any
 
 def configure(style: Literal["json", "text"], process: str) -> None:
     """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    )
+
+    def name_process(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        event["process"] = process
+        return event
+
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
+    factory: Any = structlog.PrintLoggerFactory(sys.stderr)
+    if style == "json":
+        renderer = structlog.processors.JSONRenderer(serializer=_encode)
+        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_process,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             drop_forbidden,
@@ -51,11 +54,9 @@ def configure(style: Literal["json", "text"], process: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(process=process)
     # Libraries log through the standard module, some with addresses and content in their debug lines: only their
     # warnings get out, and aiosmtpd's, which quotes command lines, never.
     logging.basicConfig(
@@ -75,3 +76,7 @@ def place_exception(_logger: object, _method: str, event: MutableMapping[str, An
         event["error"] = type(error).__name__
         event["trace"] = [f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames[-12:]]
     return event
+
+
+def _encode(event: Any, **_: Any) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)

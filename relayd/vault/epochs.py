@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -27,7 +28,12 @@ _GONE: Final = ".destroyed"
 
 def epoch_of(unix: float) -> str:
     """The ISO week, in UTC, of a moment: "2026-W48"."""
-    year, week, _ = datetime.fromtimestamp(unix, UTC).isocalendar()
+    return _epoch_of_day(int(unix // 86400))
+
+
+@lru_cache(16)
+def _epoch_of_day(day: int) -> str:
+    year, week, _ = datetime.fromtimestamp(day * 86400, UTC).isocalendar()
     return f"{year:04d}-W{week:02d}"
 
 
@@ -54,7 +60,7 @@ class EpochKeys:
     def __init__(self, folder: Path, keyring: Keyring) -> None:
         self._folder = folder
         self._keyring = keyring
-        self._opened: dict[Path, EpochKey] = {}
+        self._opened: dict[tuple[str, str], tuple[Path, EpochKey]] = {}
 
     def key(self, organisation: str, epoch: str) -> EpochKey:
         """The key, made durably when there is none yet."""
@@ -66,18 +72,19 @@ class EpochKeys:
 
     def existing(self, organisation: str, epoch: str) -> EpochKey:
         """The key; KeyDestroyed or KeyUnavailable when there is none."""
-        path = self._path(organisation, epoch)
-        known = self._opened.get(path)
+        known = self._opened.get((organisation, epoch))
         if known is not None:
+            path, key = known
             # Another process may have destroyed it meanwhile; what is in memory doesn't outlive the file.
             try:
                 os.stat(path)
             except FileNotFoundError:
-                del self._opened[path]
+                del self._opened[organisation, epoch]
                 raise self._missing(path, organisation, epoch) from None
             except OSError as error:
                 raise KeyUnavailable(f"{path}: {error.strerror}") from error
-            return known
+            return key
+        path = self._path(organisation, epoch)
         try:
             data = read_private(path)
         except FileNotFoundError:
@@ -87,8 +94,9 @@ class EpochKeys:
         except msgspec.MsgspecError as error:
             raise KeyUnavailable(f"{path}: {error}") from None
         secret = self._keyring.unwrap(stored.root, _PURPOSE, _context(organisation, epoch, stored.id), stored.wrapped)
-        self._opened[path] = EpochKey(stored.id, secret)
-        return self._opened[path]
+        key = EpochKey(stored.id, secret)
+        self._opened[organisation, epoch] = path, key
+        return key
 
     def destroy(self, organisation: str, epoch: str) -> None:
         """Overwrite and unlink the key, durably. Doing it again is fine; it can't be made again."""
@@ -101,7 +109,7 @@ class EpochKeys:
             sync_folder(path.parent)
         except OSError as error:
             raise KeyUnavailable(f"{path}: {error.strerror}") from error
-        self._opened.pop(path, None)
+        self._opened.pop((organisation, epoch), None)
 
     def exists(self, organisation: str, epoch: str) -> bool:
         """Whether the key's file is there."""
