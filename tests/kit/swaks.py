@@ -26,8 +26,11 @@ class Transcript:
 
 
 def available() -> str:
-    """ "" when swaks can be run here, else the reason why not."""
-    return "" if shutil.which("swaks") else "swaks is not installed"
+    """ "" when swaks can be run here, with TLS, else the reason why not."""
+    if not shutil.which("swaks"):
+        return "swaks is not installed"
+    tls = subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False)
+    return "" if tls.returncode == 0 else "swaks has no TLS (Debian: libnet-ssleay-perl)"
 
 
 def swaks(port: int, *arguments: str) -> Transcript:
