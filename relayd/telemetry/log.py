@@ -10,6 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -35,8 +36,10 @@ def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any
 def configure(style: Literal["json", "text"], process: str) -> None:
     """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
 
-    def name_process(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    def stamp(_logger: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         event["process"] = process
+        event["level"] = "error" if method == "exception" else method
+        event["timestamp"] = datetime.now(UTC).isoformat()
         return event
 
     renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
@@ -46,9 +49,7 @@ def configure(style: Literal["json", "text"], process: str) -> None:
         factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(
         processors=[
-            name_process,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             drop_forbidden,
             place_exception,
             renderer,
