@@ -1,0 +1,49 @@
+"""A campaign: portions of kills and of power cuts, each with an installation of its own."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+from scripts.lib.crash.kills import Kills, deck
+from scripts.lib.crash.power import PowerCuts
+from scripts.lib.crash.report import Progress, Report
+from scripts.lib.crash.sabotage import PATCHES, SYNCS
+from tests.kit.daemon import RELAYD
+from tests.kit.process import python
+
+SABOTAGE = (*SYNCS, *PATCHES)
+#: Rounds that share an installation. A store grows, and what a cut leaves of it is written out each time.
+_KILLS = 48
+_CUTS = 10
+#: With a promise broken the campaign ends at the first loss, so it looks more often.
+_KILLS_SABOTAGED = 6
+
+
+def run(
+    folder: Path, rounds: int, *, seed: int, power_cut: bool = False, sabotage: str = "", quiet: bool = False
+) -> Report:
+    """``rounds`` deaths, half of them power cuts when asked for; what sabotage breaks only a power cut shows, all."""
+    started = time.monotonic()
+    report, random_, progress = Report(seed), random.Random(seed), Progress(rounds, quiet=quiet)
+    command = (*python("scripts.lib.crash.sabotage"), sabotage) if sabotage in PATCHES else (RELAYD,)
+    skip = SYNCS.get(sabotage, "")
+    cuts = rounds if skip else rounds // 2 if power_cut else 0
+    kinds = deck(rounds - cuts, random_)
+    number = 0
+    while (kinds or cuts) and not (sabotage and report.lost):
+        number += 1
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        # In turns, so that both are at the same point of their way when the time left is reckoned.
+        if cuts * (rounds + 1) > len(kinds) * (rounds + 1) and cuts >= len(kinds):
+            portion = min(cuts, _CUTS)
+            cuts -= portion
+            PowerCuts(place, report, random_, progress, command, skip).run(portion)
+        else:
+            portion = _KILLS_SABOTAGED if sabotage else _KILLS
+            now, kinds = kinds[:portion], kinds[portion:]
+            Kills(place, report, random_, progress, command).run(now)
+    report.seconds = round(time.monotonic() - started, 1)
+    return report
