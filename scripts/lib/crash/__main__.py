@@ -49,6 +49,7 @@ def main() -> int:
         power_cut=arguments.power_cut,
         sabotage=arguments.sabotage,
         quiet=arguments.quiet,
+        keep=arguments.keep,
     )
     if arguments.json:
         print(json.dumps(vars(report)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -22,9 +23,17 @@ _KILLS_SABOTAGED = 6
 
 
 def run(
-    folder: Path, rounds: int, *, seed: int, power_cut: bool = False, sabotage: str = "", quiet: bool = False
+    folder: Path,
+    rounds: int,
+    *,
+    seed: int,
+    power_cut: bool = False,
+    sabotage: str = "",
+    quiet: bool = False,
+    keep: bool = False,
 ) -> Report:
-    """``rounds`` deaths, half of them power cuts when asked for; what sabotage breaks only a power cut shows, all."""
+    """``rounds`` deaths, half of them power cuts when asked for; all of them when syncs are sabotaged, since nothing
+    else shows that. What went well is removed at once unless ``keep`` says otherwise."""
     started = time.monotonic()
     report, random_, progress = Report(seed), random.Random(seed), Progress(rounds, quiet=quiet)
     command = (*python("scripts.lib.crash.sabotage"), sabotage) if sabotage in PATCHES else (RELAYD,)
@@ -37,7 +46,7 @@ def run(
         place = folder / str(number)
         place.mkdir(parents=True)
         # In turns, so that both are at the same point of their way when the time left is reckoned.
-        if cuts * (rounds + 1) > len(kinds) * (rounds + 1) and cuts >= len(kinds):
+        if cuts > len(kinds):
             portion = min(cuts, _CUTS)
             cuts -= portion
             PowerCuts(place, report, random_, progress, command, skip).run(portion)
@@ -45,5 +54,7 @@ def run(
             portion = _KILLS_SABOTAGED if sabotage else _KILLS
             now, kinds = kinds[:portion], kinds[portion:]
             Kills(place, report, random_, progress, command).run(now)
+        if report.fine and not keep:
+            shutil.rmtree(place)
     report.seconds = round(time.monotonic() - started, 1)
     return report

@@ -13,6 +13,7 @@ from relayd.cli.connect import configuration_of
 from relayd.cli.verify import examine
 from relayd.store.database import connect_reader
 from relayd.store.records import State
+from relayd.store.verify import is_running
 from relayd.vault.epochs import epoch_of
 from scripts.lib import load
 from scripts.lib.crash.oracle import Arrival, Evidence
@@ -125,7 +126,7 @@ class Installation:
 
     def verify(self) -> list[str]:
         """What ``relayd verify --deep`` finds."""
-        violations, _ = examine(configuration_of(self.site.config), deep=True)
+        violations, _ = examine(configuration_of(str(self.site.config)), deep=True)
         return [f"{one.rule} {one.subject}: {one.text}" for one in violations]
 
     def deaths(self) -> int:
@@ -142,6 +143,8 @@ class Installation:
 
     def age(self) -> None:
         """Put mail of long ago into the store, of a week of its own, while relayd doesn't run: its day is over."""
+        # Who was killed a moment ago may hold the store for another one.
+        wait_for(lambda: not is_running(self.site.state), "the last store process to be gone")
         clock = Clock(time.time() - (30 - len(self.aged)) * 7 * DAY)
         asyncio.run(_add_old_mail(Rig(self.disk, clock)))
         self.aged.append(epoch_of(clock.now()))

@@ -12,6 +12,8 @@ from scripts.lib.crash.oracle import Judgement, explained
 
 #: How long after a kill the partner may still read, and take, what had been sent before it, in seconds.
 STILL_ARRIVING = 5.0
+#: Losses and faults that are told to a person; --json has all.
+_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,13 @@ class Report:
             yield f"duplicates by what died between the partner's taking a copy and our knowing of it: {kinds}"
         for kind, count in self.never_reached.items():
             yield f"never reached: {kind}, {count} times"
-        yield from (f"lost: {message_id} {why}" for message_id, why in self.lost.items())
-        yield from (f"wrong: {fault}" for fault in self.faults)
+        yield from _first([f"lost: {message_id} {why}" for message_id, why in self.lost.items()])
+        yield from _first([f"wrong: {fault}" for fault in self.faults])
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - _TOLD
+    return [*lines[:_TOLD], f"and {more} more of these"] if more > 0 else lines
 
 
 class Progress:

@@ -1,0 +1,27 @@
+"""A short form of ``scripts/crash``: a few kills, and nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from scripts.lib.crash.kills import KINDS, Kills, deck
+from scripts.lib.crash.report import Progress, Report
+
+
+@pytest.mark.behaviour
+def test_nothing_is_lost(tmp_path: Path) -> None:
+    report = Report(1)
+    kinds = ["store", "at rows-durable", "worker", "at after-final-dot", "at before-key-destroyed", "everything"]
+    Kills(tmp_path, report, Random(1), Progress(len(kinds), quiet=True)).run(kinds)
+    assert report.fine, list(report.explanation())
+    assert report.kills == len(kinds)
+    assert report.acknowledged > 0
+
+
+def test_every_kind_of_death_comes_equally_often() -> None:
+    drawn = deck(3 * len(KINDS), Random(1))
+    assert {kind: drawn.count(kind) for kind in KINDS} == dict.fromkeys(KINDS, 3)
+    assert deck(10, Random(1)) == deck(10, Random(1))
