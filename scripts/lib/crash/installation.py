@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Sequence
 from hashlib import sha256
@@ -29,7 +30,8 @@ from tests.store.rig import DAY, Clock, Rig
 
 #: Whose mail is old enough to be forgotten. relayd knows the organisation by its keys and rows only.
 AGED = "oud"
-_DIED = b"process ended"
+#: How the supervisor tells that one of its processes died of SIGKILL.
+_DIED = re.compile(rb"process ended .*status=-9")
 
 
 class Installation:
@@ -130,8 +132,8 @@ class Installation:
         return [f"{one.rule} {one.subject}: {one.text}" for one in violations]
 
     def deaths(self) -> int:
-        """How many of its processes relayd saw die, in all its lives."""
-        return self._log.read_bytes().count(_DIED) if self._log.exists() else 0
+        """How many of its processes relayd saw killed, in all its lives."""
+        return len(_DIED.findall(self._log.read_bytes())) if self._log.exists() else 0
 
     def wait_for_death(self, since: int, timeout: float) -> bool:
         """Whether one more died than the ``since`` that had."""

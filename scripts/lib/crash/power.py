@@ -91,12 +91,12 @@ class PowerCuts:
                 with contextlib.suppress(TimeoutError):
                     installation.wait_for_acknowledged(_PER_LIFE, 2)
             self._relayd.kill()
+            self._deaths.append(Death("in place of a sync", began, time.monotonic()))
             self._relayd.start(environment)
             installation.wait_for_acknowledged(_PER_LIFE)
             self._relayd.kill()
         finally:
             client.stop()
-        self._deaths.append(Death("in place of a sync", began, time.monotonic()))
         return disk
 
     def _moments(self, cuts: int, entries: list[Entry], acknowledged: list[Acknowledged]) -> list[float]:
@@ -120,7 +120,7 @@ class PowerCuts:
         judgement = judge(self._after(sink).as_of(cut, again))
         judgement.again = [(first, second) for first, second in judgement.again if second >= again]
         report.died(KIND)
-        report.judged(judgement, [*self._deaths, Death(KIND, cut, again)], acknowledged=0)
+        report.judged(judgement, [Death(KIND, cut, again)], acknowledged=0)
         self._relayd.kill()
         self._progress.tell(f"{KIND}: {report.acknowledged} acknowledged")
 
