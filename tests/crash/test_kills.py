@@ -12,10 +12,10 @@ from scripts.lib.crash.report import Progress, Report
 
 
 @pytest.mark.behaviour
-def test_nothing_is_lost(tmp_path: Path) -> None:
+def test_nothing_is_lost(folder: Path) -> None:
     report = Report(1)
     kinds = ["store", "at rows-durable", "worker", "at after-final-dot", "at before-key-destroyed", "everything"]
-    Kills(tmp_path, report, Random(1), Progress(len(kinds), quiet=True)).run(kinds)
+    Kills(folder, report, Random(1), Progress(len(kinds), quiet=True)).run(kinds)
     assert report.fine, list(report.explanation())
     assert report.kills == len(kinds)
     assert report.acknowledged > 0

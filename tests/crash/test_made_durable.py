@@ -46,18 +46,18 @@ def after_two_lives(piece: str, folder: Path) -> list[tuple[str, Rig]]:
     return [(words, Rig(folder / "after" / name)) for name, words in said.items()]
 
 
-def test_an_epoch_key(tmp_path: Path) -> None:
-    for epoch, left in after_two_lives("key", tmp_path):
+def test_an_epoch_key(folder: Path) -> None:
+    for epoch, left in after_two_lives("key", folder):
         assert left.epochs.all() == [("hospital", epoch)]
 
 
 @pytest.mark.parametrize("piece", ["small_body", "large_body"])
-def test_a_body(tmp_path: Path, piece: str) -> None:
-    for name, left in after_two_lives(piece, tmp_path):
+def test_a_body(folder: Path, piece: str) -> None:
+    for name, left in after_two_lives(piece, folder):
         assert left.blobs.size_of(name) > 0
 
 
-def test_an_accepted_message(tmp_path: Path) -> None:
+def test_an_accepted_message(folder: Path) -> None:
     async def known(rig: Rig, message_id: str) -> str:
         store = await rig.open()
         try:
@@ -65,10 +65,10 @@ def test_an_accepted_message(tmp_path: Path) -> None:
         finally:
             await store.close()
 
-    for message_id, left in after_two_lives("accept", tmp_path):
+    for message_id, left in after_two_lives("accept", folder):
         assert asyncio.run(known(left, message_id)) == message_id
 
 
-def test_a_maildir(tmp_path: Path) -> None:
-    for _, left in after_two_lives("maildir", tmp_path):
+def test_a_maildir(folder: Path) -> None:
+    for _, left in after_two_lives("maildir", folder):
         assert sorted(path.name for path in (left.folder / "maildir" / "anna").iterdir()) == ["cur", "new", "tmp"]

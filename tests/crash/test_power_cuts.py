@@ -16,9 +16,9 @@ CUTS = 4
 
 @pytest.mark.behaviour
 @pytest.mark.skipif(bool(unavailable()), reason=unavailable())
-def test_nothing_is_lost(tmp_path: Path) -> None:
+def test_nothing_is_lost(folder: Path) -> None:
     report = Report(1)
-    PowerCuts(tmp_path, report, Random(1), Progress(CUTS, quiet=True)).run(CUTS)
+    PowerCuts(folder, report, Random(1), Progress(CUTS, quiet=True)).run(CUTS)
     assert report.fine, list(report.explanation())
     assert report.kills == CUTS
     assert report.acknowledged > 0

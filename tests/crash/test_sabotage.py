@@ -15,7 +15,7 @@ needs_a_compiler = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 @pytest.mark.behaviour
 @pytest.mark.parametrize("sabotage", [*PATCHES, *(pytest.param(name, marks=needs_a_compiler) for name in SYNCS)])
-def test_it_is_noticed(tmp_path: Path, sabotage: str) -> None:
-    report = run(tmp_path, 20, seed=1, sabotage=sabotage, quiet=True)
+def test_it_is_noticed(folder: Path, sabotage: str) -> None:
+    report = run(folder, 20, seed=1, sabotage=sabotage, quiet=True)
     assert report.lost
     assert not report.fine

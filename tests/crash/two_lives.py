@@ -21,7 +21,7 @@ from relayd.vault.epochs import epoch_of
 from tests.store.rig import START, Rig
 
 #: More than any piece makes.
-MOST = 24
+MOST = 20
 
 
 def key(folder: Path) -> str:

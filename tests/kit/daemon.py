@@ -95,10 +95,10 @@ class RelayProcess:
         path = self.site.folder / "relayd.log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
-    def start(self, environment: Mapping[str, str] | None = None, *, timeout: float = 60.0) -> None:
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Returns when it says READY=1."""
         notifications, child = self.launch(environment)
-        notifications.wait("READY", child, timeout)
+        notifications.wait("READY", child)
 
     def prepare(self) -> None:
         """Write its configuration, and make keys when it has none."""

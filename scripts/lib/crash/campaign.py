@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from scripts.lib.crash.kills import Kills, deck
+from scripts.lib.crash.kills import PATIENCE, Kills, deck
 from scripts.lib.crash.power import PowerCuts
 from scripts.lib.crash.report import Progress, Report
 from scripts.lib.crash.sabotage import PATCHES, SYNCS
@@ -18,8 +18,9 @@ SABOTAGE = (*SYNCS, *PATCHES)
 #: Rounds that share an installation. A store grows, and what a cut leaves of it is written out each time.
 _KILLS = 48
 _CUTS = 10
-#: With a promise broken the campaign ends at the first loss, so it looks more often.
-_KILLS_SABOTAGED = 6
+#: With a promise broken the campaign ends at the first loss, so it looks more often and doesn't wait for what is lost.
+_KILLS_SABOTAGED = 3
+_PATIENCE_SABOTAGED = 5.0
 
 
 def run(
@@ -51,9 +52,9 @@ def run(
             cuts -= portion
             PowerCuts(place, report, random_, progress, command, skip).run(portion)
         else:
-            portion = _KILLS_SABOTAGED if sabotage else _KILLS
+            portion, patience = (_KILLS_SABOTAGED, _PATIENCE_SABOTAGED) if sabotage else (_KILLS, PATIENCE)
             now, kinds = kinds[:portion], kinds[portion:]
-            Kills(place, report, random_, progress, command).run(now)
+            Kills(place, report, random_, progress, command, patience).run(now)
         if report.fine and not keep:
             shutil.rmtree(place)
     report.seconds = round(time.monotonic() - started, 1)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from relayd.cli.verify import examine
 from relayd.store.database import connect_reader
 from relayd.store.records import State
 from relayd.store.verify import is_running
+from relayd.tls.contexts import use_shipped_openssl_conf
 from relayd.vault.epochs import epoch_of
 from scripts.lib import load
 from scripts.lib.crash.oracle import Arrival, Evidence
@@ -32,6 +33,9 @@ from tests.store.rig import DAY, Clock, Rig
 AGED = "oud"
 #: How the supervisor tells that one of its processes died of SIGKILL.
 _DIED = re.compile(rb"process ended .*status=-9")
+_STORE_ENDED = re.compile(rb"process ended .*role=store")
+#: A store process that ended so often won't start the next time either.
+_HOPELESS = 3
 
 
 class Installation:
@@ -48,7 +52,8 @@ class Installation:
         site.relayd["queue"] = {"schedule": ["1s", "1s", "2s", "30s"], "lease": "3s"}
         site.relayd["mailboxes"]["hosted"]["maildir"] = str(site.maildir)
         self.disk.mkdir(mode=0o700)
-        self.relayd = RelayProcess(site, command=command)
+        # What relayd sets first, to begin anew with it: half of a start's time, and not what sabotage should begin as.
+        self.relayd = RelayProcess(site, command=command, environment=use_shipped_openssl_conf({}))
         self._acknowledged = folder / "acknowledged.jsonl"
         self._log = folder / "relayd.log"
 
@@ -130,6 +135,21 @@ class Installation:
         """What ``relayd verify --deep`` finds."""
         violations, _ = examine(configuration_of(str(self.site.config)), deep=True)
         return [f"{one.rule} {one.subject}: {one.text}" for one in violations]
+
+    def start(self, environment: Mapping[str, str], timeout: float) -> str:
+        """Start relayd; why it doesn't, "" when it does."""
+        before, until = self._log.stat().st_size, time.monotonic() + timeout
+        notifications, child = self.relayd.launch(environment)
+        while True:
+            try:
+                notifications.wait("READY", child, 0.5)
+            except (RuntimeError, TimeoutError):
+                log = self._log.read_bytes()[before:]
+                ended = child.returncode is not None or len(_STORE_ENDED.findall(log)) >= _HOPELESS
+                if ended or time.monotonic() > until:
+                    return f"relayd doesn't start: {log[-2000:].decode()}"
+            else:
+                return ""
 
     def deaths(self) -> int:
         """How many of its processes relayd saw killed, in all its lives."""

@@ -25,7 +25,7 @@ _PURGE = ("at before-key-destroyed", "at after-key-destroyed")
 #: Messages acknowledged between two kills, at least.
 _PER_ROUND = 40
 #: How long relayd may do nothing before what it still has counts as lost: longer than any lease.
-_PATIENCE = 75.0
+PATIENCE = 75.0
 
 
 def deck(rounds: int, random_: random.Random) -> list[str]:
@@ -48,7 +48,7 @@ class Kills:
         random_: random.Random,
         progress: Progress,
         command: tuple[str | Path, ...] = (RELAYD,),
-        patience: float = _PATIENCE,
+        patience: float = PATIENCE,
     ) -> None:
         self._installation = Installation(folder, seed=random_.randrange(10**6), command=command)
         self._relayd = self._installation.relayd
@@ -84,6 +84,7 @@ class Kills:
                 self._report.faults += [f"verify: {found}" for found in installation.verify()]
             finally:
                 self._relayd.kill()
+                self._relayd.stop()  # nothing left to stop, but its socket
 
     def _round(self, kind: str) -> None:
         if kind.startswith("at "):

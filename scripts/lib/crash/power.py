@@ -71,6 +71,7 @@ class PowerCuts:
                         return
             finally:
                 self._relayd.kill()
+                self._relayd.stop()  # nothing left to stop, but its socket
 
     def _record(self) -> Disk:
         """Two lives under load. In the first a process dies in place of a sync, so that others go on with what the
@@ -87,9 +88,9 @@ class PowerCuts:
         self._relayd.launch({**environment, "RELAYD_RECORD_DIE_AT": str(self._random.randint(1, 40))})
         client = installation.client()
         try:
-            if installation.wait_for_death(before, 5):
+            if installation.wait_for_death(before, 3):
                 with contextlib.suppress(TimeoutError):
-                    installation.wait_for_acknowledged(_PER_LIFE, 2)
+                    installation.wait_for_acknowledged(_PER_LIFE, 1.5)
             self._relayd.kill()
             self._deaths.append(Death("in place of a sync", began, time.monotonic()))
             self._relayd.start(environment)
@@ -127,10 +128,8 @@ class PowerCuts:
     def _after(self, sink: Sink) -> Evidence:
         """What there is when relayd has started on its disk and done what it can."""
         installation = self._installation
-        try:
-            self._relayd.start(self._boot(), timeout=_START)
-        except (RuntimeError, TimeoutError) as error:
-            self._report.faults.append(f"relayd doesn't start: {error}")
+        if trouble := installation.start(self._boot(), _START):
+            self._report.faults.append(trouble)
             return installation.evidence(sink, told=Told())
         installation.drain(_PATIENCE)
         self._report.faults += installation.wait_until_forgotten(_PATIENCE)

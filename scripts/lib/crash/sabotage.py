@@ -7,7 +7,6 @@ recorder's (tests/kit/preload/record.c).
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sqlite3
 import sys
@@ -17,7 +16,6 @@ from relayd.cli.main import main
 from relayd.daemon.intake import IntakeTransaction
 from relayd.store import group
 from relayd.store.records import NewMessage
-from relayd.tls.contexts import shipped_openssl_conf
 
 #: Which of the recorder's syncs are void, by the word on the command line.
 SYNCS = {"no-fsync": "files", "no-dir-fsync": "folders"}
@@ -53,7 +51,5 @@ def _drop_row() -> None:
 PATCHES: dict[str, Callable[[], None]] = {"early-250": _early_250, "drop-row": _drop_row}
 
 if __name__ == "__main__":
-    # Without this relayd would begin anew as itself, for OpenSSL to read its settings; here they don't matter.
-    os.environ.setdefault("OPENSSL_CONF", str(shipped_openssl_conf()))
     PATCHES[sys.argv.pop(1)]()
     sys.exit(main())
