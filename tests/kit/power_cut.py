@@ -88,7 +88,8 @@ class File:
             lengths.append(max(lengths[-1], change.offset + len(change.data)))
             for page in change.pages():
                 if random.random() < surviving:
-                    (page.torn(random) if random.random() < _TORN else page).put(content)
+                    torn = surviving < 1 and random.random() < _TORN
+                    (page.torn(random) if torn else page).put(content)
         for length in lengths[1:]:
             if random.random() < surviving:
                 lengths[0] = length

@@ -105,8 +105,7 @@ class Installation:
             if path.parent.name in ("new", "cur"):
                 content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
                 digest = sha256(content.partition(b"\r\n\r\n")[2]).hexdigest()
-                at = path.stat().st_mtime - now
-                found.append(Arrival((message_id_of(content), HOSTED), digest, at))
+                found.append(Arrival((_message_id(content), HOSTED), digest, path.stat().st_mtime - now))
         return found
 
     # -- what relayd says
@@ -185,6 +184,14 @@ class Installation:
         with contextlib.suppress(TimeoutError):
             wait_for(lambda: not self.remembered(), "aged mail to be forgotten", timeout)
         return self.remembered()
+
+
+def _message_id(content: bytes) -> str:
+    """The Message-ID, or "" for what is damaged."""
+    try:
+        return message_id_of(content)
+    except ValueError:
+        return ""
 
 
 async def _add_old_mail(rig: Rig) -> None:

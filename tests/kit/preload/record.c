@@ -200,9 +200,31 @@ int openat64(int folder, const char *path, int flags, ...)
 
 int close(int descriptor)
 {
-    if (tracked(descriptor)) known[descriptor].inode = 0;
+    if (descriptor >= 0 && descriptor < DESCRIPTORS) known[descriptor].inode = 0;
     return REAL(close)(descriptor);
 }
+
+/* A second descriptor of the same file is as good as the first. */
+static int copied(int descriptor, int copy)
+{
+    if (copy >= 0 && copy < DESCRIPTORS && descriptor < DESCRIPTORS) known[copy] = known[descriptor];
+    return copy;
+}
+
+int dup(int descriptor) { return copied(descriptor, REAL(dup)(descriptor)); }
+int dup2(int descriptor, int copy) { return copied(descriptor, REAL(dup2)(descriptor, copy)); }
+int dup3(int descriptor, int copy, int flags) { return copied(descriptor, REAL(dup3)(descriptor, copy, flags)); }
+
+#define CONTROL(name) \
+    va_list more; \
+    va_start(more, command); \
+    void *argument = va_arg(more, void *); \
+    va_end(more); \
+    int result = REAL(name)(descriptor, command, argument); \
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(descriptor, result) : result;
+
+int fcntl(int descriptor, int command, ...) { CONTROL(fcntl) }
+int fcntl64(int descriptor, int command, ...) { CONTROL(fcntl64) }
 
 /* data */
 
