@@ -61,18 +61,18 @@ class EpochKeys:
         self._folder = folder
         self._keyring = keyring
         self._opened: dict[tuple[str, str], tuple[Path, EpochKey]] = {}
-        self._durable: set[Path] = set()
+        self._durable: set[tuple[str, str]] = set()
 
     def key(self, organisation: str, epoch: str) -> EpochKey:
         """The key, made when there is none yet. It is durable when this returns, whoever made it."""
-        path = self._path(organisation, epoch)
         try:
             key = self.existing(organisation, epoch)
         except _NotMade:
-            self._create(path, organisation, epoch)
+            self._create(self._path(organisation, epoch), organisation, epoch)
             key = self.existing(organisation, epoch)
-        if path not in self._durable:
-            self._make_durable(path)
+        if (organisation, epoch) not in self._durable:
+            self._make_durable(self._path(organisation, epoch))
+            self._durable.add((organisation, epoch))
         return key
 
     def existing(self, organisation: str, epoch: str) -> EpochKey:
@@ -150,7 +150,6 @@ class EpochKeys:
             sync_folder(path.parent)
         except OSError as error:
             raise KeyUnavailable(f"{path}: {error.strerror}") from error
-        self._durable.add(path)
 
 
 class _NotMade(KeyUnavailable):

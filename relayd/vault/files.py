@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -79,8 +79,12 @@ def make_private_folder(path: Path) -> None:
         if not _is_private(path):
             return  # not of our making
         make_private_folder(path.parent)
-        with contextlib.suppress(PermissionError):  # above what an administrator made, where we may not look
+        try:
             sync_folder(path.parent)
+        except OSError as error:
+            # Where we may not look or nobody can write, none of our processes has made it a moment ago.
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
         return
     make_private_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)

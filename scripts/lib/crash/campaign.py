@@ -17,7 +17,7 @@ from tests.kit.process import python
 SABOTAGE = (*SYNCS, *PATCHES)
 #: Rounds that share an installation. A store grows, and what a cut leaves of it is written out each time.
 _KILLS = 48
-_CUTS = 10
+_CUTS = 6
 #: With a promise broken the campaign ends at the first loss, so it looks more often and doesn't wait for what is lost.
 _KILLS_SABOTAGED = 3
 _PATIENCE_SABOTAGED = 5.0
