@@ -14,12 +14,12 @@ import random
 import signal
 import smtplib
 import ssl
-import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 from tests.kit.mail import plain
 
@@ -64,6 +64,10 @@ class _Log:
             os.write(self._file, line + b"\n")
             os.fdatasync(self._file)
 
+    def close(self) -> None:
+        """The last line is complete, and none follows."""
+        self._lock.acquire()
+
 
 def _recipients(random_: random.Random, key: str) -> list[str]:
     """One to four at the partner, some of which say "later" or "no"; now and then a mailbox hosted here."""
@@ -75,16 +79,16 @@ def _recipients(random_: random.Random, key: str) -> list[str]:
     return chosen
 
 
-def _send_until_broken(arguments: argparse.Namespace, log: _Log, random_: random.Random, stop: threading.Event) -> None:
+def _send_until_broken(arguments: argparse.Namespace, log: _Log, random_: random.Random) -> None:
     context = ssl.create_default_context(cafile=arguments.ca)
     context.load_cert_chain(arguments.certificate, arguments.key)
     with smtplib.SMTP("127.0.0.1", arguments.port, "mail.noord.example", timeout=20) as client:
         client.starttls(context=context)
         client.ehlo()
-        while not stop.is_set():
+        while True:
             if (acknowledged := _send(client, random_)) is not None:
                 log.write(acknowledged)
-            stop.wait(arguments.pause)
+            time.sleep(arguments.pause)
 
 
 def _send(client: smtplib.SMTP, random_: random.Random) -> Acknowledged | None:
@@ -106,16 +110,16 @@ def _send(client: smtplib.SMTP, random_: random.Random) -> Acknowledged | None:
     return Acknowledged(message_id, queue_id, taken, digest, time.monotonic())
 
 
-def _client(arguments: argparse.Namespace, log: _Log, number: int, stop: threading.Event) -> None:
+def _client(arguments: argparse.Namespace, log: _Log, number: int) -> None:
     random_ = random.Random(f"{arguments.seed}-{number}-{os.getpid()}")
-    while not stop.is_set():
+    while True:
         # A killed relayd looks like many things from here; the next connection will tell.
         with contextlib.suppress(OSError, smtplib.SMTPException):
-            _send_until_broken(arguments, log, random_, stop)
-        stop.wait(0.05)
+            _send_until_broken(arguments, log, random_)
+        time.sleep(0.05)
 
 
-def main() -> int:
+def main() -> NoReturn:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--ca", type=Path, required=True)
@@ -126,17 +130,15 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.005)
     parser.add_argument("--seed", default="0")
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     log = _Log(arguments.log)
-    clients = [threading.Thread(target=_client, args=(arguments, log, n, stop)) for n in range(arguments.clients)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    return 0
+    for number in range(arguments.clients):
+        threading.Thread(target=_client, args=(arguments, log, number), daemon=True).start()
+    signal.sigwait(ends)
+    log.close()
+    os._exit(0)  # whoever waits for a relayd that doesn't answer isn't waited for
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
