@@ -32,6 +32,7 @@ from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
 from relayd.errors import ConfigurationError, Problem
 from relayd.settings.load import Loaded
+from relayd.vault.files import make_private_folder
 
 log = structlog.get_logger("relayd.daemon")
 
@@ -257,7 +258,7 @@ class Supervisor:
 
     def _open_control(self) -> socket.socket:
         path = self._control_path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(path.parent)
         path.unlink(missing_ok=True)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         control.bind(str(path))

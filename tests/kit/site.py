@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,9 @@ class Site:
         accounts = self.config / "accounts"
         if not accounts.exists():
             accounts.touch(mode=0o600)
-        hasher = PasswordHasher()
         accounts.write_text(
             "".join(
-                f"{name}:{{ARGON2ID}}{hasher.hash(password)}::::::userdb_relayd_organisation=praktijk\n"
+                f"{name}:{{ARGON2ID}}{_hash(password)}::::::userdb_relayd_organisation=praktijk\n"
                 for name, password in self.accounts.items()
             )
         )
@@ -151,6 +151,12 @@ class Site:
                 "ca_file": str(self.authority.certificate),
             },
         }
+
+
+@cache
+def _hash(password: str) -> str:
+    """Slow, and the same password comes again and again."""
+    return PasswordHasher().hash(password)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Settings:
