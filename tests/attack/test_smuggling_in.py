@@ -64,9 +64,8 @@ def test_data_ends_where_the_rfc_says_whatever_surrounds_it_and_however_it_is_sp
     for string in strings(6):
         octets = HEAD + b"y" + string + b"z" + END + b"QUIT\r\n"
         expected = specified(octets)
-        for split in halves(octets, len(HEAD)) if len(string) < 6 else [(octets,)]:
-            if read(split) != expected:
-                wrong.append((string, split))
+        splits = halves(octets, len(HEAD)) if len(string) < 6 else [(octets,)]
+        wrong += [(string, split) for split in splits if read(split) != expected]
     assert wrong == []
 
 
@@ -74,9 +73,7 @@ def test_data_that_begins_with_anything_ends_where_the_rfc_says() -> None:
     wrong = []
     for string in strings(5):
         octets = string + b"z" + END
-        for split in halves(octets, 0):
-            if read(split) != specified(octets):
-                wrong.append(split)
+        wrong += [split for split in halves(octets, 0) if read(split) != specified(octets)]
     assert wrong == []
 
 
