@@ -19,6 +19,8 @@ UNREADABLE: Final = frozenset(
 
 #: Bidirectional controls: they show "exe.pdf" where the name ends in "fdp.exe".
 _DIRECTION: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: Trailing characters that Windows drops, and those that it can't store and programs therefore leave out.
+_DROPPED: Final = ". \u00a0\u3000\"'`<>|?*"
 _PADDED: Final = re.compile(r"\.([^.\s]{1,16})\s+\.")
 
 
@@ -47,7 +49,7 @@ def extensions(name: str) -> frozenset[str]:
 
 def _clean(name: str) -> str:
     """Without what doesn't show (categories Cc, Cf, Zl, Zp), and without what Windows drops at the end."""
-    return "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp")).rstrip(". \u00a0\u3000")
+    return "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp")).rstrip(_DROPPED)
 
 
 def _last(name: str) -> set[str]:

@@ -22,6 +22,7 @@ from relayd.inspection.kinds import (
 )
 from relayd.inspection.names import ARCHIVES, COMPRESSED, UNREADABLE, extensions
 from relayd.inspection.wire import Slice
+from relayd.mail.meta import OUT_OF_SIGHT
 from relayd.mail.mime import MimeScanner, decoder
 from relayd.pipeline.policy import Found, Inspection, InspectionLimits
 
@@ -92,7 +93,7 @@ class Walk:
                 self._open(content, kind, place, index)
             elif self._is_message(index, place, declared):
                 self._enter(place)
-                self._look_into_message(content, place)
+                self._look_into_message(content, place, index)
         except archive.Locked:
             self._mark(index, encrypted=True)
         except archive.Damaged as damage:
@@ -194,11 +195,14 @@ class Walk:
         head = bytes(held[:_HEAD])
         return archive_kind(head, place.extensions) is not None or bool({"eml", "zip"} & place.extensions)
 
-    def _look_into_message(self, content: memoryview, place: _Place) -> None:
+    def _look_into_message(self, content: memoryview, place: _Place, index: int) -> None:
         scanner = MimeScanner()
         for start in range(0, len(content), _HEAD):
             scanner.feed(bytes(content[start : start + _HEAD]))
-        for part in attachments(scanner.finish()):
+        parts = scanner.finish()
+        if any(not OUT_OF_SIGHT.isdisjoint(part.defects) for part in parts):
+            self._mark(index, uninspectable="its structure can't be read in full")
+        for part in attachments(parts):
             self._count_member()
             decode = decoder(part)
             raw = content[part.offset : part.offset + part.length]
@@ -226,6 +230,8 @@ def _closed(head: bytes, extensions: frozenset[str], declared: str) -> str:
     """Why a file that is no archive we can open can't be looked into, "" when there is nothing to open."""
     if head.startswith(TNEF_SIGNATURE) or declared in ("application/ms-tnef", "application/vnd.ms-tnef"):
         return "it is TNEF (winmail.dat)"
+    if declared == "message/partial":
+        return "it is only a part of a message"
     if declared.startswith("multipart/"):
         return "it holds parts that can't be told apart"
     if name := unopened_kind(head):

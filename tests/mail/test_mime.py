@@ -216,6 +216,16 @@ def test_long_headers() -> None:
     assert scan(folded)[0].defects == ("header-too-long",)
 
 
+@pytest.mark.parametrize("text", [b"hello\r\n", b"\r\r\n\r\r\n"])
+def test_text_without_a_header_in_a_digest_is_a_message_however_it_is_cut(text: bytes) -> None:
+    """The scanner has let that text go by when it learns that it was the header of an embedded message."""
+    content = b"Content-Type: multipart/digest; boundary=c\r\n\r\n--c\r\n" + text + b"\r\nmore\r\n--c--\r\n"
+    parts = scan(content)
+    assert [(part.path, part.type) for part in parts][1:] == [("1", "message/rfc822"), ("1.1", "text/plain")]
+    assert content_of(content, parts[2]) == text + b"\r\nmore"
+    assert all(scan(content, size) == parts for size in range(1, len(content)))
+
+
 NASTY = st.lists(
     st.sampled_from([
         b"\r\n", b"\r\n", b"\n", b"\r", b"--", b"--b", b"--c", b"--b--", b"--c--", b"x", b" ", b"\0", b"\xff", b"b",
