@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import socket
@@ -18,7 +19,7 @@ from relayd.daemon.supervisor import Role
 from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
 from relayd.settings.load import Loaded
-from relayd.telemetry.log import configure
+from relayd.telemetry.log import configure, watch_loop
 
 #: Starting order. Stopping goes the other way: first nobody new comes in, last the store ends.
 _STORE, _WORKERS, _WEB = 0, 1, 2
@@ -49,5 +50,10 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
     # A message makes some thousand objects that reference counting frees; looking for cycles among them so often as
     # by default costs a tenth of all work.
     gc.set_threshold(20_000, 20, 100)
-    uvloop.run(runner(loaded, listening, channel))
+    uvloop.run(_watched(runner(loaded, listening, channel)))
     return 0
+
+
+async def _watched(serving: Coroutine[Any, Any, None]) -> None:
+    watch_loop(asyncio.get_running_loop())
+    await serving
