@@ -23,7 +23,8 @@ from relayd.inspection.kinds import (
 from relayd.inspection.names import ARCHIVES, COMPRESSED, UNREADABLE, extensions
 from relayd.inspection.wire import Slice
 from relayd.mail.meta import OUT_OF_SIGHT
-from relayd.mail.mime import MimeScanner, decoder
+from relayd.mail.mime import MOST_NAMES, MimeScanner, decoder
+from relayd.mail.mime_header import LONGEST_NAME
 from relayd.pipeline.policy import Found, Inspection, InspectionLimits
 
 #: Octets that tell a file's type.
@@ -63,6 +64,7 @@ class Walk:
         self._detect = detect
         self._files: list[Found] = []
         self._members = 0
+        self._names = 0
         self._unpacked = 0
         self._held = 0
 
@@ -137,12 +139,16 @@ class Walk:
                 self._mark(index, uninspectable=reason)
             elif not zipcheck.has_entries(content):
                 return
+            else:
+                self._add_other_names(zipcheck.other_names(content), place)
         if kind.formats == (RAW,) and is_tar(archive.peek(content, kind), place.extensions):
             kind = replace(kind, formats=TAR.formats)
         before = self._unpacked
         for member in archive.members(content, kind):
             self._count_member()
-            names = _unpacked_names(place.names, content) if kind.formats == (RAW,) else member.names
+            names = self._counted_names(
+                _unpacked_names(place.names, content) if kind.formats == (RAW,) else member.names
+            )
             if any(holds_macros(name) for name in names):
                 self._mark(index, macros=True)
             inner = place.inside(names)
@@ -151,6 +157,11 @@ class Walk:
                 self._files.append(Found(inner.part, inner.chain, names, type_, 0, encrypted=member.encrypted))
                 continue
             self._look_at_member(self._counted(member.blocks(), len(content), before), inner)
+
+    def _add_other_names(self, names: list[str], place: _Place) -> None:
+        for name in names:
+            inner = place.inside(self._counted_names((name,)))
+            self._files.append(Found(inner.part, inner.chain, inner.names, "", 0))
 
     def _look_at_member(self, blocks: Iterator[bytes], place: _Place) -> None:
         """Hold a member in memory while that is needed to look into it; let anything else pass by."""
@@ -209,6 +220,13 @@ class Walk:
             blocks = (decode.feed(bytes(raw[at : at + _HEAD])) for at in range(0, len(raw), _HEAD))
             decoded = bytearray(b"".join(blocks) + decode.finish())
             self._look(memoryview(decoded), place.inside(part.names), part.type)
+
+    def _counted_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Names are judged in the worker, so there can't be any amount of them."""
+        self._names += sum(map(len, names))
+        if self._names > MOST_NAMES or any(len(name) > LONGEST_NAME for name in names):
+            raise LimitReached("the names of its files are too long")
+        return names
 
     def _count_member(self) -> None:
         self._members += 1

@@ -11,7 +11,7 @@ OPAQUE: Final = frozenset({"no-boundary", "encoded-container", "too-deep"})
 #: Defects of a message's structure behind which another program may find what isn't listed here.
 OUT_OF_SIGHT: Final = frozenset(
     {"too-many-parts", "too-many-names", "header-too-long", "unknown-encoding", "repeated:content-transfer-encoding"}
-    | {"repeated-boundary", "near-boundary", "ambiguous-type", "file-in-text"}
+    | {"repeated-boundary", "near-boundary", "ambiguous-type", "file-in-text", "name-too-long"}
 )
 
 

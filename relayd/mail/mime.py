@@ -9,7 +9,8 @@ missing-end-boundary      a multipart that its parent or the message ended
 part-after-end-boundary   a part behind the end of its multipart, which some programs show all the same
 no-boundary               a multipart without boundary parameter; it is listed as a leaf
 encoded-container         a multipart or message in base64 or quoted-printable (RFC 2045 §6.4); a leaf
-too-deep, too-many-parts  beyond the limits: what follows is not listed (too-many-parts is at the root)
+too-deep, too-many-parts  beyond the limits: what follows is not listed (too-many-parts is at the root, and also for
+                          names of more than 1 MiB together)
 header-too-long           only the first 64 KiB of the part's header were read (1 MiB of the message's)
 near-boundary             a line that begins with the boundary and goes on: some programs take it for one
                           (RFC 2046 §5.1.1 lets them), and what follows for a part
@@ -36,6 +37,8 @@ MOST_DEPTH: Final = 50
 MOST_PARTS: Final = 10_000
 MOST_PART_HEADER: Final = 64 * 1024
 MOST_HEAD: Final = 1024 * 1024
+#: Characters of all names together.
+MOST_NAMES: Final = 1024 * 1024
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _MOST_LINE = 1024
@@ -94,6 +97,7 @@ class MimeScanner:
         self._header_start = 0
         self._header_taken = 0
         self._header = bytearray(b"\n")
+        self._names = 0
         self._text_files = TextFiles()
 
     def feed(self, block: bytes) -> None:
@@ -247,6 +251,10 @@ class MimeScanner:
         if parent is not None:
             parent.children += 1
             path = f"{parent.path}.{parent.children}" if parent.path else str(parent.children)
+        self._names += sum(map(len, header.names))
+        if self._names > MOST_NAMES:
+            self._give_up()
+            return
         part = _Open(path, header, offset)
         self._parts.append(part)
         self._stack.append(part)

@@ -33,6 +33,9 @@ _MOST_BOUNDARY = 900
 
 #: Names that are kept of one part, and the defect of a part with more: nobody can say what it would be called.
 _MOST_NAMES: Final = 16
+#: Characters of a name; no file system takes half of that.
+LONGEST_NAME: Final = 512
+NAME_TOO_LONG: Final = "name-too-long"
 TOO_MANY_NAMES: Final = "too-many-names"
 
 
@@ -143,6 +146,10 @@ def _add_names(header: PartHeader, parameters: dict[str, list[str]], *wanted: st
                     header.defects.append(TOO_MANY_NAMES)
                 return
             name = decode_words(value).strip()
+            if len(name) > LONGEST_NAME:
+                name = name[-LONGEST_NAME:]
+                if NAME_TOO_LONG not in header.defects:
+                    header.defects.append(NAME_TOO_LONG)
             if name and name not in header.names:
                 header.names.append(name)
 
