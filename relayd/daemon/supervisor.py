@@ -151,7 +151,8 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
-        if not self.announced and all(c.ready for c in self.children.values()):
+        # One that died meanwhile, say because the store wasn't there yet, is missing among the children.
+        if not self.announced and sum(c.ready for c in self.children.values()) == len(self.roles):
             self.announced = True
             notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
             log.info("ready", listeners=[item.settings.address for item in self.listening])
