@@ -23,10 +23,12 @@ from relayd.inspection.kinds import (
 from relayd.inspection.names import ARCHIVES, COMPRESSED, UNREADABLE, extensions
 from relayd.inspection.wire import Slice
 from relayd.mail.meta import OUT_OF_SIGHT
-from relayd.mail.mime import MOST_NAMES, MimeScanner, decoder
+from relayd.mail.mime import MimeScanner, decoder
 from relayd.mail.mime_header import LONGEST_NAME
 from relayd.pipeline.policy import Found, Inspection, InspectionLimits
 
+#: Characters of the names of all members.
+_MOST_NAMES: Final = 2**20
 #: Octets that tell a file's type.
 _HEAD: Final = 64 * 1024
 #: A member that is no archive is looked at as a stream beyond this size.
@@ -224,7 +226,7 @@ class Walk:
     def _counted_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Names are judged in the worker, so there can't be any amount of them."""
         self._names += sum(map(len, names))
-        if self._names > MOST_NAMES or any(len(name) > LONGEST_NAME for name in names):
+        if self._names > _MOST_NAMES or any(len(name) > LONGEST_NAME for name in names):
             raise LimitReached("the names of its files are too long")
         return names
 

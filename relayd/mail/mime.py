@@ -10,7 +10,7 @@ part-after-end-boundary   a part behind the end of its multipart, which some pro
 no-boundary               a multipart without boundary parameter; it is listed as a leaf
 encoded-container         a multipart or message in base64 or quoted-printable (RFC 2045 §6.4); a leaf
 too-deep, too-many-parts  beyond the limits: what follows is not listed (too-many-parts is at the root, and also for
-                          names of more than 1 MiB together)
+                          names of more than 256 KiB together)
 header-too-long           only the first 64 KiB of the part's header were read (1 MiB of the message's)
 near-boundary             a line that begins with the boundary and goes on: some programs take it for one
                           (RFC 2046 §5.1.1 lets them), and what follows for a part
@@ -34,11 +34,12 @@ from relayd.mail.text_files import TextFiles
 __all__ = ["MOST_DEPTH", "MOST_PARTS", "MimeScanner", "PartDecoder", "decoder"]
 
 MOST_DEPTH: Final = 50
-MOST_PARTS: Final = 10_000
+#: Parts and names are held until the message is whole, and 1,000 sessions may do so at once.
+MOST_PARTS: Final = 2_000
 MOST_PART_HEADER: Final = 64 * 1024
 MOST_HEAD: Final = 1024 * 1024
 #: Characters of all names together.
-MOST_NAMES: Final = 1024 * 1024
+MOST_NAMES: Final = 256 * 1024
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _MOST_LINE = 1024
