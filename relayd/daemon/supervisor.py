@@ -272,9 +272,9 @@ class Supervisor:
             connection.settimeout(2.0)
             try:
                 request = json.loads(connection.recv(4096))
-                answer = self._answer(request.get("command"))
+                answer = self._answer(request.get("command") if isinstance(request, dict) else None)
                 connection.sendall(json.dumps(answer).encode())
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 return  # Whoever asked has gone or talks nonsense; serving goes on.
 
     def _answer(self, command: object) -> dict[str, object]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.kit.daemon import Notifications
 from tests.kit.process import Child
@@ -33,17 +38,39 @@ sys.exit(Supervisor(Path(sys.argv[1]), lambda _: [Role("stumbling", stumbling, 0
 """
 
 
-def test_it_is_ready_when_every_process_is(tmp_path: Path) -> None:
-    marker = tmp_path / "marker"
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """With a supervisor that has said that it is ready."""
+    site = Site(tmp_path)
     notifications = Notifications(tmp_path / "notify")
     child = Child(
-        [sys.executable, "-c", PROGRAM, Site(tmp_path).write(), marker],
+        [sys.executable, "-c", PROGRAM, site.write(), tmp_path / "marker"],
         tmp_path / "log",
         environment={"NOTIFY_SOCKET": str(notifications.path)},
     )
     try:
         notifications.wait("READY", child)
-        assert marker.read_text() == "again"
+        yield site
     finally:
         child.kill()
         notifications.close()
+
+
+def test_it_is_ready_when_every_process_is(site: Site) -> None:
+    assert (site.folder / "marker").read_text() == "again"
+
+
+def ask(site: Site, octets: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(10)
+        control.connect(str(site.state / "control.sock"))
+        control.sendall(octets)
+        return control.makefile("rb").read()
+
+
+def test_nonsense_on_the_control_socket_ends_nobody(site: Site) -> None:
+    nonsense = [b"[1]", b"null", b'"x"', b"7", b"{", b"\xff", b"[" * 4000, b'{"command": ["reload"]}', b"{}", b"\n"]
+    for octets in nonsense:
+        answer = ask(site, octets)
+        assert not answer or not json.loads(answer)["ok"]
+    assert len(json.loads(ask(site, b'{"command": "status"}'))["processes"]) == 2
