@@ -284,6 +284,13 @@ def test_decoders_take_anything(octets: bytes, size: int, encoding: str) -> None
     assert decode(encoding, octets, size) == decode(encoding, octets, 1000)
 
 
+def test_no_line_of_uuencode_stands_for_more_than_it_holds() -> None:
+    """The inspector reserves memory by a part's length: two octets that became 45 filled it."""
+    running = decoder(Part("1", "text/plain", 0, 0, "x-uuencode"))
+    promised = b"begin 644 a\n" + b"M\n" * 1000
+    assert len(running.feed(promised) + running.finish()) <= len(promised)
+
+
 @pytest.mark.parametrize(
     ("octets", "decoded"),
     [(b"QUJD!!RA", b"ABCD"), (b"QQ==\r\nQg==", b"AB"), (b"QUJDRA", b"ABCD"), (b"QUJDR", b"ABC"), (b"=", b"")],
