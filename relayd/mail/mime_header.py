@@ -22,6 +22,7 @@ _TYPE = re.compile(r"[!#$%&'*+\-.0-9a-z^_`{|}~]++/[!#$%&'*+\-.0-9a-z^_`{|}~]++")
 #: A parameter should follow a semicolon; programs that only look for its name find it behind other things too.
 _PARAMETER = re.compile(
     r'(?:[;,)]|(?<=[\s"]))[ \t]*+([^\s=;,()"*]++)((?:\*[0-9]{1,9})?\*?)[ \t]*+=[ \t]*+("(?:[^"\\]|\\.)*"?|[^;]*+)'
+    r"(?=([^;]{0,512}))"
 )
 _UNQUOTE = re.compile(r"\\(.)")
 _COMMENT = re.compile(r"\([^()]*\)")
@@ -166,6 +167,8 @@ def _parameters(value: str) -> dict[str, list[str]]:
             readings = [_UNQUOTE.sub(r"\1", text)]
             if key == "boundary" and readings[0] != text:
                 readings.append(text)  # not every program takes backslashes away
+            elif key in ("name", "filename") and (behind := match[4].strip()):
+                readings.append(f"{text}{behind}".replace('"', ""))  # nor ends at the closing quote
         else:
             text = text.strip()
             first = text.split("(")[0].split()

@@ -130,6 +130,8 @@ NAMES = {
     "an encoded word in a piece": "Content-Disposition: attachment; filename*0==?utf-8?q?invoice.ex?=; filename*1=e",
     "bare with white space": "Content-Disposition: attachment; filename=my invoice.exe",
     "a quote that stays open": 'Content-Disposition: attachment; filename="invoice.exe',
+    "more behind the closing quote": 'Content-Disposition: attachment; filename="invoice".exe',
+    "quotes within": 'Content-Disposition: attachment; filename="invoice"".""exe"',
     "backslashes": 'Content-Disposition: attachment; filename="invoice.\\e\\x\\e"',
     "a path": 'Content-Disposition: attachment; filename="..\\..\\invoice.exe"',
     "a dot behind": 'Content-Disposition: attachment; filename="invoice.exe. ."',
