@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
 
@@ -41,8 +42,10 @@ def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any
 def configure(style: Literal["json", "text"], process: str) -> None:
     """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
 
-    def name_process(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    def stamp(_logger: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         event["process"] = process
+        event["level"] = "error" if method == "exception" else method
+        event["timestamp"] = datetime.now(UTC).isoformat()
         return event
 
     renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
@@ -52,9 +55,7 @@ def configure(style: Literal["json", "text"], process: str) -> None:
         factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(
         processors=[
-            name_process,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             drop_forbidden,
             place_exception,
             renderer,
