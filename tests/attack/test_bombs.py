@@ -17,6 +17,7 @@ from pathlib import Path
 
 import py7zr
 import pytest
+import pytest_asyncio
 
 from policies.attachments import AttachmentsOptions, AttachmentsPolicy
 from relayd.inspection.inspector import ProcessInspector
@@ -24,6 +25,9 @@ from relayd.pipeline.policy import InspectionLimits, Stage
 from relayd.pipeline.verdict import Hold, Refuse
 from tests.kit.judging import context, listed, mail
 from tests.kit.usage import family
+
+#: One inspecting child for all, and one loop that it belongs to.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MIB = 1 << 20
 #: The most that an inspecting child may ever have held: its interpreter, and three shares of 64 MiB.
@@ -122,7 +126,7 @@ BOMBS = {
 made = cache(lambda name: BOMBS[name]())
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def inspector() -> AsyncIterator[ProcessInspector]:
     inspector = ProcessInspector()
     yield inspector

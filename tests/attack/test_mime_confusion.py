@@ -10,12 +10,16 @@ import binascii
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from policies.attachments import AttachmentsOptions, AttachmentsPolicy
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.policy import Stage
 from relayd.pipeline.verdict import Hold, Refuse
 from tests.kit.judging import context, listed, mail
+
+#: One inspecting child for all, and one loop that it belongs to.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAYLOAD = b"anything at all"
 ENCODED = base64.b64encode(PAYLOAD).decode()
@@ -191,7 +195,7 @@ def tricks() -> dict[str, str]:
     return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def inspector() -> AsyncIterator[ProcessInspector]:
     inspector = ProcessInspector()
     yield inspector
