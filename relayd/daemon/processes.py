@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -19,7 +20,7 @@ from relayd.daemon.supervisor import Role
 from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
 from relayd.settings.load import Loaded
-from relayd.telemetry.log import configure
+from relayd.telemetry.log import configure, watch_loop
 
 #: Starting order. Stopping goes the other way: first nobody new comes in, last the store ends.
 _STORE, _WORKERS, _WEB = 0, 1, 2
@@ -54,5 +55,10 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
         # Each reply that leaves wakes a peer. As an ordinary process we would be put aside for each of them at once and
         # find cold caches after it, which costs a seventh of the rate (sched(7), SCHED_BATCH).
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    uvloop.run(runner(loaded, listening, channel))
+    uvloop.run(_watched(runner(loaded, listening, channel)))
     return 0
+
+
+async def _watched(serving: Coroutine[Any, Any, None]) -> None:
+    watch_loop(asyncio.get_running_loop())
+    await serving

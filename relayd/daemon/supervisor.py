@@ -152,7 +152,8 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
-        if not self.announced and all(c.ready for c in self.children.values()):
+        # One that died meanwhile, say because the store wasn't there yet, is missing among the children.
+        if not self.announced and sum(c.ready for c in self.children.values()) == len(self.roles):
             self.announced = True
             notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
             log.info("ready", listeners=[item.settings.address for item in self.listening])
@@ -272,9 +273,9 @@ class Supervisor:
             connection.settimeout(2.0)
             try:
                 request = json.loads(connection.recv(4096))
-                answer = self._answer(request.get("command"))
+                answer = self._answer(request.get("command") if isinstance(request, dict) else None)
                 connection.sendall(json.dumps(answer).encode())
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 return  # Whoever asked has gone or talks nonsense; serving goes on.
 
     def _answer(self, command: object) -> dict[str, object]:

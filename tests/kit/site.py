@@ -60,6 +60,8 @@ class Site:
         self.domainbook = self._domainbook()
         self.nta: Settings = {}
         self.accounts = {"anna@praktijk.example": PASSWORD, "bram@praktijk.example": PASSWORD}
+        #: Mail servers that log in: the name, and the organisation whose server it is. With the same password.
+        self.machines: dict[str, str] = {}
 
     @property
     def viewer_url(self) -> str:
@@ -87,6 +89,11 @@ class Site:
             "".join(
                 f"{name}:{{ARGON2ID}}{_hash(password)}::::::userdb_relayd_organisation=praktijk\n"
                 for name, password in self.accounts.items()
+            )
+            + "".join(
+                f"{name}:{{ARGON2ID}}{_hash(PASSWORD)}::::::"
+                f"userdb_relayd_organisation={organisation} userdb_relayd_machine=yes\n"
+                for name, organisation in self.machines.items()
             )
         )
         return self.config
