@@ -57,6 +57,7 @@ def test_all_is_well() -> None:
         (told(ok="delivered"), [receipt(OK, digest="another")], "relayd says delivered"),
         (told(ok="queued"), [], "it never came; relayd says queued"),
         (told(ok="failed"), [], "relayd says failed, and no report came"),
+        (told(ok="held"), [], "relayd says held, and no operator did that"),
     ],
 )
 def test_lost(says: Told, receipts: list[Receipt], why: str) -> None:
@@ -74,7 +75,6 @@ def test_one_recipient_of_several_is_enough_for_a_loss() -> None:
         (told(), [receipt(OK)], "doesn't know it"),
         (told(ok="queued"), [receipt(OK)], "it arrived; relayd says queued"),
         (told(ok="failed"), [report(OK)], "nobody refused it"),
-        (told(ok="held"), [], "no operator did that"),
     ],
 )
 def test_the_journal_contradicts_the_logs(says: Told, receipts: list[Receipt], about: str) -> None:
@@ -111,6 +111,12 @@ def test_what_an_operator_held_stays_held() -> None:
     held = replace(evidence(accepted(NEVER), says), held=frozenset({(QUEUE_ID, NEVER)}))
     assert judge(held).contradictions
     assert not judge(replace(held, told=told(never="held"))).contradictions
+
+
+def test_nothing_may_wait_once_the_partner_takes_everything() -> None:
+    waiting = replace(evidence(accepted(NEVER), told(never="queued")), given_in=True)
+    assert judge(waiting).lost
+    assert not judge(replace(waiting, told=told(never="delivered"), receipts=[receipt(NEVER)])).lost
 
 
 def test_a_mailbox_counts_as_arrival() -> None:

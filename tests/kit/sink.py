@@ -6,7 +6,7 @@ What a recipient's address begins with decides what becomes of it, so that a tes
 ``refuse``     550 at RCPT
 ``dotrefuse``  554 after the data
 ``later``      450 at RCPT the first time this address is tried, then accepted
-``never``      450 at RCPT, always
+``never``      450 at RCPT, always; but see :meth:`Sink.give_in`
 ``dotlater``   451 after the data the first time, then accepted
 ``drop``       receipt written, then the connection closed without a reply, the first time
 =============  =====================================================================
@@ -41,6 +41,7 @@ _QUEUE_ID = re.compile(rb"\Areceived:[^;]*\sid\s(\S+)", re.IGNORECASE)
 #: RFC 3464 §2.3: what a report says of one recipient. Ours put these two lines together.
 _REPORTED = re.compile(rb"^final-recipient:[^;]*;\s*(\S+)\s*^action:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
 _BIGGEST = 256 * 2**20
+_GIVEN_IN = "given-in"
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,16 @@ class Sink:
         port: int = 0,
         keep: bool = True,
         hostname: str = "mail.partner.example",
+        pause: float = 0.0,
     ) -> None:
+        """``pause``: seconds that pass between the end of a message and its receipt."""
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.folder = folder
         self._receipts = folder / "receipts.jsonl"
         self._refusals = folder / "refusals.jsonl"
         command = [*python("tests.kit.sink"), "--port", str(self.port), "--folder", str(folder)]
-        command += ["--hostname", hostname]
+        command += ["--hostname", hostname, "--pause", str(pause)]
         if certificate:
             command += ["--certificate", str(certificate.certificate), "--key", str(certificate.key)]
         if keep:
@@ -121,6 +124,10 @@ class Sink:
 
         return wait_for(find, f"receipt for {match}", timeout)
 
+    def give_in(self) -> None:
+        """From now on take what begins with "never" too."""
+        (self.folder / _GIVEN_IN).touch()
+
     def content(self, receipt: Receipt) -> bytes:
         return (self.folder / receipt.file).read_bytes()
 
@@ -145,6 +152,7 @@ class _Server:
     hostname: str
     keep: bool
     context: ssl.SSLContext | None
+    pause: float
     seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -257,7 +265,9 @@ class _Session:
         address = match[1]
         if address.startswith("refuse"):
             return self._server.refuse([address], "550 5.1.1 nobody here by that name")
-        if address.startswith("never") or (address.startswith("later") and self._server.first_time(address)):
+        if (address.startswith("never") and not (self._server.folder / _GIVEN_IN).exists()) or (
+            address.startswith("later") and self._server.first_time(address)
+        ):
             return self._server.refuse([address], "450 4.2.1 come back later")
         self._recipients.append(address)
         self._parameters[address] = match[2].strip()
@@ -280,6 +290,7 @@ class _Session:
             self._say(self._server.refuse(self._recipients, refusal))
             self._reset()
             return True
+        await asyncio.sleep(self._server.pause)
         self._server.write(self._receipt(content), content)
         if any(a.startswith("drop") and self._server.first_time(a) for a in self._recipients):
             self._writer.transport.abort()
@@ -321,7 +332,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     if arguments.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.certificate, arguments.key)
-    server = _Server(arguments.folder, arguments.hostname, arguments.keep, context)
+    server = _Server(arguments.folder, arguments.hostname, arguments.keep, context, arguments.pause)
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -347,6 +358,7 @@ def main() -> int:
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--pause", type=float, default=0.0)
     asyncio.run(_serve(parser.parse_args()))
     return 0
 

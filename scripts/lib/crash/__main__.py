@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 
 from scripts.lib.crash.campaign import SABOTAGE, run
+from scripts.lib.crash.sabotage import SYNCS
+from tests.kit.preload import unavailable
 
 _DESCRIPTION = """\
 Kill relayd again and again while mail comes in and goes out, and compare what was acknowledged with what arrived.
@@ -40,6 +42,8 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the folder, also when all is well")
     parser.add_argument("--quiet", action="store_true", help="no line per round")
     arguments = parser.parse_args()
+    if (arguments.power_cut or arguments.sabotage in SYNCS) and unavailable():
+        parser.error(f"the recorder can't be built here: {unavailable()}")
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
     folder = Path(tempfile.mkdtemp(prefix="relayd-crash-", dir="/var/tmp"))
     report = run(

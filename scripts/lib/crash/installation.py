@@ -41,15 +41,18 @@ _HOPELESS = 3
 class Installation:
     """Everything in ``folder``; what relayd keeps is below ``disk``."""
 
-    def __init__(self, folder: Path, *, seed: int, command: Sequence[str | Path] = (RELAYD,)) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int, command: Sequence[str | Path] = (RELAYD,), longest_wait: str = "30s"
+    ) -> None:
         self.folder = folder
         self.disk = folder / "disk"
         self.seed = seed
         self.aged: list[str] = []
+        self._given_in = False
         site = self.site = Site(folder)
         site.state, site.keys, site.maildir = self.disk / "state", self.disk / "keys", self.disk / "maildir"
         site.relayd |= {"state": str(site.state), "keys": str(site.keys), "viewer": {"enabled": False}}
-        site.relayd["queue"] = {"schedule": ["1s", "1s", "2s", "30s"], "lease": "3s"}
+        site.relayd["queue"] = {"schedule": ["1s", "1s", "2s", longest_wait], "lease": "3s"}
         site.relayd["mailboxes"]["hosted"]["maildir"] = str(site.maildir)
         self.disk.mkdir(mode=0o700)
         # What relayd sets first, to begin anew with it: half of a start's time, and not what sabotage should begin as.
@@ -57,8 +60,9 @@ class Installation:
         self._acknowledged = folder / "acknowledged.jsonl"
         self._log = folder / "relayd.log"
 
-    def partner(self) -> Sink:
-        return Sink(self.folder / "partner", self.site.partner, port=self.site.partner_port, keep=False)
+    def partner(self, *, pause: float = 0.0) -> Sink:
+        folder, port = self.folder / "partner", self.site.partner_port
+        return Sink(folder, self.site.partner, port=port, keep=False, pause=pause)
 
     def client(self) -> Child:
         site = self.site
@@ -71,6 +75,11 @@ class Installation:
             ],
             self.folder / "client.log",
         )
+
+    def give_in(self, sink: Sink) -> None:
+        """Let the partner take what it never took: mail that waits must be whole too."""
+        sink.give_in()
+        self._given_in = True
 
     # -- what is outside relayd
 
@@ -97,6 +106,7 @@ class Installation:
             mailbox=self._mailbox(),
             told=self.told() if told is None else told,
             held=held,
+            given_in=self._given_in,
         )
 
     def _mailbox(self) -> list[Arrival]:
@@ -118,8 +128,9 @@ class Installation:
     def waiting(self) -> int:
         """Deliveries that relayd still means to make, but for those that nobody will ever take."""
         with contextlib.closing(connect_reader(self.site.state / "relayd.db")) as db:
-            query = "SELECT count(*) FROM delivery WHERE recipient NOT LIKE 'never%' AND state IN (?, ?)"
-            return int(db.execute(query, (State.QUEUED, State.UNDECIDED)).fetchone()[0])
+            query = "SELECT count(*) FROM delivery WHERE recipient NOT LIKE ? AND state IN (?, ?)"
+            nobody = "" if self._given_in else "never%"
+            return int(db.execute(query, (nobody, State.QUEUED, State.UNDECIDED)).fetchone()[0])
 
     def drain(self, patience: float) -> int:
         """Until relayd has nothing more to do, or nothing has changed for ``patience`` seconds: how much is left."""

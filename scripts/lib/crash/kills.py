@@ -14,9 +14,10 @@ from pathlib import Path
 
 from relayd.failpoints import NAMES
 from scripts.lib.crash.installation import Installation
-from scripts.lib.crash.oracle import judge
+from scripts.lib.crash.oracle import Judgement, judge
 from scripts.lib.crash.report import Death, Progress, Report
 from tests.kit.daemon import RELAYD
+from tests.kit.sink import Sink
 
 AT_RANDOM = ("worker", "workers", "store", "supervisor", "everything")
 KINDS = (*AT_RANDOM, *(f"at {name}" for name in NAMES))
@@ -81,10 +82,19 @@ class Kills:
                 self._report.faults += installation.wait_until_forgotten(30)
                 judgement = judge(installation.evidence(sink, held=self._held))
                 self._report.judged(judgement, self._deaths, acknowledged=judgement.acknowledged)
+                self._report.judged(Judgement(lost=self._what_waited(sink)), [], acknowledged=0)
                 self._report.faults += [f"verify: {found}" for found in installation.verify()]
             finally:
                 self._relayd.kill()
                 self._relayd.stop()  # nothing left to stop, but its socket
+
+    def _what_waited(self, sink: Sink) -> dict[str, str]:
+        """Losses among what was still waiting or held, when it may go and the partner takes it."""
+        self._installation.give_in(sink)
+        for action in ("release", "retry"):
+            self._relayd.cli("queue", action, "--all", check=False)
+        self._installation.drain(self._patience)
+        return judge(self._installation.evidence(sink)).lost
 
     def _round(self, kind: str) -> None:
         if kind.startswith("at "):

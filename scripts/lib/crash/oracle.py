@@ -28,7 +28,7 @@ class Arrival:
 @dataclass(frozen=True)
 class Evidence:
     """What was written down outside relayd, and what relayd says. ``held`` (by queue id and address) were set aside by
-    an operator who was told that they are."""
+    an operator who was told that they are. ``given_in``: the partner takes everything now, so nothing may wait."""
 
     acknowledged: list[Acknowledged]
     receipts: list[Receipt]
@@ -36,6 +36,7 @@ class Evidence:
     mailbox: list[Arrival]
     told: Told
     held: frozenset[tuple[str, str]] = frozenset()
+    given_in: bool = False
 
     def as_of(self, cut: float, again: float) -> Evidence:
         """As if the machine had stood still from ``cut`` to ``again``: what happened meanwhile never did."""
@@ -83,6 +84,8 @@ def judge(evidence: Evidence) -> Judgement:
             told = evidence.told.of(message.queue_id, address)
             held = (message.queue_id, address) in evidence.held
             missing, wrong = _fate(message, address, told, outside, held=held)
+            if told and told.state == "queued" and not missing and not wrong and evidence.given_in:
+                missing = "it never came, though the partner takes it"
             if told and told.state == "failed" and message.queue_id not in evidence.told.reported:
                 wrong = "relayd says failed, and its journal of no report"
             if missing:
@@ -123,7 +126,8 @@ def _fate(
         wrong = "" if address in outside.refused else "relayd says failed, but nobody refused it"
         return ("", wrong) if address in outside.reports else ("relayd says failed, and no report came", wrong)
     if told.state == "held":
-        return ("", "") if held else ("", "relayd says held, and no operator did that")
+        # By relayd itself, which does that to what it can't read any more.
+        return ("", "") if held else ("relayd says held, and no operator did that", "")
     # Still in the queue: right for what the partner never takes, and for nothing else once relayd is at rest.
     return ("", "") if address.startswith("never") else (f"it never came; {said}", "")
 

@@ -26,6 +26,8 @@ _START = 30.0
 _PATIENCE = 10.0
 #: How much of what was not synced survives a cut: from nothing over a part to all of it.
 _SURVIVING = (0.0, 0.0, 0.1, 0.5, 0.9, 1.0)
+#: How long the partner takes for a message, in seconds: a cut must find some that are acknowledged and nowhere else.
+_PAUSE = 0.1
 #: Messages acknowledged in each of a recording's two lives.
 _PER_LIFE = 50
 
@@ -42,7 +44,8 @@ class PowerCuts:
         command: tuple[str | Path, ...] = (RELAYD,),
         skip: str = "",
     ) -> None:
-        self._installation = Installation(folder, seed=random_.randrange(10**6), command=command)
+        seed = random_.randrange(10**6)
+        self._installation = Installation(folder, seed=seed, command=command, longest_wait="2s")
         self._relayd = self._installation.relayd
         self._random = random_
         self._report = report
@@ -54,10 +57,11 @@ class PowerCuts:
 
     def run(self, cuts: int) -> None:
         """Record, cut off at so many moments, and judge each. Stops at the first loss."""
-        with self._installation.partner() as sink:
+        with self._installation.partner(pause=_PAUSE) as sink:
             try:
                 disk = self._record()
                 entries = self._recorder.entries()
+                self._installation.give_in(sink)
                 acknowledged = self._installation.acknowledged()
                 recorded = judge(self._installation.evidence(sink, told=Told()))
                 self._report.judged(Judgement(again=recorded.again), self._deaths, acknowledged=len(acknowledged))
@@ -98,6 +102,7 @@ class PowerCuts:
             self._relayd.kill()
         finally:
             client.stop()
+        time.sleep(2 * _PAUSE)  # what the partner has whole, it writes a receipt for still
         return disk
 
     def _moments(self, cuts: int, entries: list[Entry], acknowledged: list[Acknowledged]) -> list[float]:
