@@ -21,7 +21,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -32,6 +32,7 @@ from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
 from relayd.errors import ConfigurationError, Problem
 from relayd.settings.load import Loaded
+from relayd.telemetry.lag import LagHistogram
 from relayd.vault.files import make_private_folder
 
 log = structlog.get_logger("relayd.daemon")
@@ -47,11 +48,13 @@ Main = Callable[[Loaded, "list[Listening]", socket.socket], int]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One kind of process. ``order`` says who starts first; stopping goes the other way round."""
+    """One kind of process. ``order`` says who starts first; stopping goes the other way round. ``lag`` is where it notes
+    how late its event loop is."""
 
     name: str
     main: Main
     order: int
+    lag: LagHistogram = field(default_factory=LagHistogram)
 
 
 @dataclass(slots=True)
@@ -283,7 +286,10 @@ class Supervisor:
             problems = self.reload()
             return {"ok": not problems, "problems": problems}
         if command == "status":
-            processes = [{"role": c.role.name, "pid": c.pid, "ready": c.ready} for c in self.children.values()]
+            processes = [
+                {"role": c.role.name, "pid": c.pid, "ready": c.ready, "loop_lag": c.role.lag.counts()}
+                for c in self.children.values()
+            ]
             return {"ok": True, "processes": processes}
         return {"ok": False, "problems": [f"unknown command {command!r}"]}
 
