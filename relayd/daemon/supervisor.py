@@ -74,9 +74,10 @@ class Supervisor:
     def __init__(self, folder: Path, roles: Callable[[Loaded], list[Role]]) -> None:
         self.folder = folder
         self.loaded = load_tried(folder, SystemClock())
-        self.roles = roles(self.loaded)
         self.listening: list[Listening] = []
         self.children: dict[int, Child] = {}
+        #: Those whose first start waits until the ones before them serve.
+        self.waiting = sorted(roles(self.loaded), key=lambda role: role.order)
         self.restarts: list[tuple[float, Role]] = []
         self.selector = selectors.DefaultSelector()
         self.stopping_since: float | None = None
@@ -96,8 +97,7 @@ class Supervisor:
         # What is loaded now is shared by all children; don't let the collector touch, and so copy, its pages.
         gc.collect()
         gc.freeze()
-        for role in self.roles:
-            self._start(role)
+        self._start_next()
         while self.children or (self.restarts and self.stopping_since is None):
             for key, _ in self.selector.select(self._next_wait()):
                 key.data()
@@ -108,6 +108,21 @@ class Supervisor:
         return 0
 
     # -- processes ---------------------------------------------------------------------------------------------
+
+    def _start_next(self) -> None:
+        """Once all that run serve, start those that come after them; announce it when there are none left."""
+        if self.announced or self.stopping_since is not None or self.restarts:
+            return
+        if not all(child.ready for child in self.children.values()):
+            return
+        if not self.waiting:
+            self.announced = True
+            notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
+            log.info("ready", listeners=[item.settings.address for item in self.listening])
+            return
+        order = self.waiting[0].order
+        while self.waiting and self.waiting[0].order == order:
+            self._start(self.waiting.pop(0))
 
     def _start(self, role: Role) -> None:
         ours, theirs = socket.socketpair()
@@ -155,11 +170,7 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
-        # One that died meanwhile, say because the store wasn't there yet, is missing among the children.
-        if not self.announced and sum(c.ready for c in self.children.values()) == len(self.roles):
-            self.announced = True
-            notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
-            log.info("ready", listeners=[item.settings.address for item in self.listening])
+        self._start_next()
 
     def _reap(self) -> None:
         while self.children:
