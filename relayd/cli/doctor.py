@@ -184,7 +184,7 @@ def loop_lag(counts: Mapping[str, Sequence[int]]) -> Finding:
     if late[role] <= _LAG_AT_MOST:
         return Finding("event loops", Level.OK, text)
     return Finding("event loops", Level.WARN, text,
-                   "look for loop_stood_still in the log: where busy is small, the machine is what is slow")  # fmt: skip
+                   "look for loop_stood_still in the log: where busy is small, the machine is slow")  # fmt: skip
 
 
 async def examine_network(loaded: Loaded) -> list[Finding]:

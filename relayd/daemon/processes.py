@@ -35,9 +35,7 @@ def roles(loaded: Loaded) -> list[Role]:
     count = loaded.configuration.workers or os.cpu_count() or 1
     connections = Connections(count)
     wanted = [_role("store", run_store, _STORE)]
-    wanted += [
-        _role(f"worker-{number}", partial(run_worker, number, connections), _WORKERS) for number in range(count)
-    ]
+    wanted += [_role(f"worker-{number}", partial(run_worker, number, connections), _WORKERS) for number in range(count)]
     if loaded.configuration.viewer.enabled:
         wanted.append(_role("web", run_web, _WEB))
     return wanted

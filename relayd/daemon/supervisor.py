@@ -48,8 +48,8 @@ Main = Callable[[Loaded, "list[Listening]", socket.socket], int]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One kind of process. ``order`` says who starts first; stopping goes the other way round. ``lag`` is where it notes
-    how late its event loop is."""
+    """One kind of process. ``order`` says who starts first; stopping goes the other way round. ``lag`` is where
+    it notes how late its event loop is."""
 
     name: str
     main: Main

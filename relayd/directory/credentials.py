@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ WINDOW: Final = timedelta(minutes=15)
 #: Hashes at once, each with 64 MiB, and logins that may wait for one.
 _THREADS: Final = 2
 _WAITING: Final = 64
+#: Of the hashing threads, beside the event loop's 0: mail goes on while many log in. (On Linux each thread has its own.)
+_NICENESS: Final = 10
 _BUSY: Final = Reply(454, "4.7.0", "Too many logins at once; try again")
 _LONGEST_PASSWORD: Final = 1024
 
@@ -81,7 +84,7 @@ class DirectoryCredentials:
         self._counters = counters
         self._failures = failures
         self._disguise = disguise
-        self._pool = ThreadPoolExecutor(_THREADS, "password")
+        self._pool = ThreadPoolExecutor(_THREADS, "password", os.nice, (_NICENESS,))
         self._waiting = 0
         self._decoys: dict[bool, str] = {}
         self._surveyed: _Survey | None = None

@@ -29,6 +29,8 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 #: Held members, their copies while unpacking, and the decoder itself: each at most InspectionLimits.decoder_memory.
 _MEMORY_SHARES: Final = 3
 _OPEN_FILES: Final = 16
+#: Beside the workers' 0: their event loops get a processor first.
+_NICENESS: Final = 10
 
 
 def main(descriptor: int) -> None:
@@ -53,6 +55,7 @@ def _confine() -> None:
     prctl(_PR_SET_NAME, b"relayd-inspect", 0, 0, 0)
     prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     forbid_core_dumps()
+    os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
 

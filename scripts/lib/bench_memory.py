@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.lib.bench_stage import WORKERS, Stage, markdown, senders, small, stage, with_attachment
+from scripts.lib.bench_stage import WORKERS, Stage, markdown, scan, senders, small, stage, with_attachment
 from tests.kit.usage import Peak, family, memory, memory_of
 from tests.kit.wait import wait_for
 
@@ -49,7 +48,7 @@ def measure(on: Stage) -> list[Figure]:
     figures += [Figure(f"{MESSAGES} messages of 4 KiB, at the highest", peak.value / 2**20)]
     figures += [Figure("– afterwards", _now(pid))]
     for round_ in ("", ", once more"):
-        wire = with_attachment("scan.tif", os.urandom(LARGEST))
+        wire = with_attachment("scan.tif", scan(LARGEST))
         with Peak(pid, every=0.1) as peak, senders(on.relayd, CLIENTS, wire, each=1) as crowd:
             crowd.join()
             on.drained()

@@ -6,8 +6,10 @@ partner's certificate is proven and its TLS verified.
 
 from __future__ import annotations
 
+import os
 import shutil
 import smtplib
+import socket
 import tempfile
 import threading
 import time
@@ -43,7 +45,7 @@ class Stage:
 
 @contextmanager
 def stage(parent: Path, change: Callable[[Site], None] = lambda site: None) -> Iterator[Stage]:
-    """All three, in a folder of ``parent``, for as long as the context lasts. ``change`` may alter the configuration."""
+    """All three in a folder of ``parent`` for as long as the context lasts. ``change`` may alter the configuration."""
     folder = Path(tempfile.mkdtemp(prefix="relayd-bench-", dir=parent))
     try:
         site = Site(folder)
@@ -63,6 +65,12 @@ def small(size: int = 4096) -> bytes:
     return plain("<load@noord.example>", DOCTOR, COLLEAGUE, size)
 
 
+def scan(size: int) -> bytes:
+    """Content that gets no smaller by compression and passes for an image. (Without its first octets libmagic takes
+    some random content for a program.)"""
+    return b"II*\0" + os.urandom(size - 4)
+
+
 def with_attachment(name: str, content: bytes) -> bytes:
     """The same with one attachment in base64. (Made by hand: the email package takes seconds for as much.)"""
     fields = [f"From: {DOCTOR}", f"To: {COLLEAGUE}", "Subject: load", "MIME-Version: 1.0"]
@@ -80,6 +88,8 @@ def send(client: smtplib.SMTP, wire: bytes) -> float:
         if reply[0] >= 400:
             raise smtplib.SMTPResponseException(*reply)
     assert client.sock is not None
+    # Else the end of the data waits for the acknowledgement of what is before it.
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.sock.sendall(wire)
     client.sock.sendall(b".\r\n")
     code, text = client.getreply()

@@ -25,7 +25,11 @@ def test_what_soon_goes_wrong_counts_too(
 @pytest.mark.parametrize(
     ("late", "level", "text"),
     [
-        ({"store": [0.001] * 100, "worker-0": [0.02] * 100}, Level.OK, "up to 20 ms late at p99 (worker-0), 20 ms at worst"),
+        (
+            {"store": [0.001] * 100, "worker-0": [0.02] * 100},
+            Level.OK,
+            "up to 20 ms late at p99 (worker-0), 20 ms at worst",
+        ),
         ({"store": [0.3], "worker-0": [0.001]}, Level.WARN, "up to 500 ms late at p99 (store), 500 ms at worst"),
         ({"store": [0.001] * 199 + [0.3]}, Level.OK, "up to 1 ms late at p99 (store), 500 ms at worst"),
         ({"worker-0": []}, Level.OK, "up to 0 ms late at p99 (worker-0), 0 ms at worst"),
