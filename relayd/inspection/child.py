@@ -21,7 +21,7 @@ import magic
 from relayd.dumps import forbid_core_dumps
 from relayd.inspection.walk import Walk
 from relayd.inspection.wire import ANSWER_HEADER, REQUEST_HEADER, Request, decode_request, encode
-from relayd.pipeline.policy import Inspection
+from relayd.pipeline.findings import Inspection
 
 _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
