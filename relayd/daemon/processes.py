@@ -15,6 +15,7 @@ import uvloop
 
 from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections
+from relayd.daemon.memory import give_back
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
 from relayd.daemon.supervisor import Role
@@ -69,5 +70,7 @@ def _process(
 async def _watched(serving: Coroutine[Any, Any, None], lag: LagHistogram) -> None:
     loop = asyncio.get_running_loop()
     watch_loop(loop)
+    trimming = loop.create_task(give_back())
     with LagSampler(loop, lag, SystemClock()):
         await serving
+    trimming.cancel()

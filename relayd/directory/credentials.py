@@ -37,7 +37,7 @@ WINDOW: Final = timedelta(minutes=15)
 #: Hashes at once, each with 64 MiB, and logins that may wait for one.
 _THREADS: Final = 2
 _WAITING: Final = 64
-#: Of the hashing threads, beside the event loop's 0: mail goes on while many log in. (On Linux each thread has its own.)
+#: Of the hashing threads (Linux has one for each), beside the event loop's 0: mail goes on while many log in.
 _NICENESS: Final = 10
 _BUSY: Final = Reply(454, "4.7.0", "Too many logins at once; try again")
 _LONGEST_PASSWORD: Final = 1024
