@@ -7,6 +7,7 @@ reply, and its SCRAM challenge is made up from a key, so that it is the same eac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import os
@@ -37,8 +38,8 @@ WINDOW: Final = timedelta(minutes=15)
 #: Hashes at once, each with 64 MiB, and logins that may wait for one.
 _THREADS: Final = 2
 _WAITING: Final = 64
-#: Of the hashing threads (Linux has one for each), beside the event loop's 0: mail goes on while many log in.
-_NICENESS: Final = 10
+#: Of the hashing threads, beside the event loop's 0: mail goes on while many log in.
+_NICENESS: Final = 5
 _BUSY: Final = Reply(454, "4.7.0", "Too many logins at once; try again")
 _LONGEST_PASSWORD: Final = 1024
 
@@ -51,6 +52,12 @@ class Counters(Protocol):
     """The part of the machine-wide limits that is needed here: see ``pipeline.policy.Limits``."""
 
     async def take(self, key: str, amount: int, limit: int, window: timedelta) -> bool: ...
+
+
+def _yield_to_mail() -> None:
+    """Linux has a niceness for each thread, so that the event loop's stays what it was."""
+    with contextlib.suppress(OSError):  # where a container forbids it
+        os.nice(_NICENESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class DirectoryCredentials:
         self._counters = counters
         self._failures = failures
         self._disguise = disguise
-        self._pool = ThreadPoolExecutor(_THREADS, "password", os.nice, (_NICENESS,))
+        self._pool = ThreadPoolExecutor(_THREADS, "password", _yield_to_mail)
         self._waiting = 0
         self._decoys: dict[bool, str] = {}
         self._surveyed: _Survey | None = None

@@ -6,6 +6,7 @@ of the kernel hold whatever a decoder does: memory, processor time, open files, 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import locale
@@ -30,7 +31,7 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _MEMORY_SHARES: Final = 3
 _OPEN_FILES: Final = 16
 #: Beside the workers' 0: their event loops get a processor first.
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 
 
 def main(descriptor: int) -> None:
@@ -55,7 +56,8 @@ def _confine() -> None:
     prctl(_PR_SET_NAME, b"relayd-inspect", 0, 0, 0)
     prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     forbid_core_dumps()
-    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):  # where a container forbids it
+        os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
 
