@@ -35,8 +35,9 @@ from relayd.mail.reply import Reply
 
 #: Failed logins are counted over this time.
 WINDOW: Final = timedelta(minutes=15)
-#: Hashes at once, each with 64 MiB, and logins that may wait for one.
-_THREADS: Final = 2
+#: Hashes at once, each with 64 MiB, and logins that may wait for one. There are as many workers as processors, so more
+#: threads in each would hash no more, and only take memory and the loops' time.
+_THREADS: Final = 1
 _WAITING: Final = 64
 #: Of the hashing threads, beside the event loop's 0: mail goes on while many log in.
 _NICENESS: Final = 5

@@ -155,6 +155,11 @@ def share(values: Sequence[float], part: float) -> float | None:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else None
 
 
+def footnote(command: str) -> str:
+    """What made a table, and what else the machine was doing."""
+    return f"`{command}`, {os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} at the end"
+
+
 def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
