@@ -78,6 +78,8 @@ class Supervisor:
         self.children: dict[int, Child] = {}
         #: Those whose first start waits until the ones before them serve.
         self.waiting = sorted(roles(self.loaded), key=lambda role: role.order)
+        #: Those that were started and have never served yet. One that dies later holds nobody up.
+        self.unserved: set[str] = set()
         self.restarts: list[tuple[float, Role]] = []
         self.selector = selectors.DefaultSelector()
         self.stopping_since: float | None = None
@@ -110,10 +112,8 @@ class Supervisor:
     # -- processes ---------------------------------------------------------------------------------------------
 
     def _start_next(self) -> None:
-        """Once all that run serve, start those that come after them; announce it when there are none left."""
-        if self.announced or self.stopping_since is not None or self.restarts:
-            return
-        if not all(child.ready for child in self.children.values()):
+        """Once all that were started have served, start those that come after them; announce it when none is left."""
+        if self.announced or self.stopping_since is not None or self.unserved:
             return
         if not self.waiting:
             self.announced = True
@@ -122,7 +122,9 @@ class Supervisor:
             return
         order = self.waiting[0].order
         while self.waiting and self.waiting[0].order == order:
-            self._start(self.waiting.pop(0))
+            role = self.waiting.pop(0)
+            self.unserved.add(role.name)
+            self._start(role)
 
     def _start(self, role: Role) -> None:
         ours, theirs = socket.socketpair()
@@ -170,6 +172,7 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
+        self.unserved.discard(child.role.name)
         self._start_next()
 
     def _reap(self) -> None:
