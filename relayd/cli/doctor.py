@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -23,10 +23,13 @@ from relayd.directory.load import build
 from relayd.errors import RelaydError
 from relayd.settings.load import Loaded, load
 from relayd.settings.models import Configuration
+from relayd.telemetry.lag import quantile
 
 #: SQLite before this version can corrupt a WAL database that several connections write; relayd uses one writer.
 _WAL_FIXED_IN = (3, 51, 3)
 _CERTIFICATE_SOON = timedelta(days=21)
+#: Milliseconds that an event loop may be late at p99.
+_LAG_AT_MOST = 50
 
 
 class Level(StrEnum):
@@ -168,6 +171,20 @@ def _daemon(configuration: Configuration) -> Iterator[Finding]:
     level = Level.BAD if waiting else Level.OK
     yield Finding("daemon", level, f"runs with {len(answer['processes'])} processes"
                   + (f", not ready: {', '.join(waiting)}" if waiting else ""))  # fmt: skip
+    if answer["processes"]:
+        yield loop_lag({process["role"]: process["loop_lag"] for process in answer["processes"]})
+
+
+def loop_lag(counts: Mapping[str, Sequence[int]]) -> Finding:
+    """What the processes' histograms say of how late their event loops were since they started."""
+    late = {role: quantile(each, 0.99) or 0 for role, each in counts.items()}
+    role = max(late, key=late.__getitem__)
+    longest = max(quantile(each, 1) or 0 for each in counts.values())
+    text = f"up to {late[role]} ms late at p99 ({role}), {longest} ms at worst"
+    if late[role] <= _LAG_AT_MOST:
+        return Finding("event loops", Level.OK, text)
+    return Finding("event loops", Level.WARN, text,
+                   "look for loop_stood_still in the log: where busy is small, the machine is slow")  # fmt: skip
 
 
 async def examine_network(loaded: Loaded) -> list[Finding]:

@@ -21,7 +21,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -32,6 +32,7 @@ from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
 from relayd.errors import ConfigurationError, Problem
 from relayd.settings.load import Loaded
+from relayd.telemetry.lag import LagHistogram
 from relayd.vault.files import make_private_folder
 
 log = structlog.get_logger("relayd.daemon")
@@ -47,11 +48,13 @@ Main = Callable[[Loaded, "list[Listening]", socket.socket], int]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One kind of process. ``order`` says who starts first; stopping goes the other way round."""
+    """One kind of process. ``order`` says who starts first; stopping goes the other way round. ``lag`` is where
+    it notes how late its event loop is."""
 
     name: str
     main: Main
     order: int
+    lag: LagHistogram = field(default_factory=LagHistogram)
 
 
 @dataclass(slots=True)
@@ -71,9 +74,12 @@ class Supervisor:
     def __init__(self, folder: Path, roles: Callable[[Loaded], list[Role]]) -> None:
         self.folder = folder
         self.loaded = load_tried(folder, SystemClock())
-        self.roles = roles(self.loaded)
         self.listening: list[Listening] = []
         self.children: dict[int, Child] = {}
+        #: Those whose first start waits until the ones before them serve.
+        self.waiting = sorted(roles(self.loaded), key=lambda role: role.order)
+        #: Those that were started and have never served yet. One that dies later holds nobody up.
+        self.unserved: set[str] = set()
         self.restarts: list[tuple[float, Role]] = []
         self.selector = selectors.DefaultSelector()
         self.stopping_since: float | None = None
@@ -93,8 +99,7 @@ class Supervisor:
         # What is loaded now is shared by all children; don't let the collector touch, and so copy, its pages.
         gc.collect()
         gc.freeze()
-        for role in self.roles:
-            self._start(role)
+        self._start_next()
         while self.children or (self.restarts and self.stopping_since is None):
             for key, _ in self.selector.select(self._next_wait()):
                 key.data()
@@ -105,6 +110,21 @@ class Supervisor:
         return 0
 
     # -- processes ---------------------------------------------------------------------------------------------
+
+    def _start_next(self) -> None:
+        """Once all that were started have served, start those that come after them; announce it when none is left."""
+        if self.announced or self.stopping_since is not None or self.unserved:
+            return
+        if not self.waiting:
+            self.announced = True
+            notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
+            log.info("ready", listeners=[item.settings.address for item in self.listening])
+            return
+        order = self.waiting[0].order
+        while self.waiting and self.waiting[0].order == order:
+            role = self.waiting.pop(0)
+            self.unserved.add(role.name)
+            self._start(role)
 
     def _start(self, role: Role) -> None:
         ours, theirs = socket.socketpair()
@@ -152,11 +172,8 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
-        # One that died meanwhile, say because the store wasn't there yet, is missing among the children.
-        if not self.announced and sum(c.ready for c in self.children.values()) == len(self.roles):
-            self.announced = True
-            notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
-            log.info("ready", listeners=[item.settings.address for item in self.listening])
+        self.unserved.discard(child.role.name)
+        self._start_next()
 
     def _reap(self) -> None:
         while self.children:
@@ -283,7 +300,10 @@ class Supervisor:
             problems = self.reload()
             return {"ok": not problems, "problems": problems}
         if command == "status":
-            processes = [{"role": c.role.name, "pid": c.pid, "ready": c.ready} for c in self.children.values()]
+            processes = [
+                {"role": c.role.name, "pid": c.pid, "ready": c.ready, "loop_lag": c.role.lag.counts()}
+                for c in self.children.values()
+            ]
             return {"ok": True, "processes": processes}
         return {"ok": False, "problems": [f"unknown command {command!r}"]}
 

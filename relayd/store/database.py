@@ -35,7 +35,7 @@ _SICK: Final = frozenset(
         sqlite3.SQLITE_NOTADB,
     }
 )
-_CACHE_KIB: Final = 64 * 1024
+_CACHE_KIB: Final = 16 * 1024
 _STATEMENTS: Final = 256
 #: Nobody else may hold a lock for writing. Should somebody, in seconds.
 _PATIENCE: Final = 1.0

@@ -145,12 +145,16 @@ class RelayProcess:
 
     def processes(self) -> dict[int, str]:
         """The supervisor's children: "store", "worker-0", "worker-1", "web" by process id, as it tells itself."""
+        return {process["pid"]: process["role"] for process in self.status()}
+
+    def status(self) -> list[dict[str, Any]]:
+        """The same with all that the supervisor knows of each."""
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(10)
             control.connect(str(self.site.state / "control.sock"))
             control.sendall(b'{"command": "status"}')
             answer = json.loads(control.makefile("rb").read())
-        return {process["pid"]: process["role"] for process in answer["processes"]}
+        return list(answer["processes"])
 
     def cli(self, *arguments: str | Path, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """``relayd COMMAND … --config DIR``."""
