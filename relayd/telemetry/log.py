@@ -10,7 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Literal
+from typing import IO, Any, AnyStr, BinaryIO, Generic, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -32,6 +32,25 @@ def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any
     return event
 
 
+class _Forgiving(Generic[AnyStr]):
+    """A stream whose full disk or closed pipe costs log lines and nothing else: mail goes on without them."""
+
+    def __init__(self, stream: IO[AnyStr]) -> None:
+        self._stream = stream
+
+    def write(self, text: AnyStr) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return 0
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            pass
+
+
 def configure(style: Literal["json", "text"], process: str) -> None:
     """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
 
@@ -40,10 +59,10 @@ def configure(style: Literal["json", "text"], process: str) -> None:
         return event
 
     renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
-    factory: Any = structlog.PrintLoggerFactory(sys.stderr)
+    factory: Any = structlog.PrintLoggerFactory(cast(TextIO, _Forgiving(sys.stderr)))
     if style == "json":
         renderer = structlog.processors.JSONRenderer(serializer=_encode)
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(cast(BinaryIO, _Forgiving(sys.stderr.buffer)))
     structlog.configure(
         processors=[
             name_process,
