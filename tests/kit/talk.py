@@ -21,5 +21,5 @@ def say(client: smtplib.SMTP, sender: str, recipients: Sequence[str], content: b
         try:
             code, text = client.data(content)
         except smtplib.SMTPDataError as error:
-            return error.smtp_code, str(error.smtp_error)
-    return code, text.decode("utf-8", "replace")
+            code, text = error.smtp_code, error.smtp_error
+    return code, text.decode("utf-8", "replace") if isinstance(text, bytes) else text
