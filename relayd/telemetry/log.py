@@ -10,7 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
-from typing import IO, Any, AnyStr, BinaryIO, Generic, Literal, TextIO, cast
+from typing import IO, Any, BinaryIO, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -32,17 +32,17 @@ def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any
     return event
 
 
-class _Forgiving(Generic[AnyStr]):
+class _Forgiving:
     """A stream whose full disk or closed pipe costs log lines and nothing else: mail goes on without them."""
 
-    def __init__(self, stream: IO[AnyStr]) -> None:
+    def __init__(self, stream: IO[Any]) -> None:
         self._stream = stream
 
-    def write(self, text: AnyStr) -> int:
+    def write(self, line: str | bytes) -> None:
         try:
-            return self._stream.write(text)
+            self._stream.write(line)
         except OSError:
-            return 0
+            pass
 
     def flush(self) -> None:
         try:
