@@ -9,16 +9,20 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import structlog
 import uvloop
 
 from relayd.daemon.connections import Connections
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
-from relayd.daemon.supervisor import Role
+from relayd.daemon.supervisor import DAMAGED, Role
 from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
+from relayd.errors import StoreDamaged
 from relayd.settings.load import Loaded
 from relayd.telemetry.log import configure
+
+log = structlog.get_logger("relayd.daemon")
 
 #: Starting order. Stopping goes the other way: first nobody new comes in, last the store ends.
 _STORE, _WORKERS, _WEB = 0, 1, 2
@@ -49,5 +53,9 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
     # A message makes some thousand objects that reference counting frees; looking for cycles among them so often as
     # by default costs a tenth of all work.
     gc.set_threshold(20_000, 20, 100)
-    uvloop.run(runner(loaded, listening, channel))
+    try:
+        uvloop.run(runner(loaded, listening, channel))
+    except StoreDamaged as error:
+        log.critical("store_damaged", error=str(error))
+        return DAMAGED
     return 0

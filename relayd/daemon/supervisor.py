@@ -40,6 +40,9 @@ GRACE = 30.0
 #: A process that dies within this many seconds of its start is started again only after as long a pause.
 TOO_SOON = 1.0
 
+#: The exit status of a store whose database has to be restored, and then ours: EX_DATAERR of sysexits.h.
+DAMAGED = 65
+
 #: What a forked process runs: (what it serves, its end of the control channel) → exit status.
 Main = Callable[[Loaded, "list[Listening]", socket.socket], int]
 
@@ -77,6 +80,7 @@ class Supervisor:
         self.selector = selectors.DefaultSelector()
         self.stopping_since: float | None = None
         self.announced = False
+        self.status = 0
 
     def run(self) -> int:
         """Serve. Returns the exit status."""
@@ -101,7 +105,7 @@ class Supervisor:
         control.close()
         self._control_path.unlink(missing_ok=True)
         log.info("stopped")
-        return 0
+        return self.status
 
     # -- processes ---------------------------------------------------------------------------------------------
 
@@ -175,7 +179,13 @@ class Supervisor:
             if self.stopping_since is not None:
                 self._stop_next()
                 continue
-            log.error("process ended", role=child.role.name, status=os.waitstatus_to_exitcode(status))
+            code = os.waitstatus_to_exitcode(status)
+            log.error("process ended", role=child.role.name, status=code)
+            if code == DAMAGED and not self.announced:
+                # Nothing was promised yet, and trying again heals nothing: whoever started us should hear of it.
+                self.status = code
+                self._stop()
+                continue
             lived = time.monotonic() - child.started
             self.restarts.append((time.monotonic() + (TOO_SOON if lived < TOO_SOON else 0.0), child.role))
 

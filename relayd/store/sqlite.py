@@ -78,7 +78,7 @@ class SqliteStore:
             raise StoreUnavailable(f"{folder}: {error.strerror}") from error
         store = cls(folder, clock, settings or StoreSettings(), disk or Disk())
         try:
-            await store._open_writer()
+            await store._open_writer(create=True)
             store._quick = await open_reader(store._path)
             store._slow = await open_reader(store._path)
         except BaseException:
@@ -188,7 +188,7 @@ class SqliteStore:
     async def _commit(self, batch: list[Work]) -> None:
         try:
             if self._writer is None:
-                await self._open_writer()
+                await self._open_writer(create=False)
             results = await self._run_writer(lambda db: self._committer.run(db, batch))
         except StoreUnavailable as error:
             log.error("store_unavailable", works=len(batch), error=str(error))
@@ -218,8 +218,8 @@ class SqliteStore:
             log.error("checkpoint_failed", error=str(error))
             await self._drop_writer()
 
-    async def _open_writer(self) -> None:
-        self._writer = await open_writer(self._path)
+    async def _open_writer(self, *, create: bool) -> None:
+        self._writer = await open_writer(self._path, create=create)
         await self._writer.run(lambda db: claims.free_all_after_reboot(db, boot_id()))
 
     async def _drop_writer(self) -> None:
