@@ -41,7 +41,9 @@ class Fault:
         return f"{self.operation}-{errno.errorcode[self.error]}{'-torn' if self.torn else ''}".replace(" ", "_")
 
 
-def _of(operation: str, calls: Call, pattern: str, *errors: int, size: int = 0, first_of_week: bool = False) -> list[Fault]:
+def _of(
+    operation: str, calls: Call, pattern: str, *errors: int, size: int = 0, first_of_week: bool = False
+) -> list[Fault]:
     return [
         Fault(operation, errno.errorcode[error], calls, pattern, error, size=size, first_of_week=first_of_week)
         for error in errors
@@ -56,7 +58,15 @@ def _torn(operation: str, pattern: str, error: int, size: int = 0) -> Fault:
 FAULTS = [
     *_of("small body: make the week's folder", Call.MKDIR, "*/blobs/2*", errno.ENOSPC, errno.EROFS, first_of_week=True),
     *_of("small body: sync the folders above it", Call.SYNC, "*/blobs", errno.EIO, first_of_week=True),
-    *_of("small body: open a segment", Call.OPEN, "*.segment", errno.EMFILE, errno.ENOSPC, errno.EROFS, first_of_week=True),
+    *_of(
+        "small body: open a segment",
+        Call.OPEN,
+        "*.segment",
+        errno.EMFILE,
+        errno.ENOSPC,
+        errno.EROFS,
+        first_of_week=True,
+    ),
     *_of("small body: sync the segment's folder", Call.SYNC, "*/blobs/2*-W??", errno.EIO, first_of_week=True),
     *_of("small body: write", Call.WRITE, "*.segment", errno.ENOSPC, errno.EDQUOT, errno.EIO),
     _torn("small body: write", "*.segment", errno.ENOSPC),
@@ -91,7 +101,7 @@ def test_what_cannot_be_made_durable_is_not_acknowledged(patient: Ward, matrix: 
     again = patient.offer(refused.recipient, refused.content)
     assert again.saw == "250 2.0.0"
     kinds = patient.wait_until_final(again)
-    assert kinds == ["judged", "received", "delivered"]
+    assert kinds == ["received", "judged", "delivered"]
     assert patient.arrived(again) == 1
     matrix.row(
         ACCEPTANCE,

@@ -64,7 +64,8 @@ class Ward:
     def send(self, recipient: str = "", *, size: int = 0) -> Sent:
         """One message of the hospital's, of at least ``size`` octets, to an address nobody used before."""
         recipient = recipient or f"na{next(_numbers)}@partner.example"
-        return self.offer(recipient, mail.message(DOCTOR, [recipient], text="x" * 70 + "\n" + ("y" * 70 + "\n") * (size // 71)))
+        text = mail.LAB_RESULT + ("y" * 70 + "\n") * (size // 71)
+        return self.offer(recipient, mail.message(DOCTOR, [recipient], text=text))
 
     def offer(self, recipient: str, content: bytes) -> Sent:
         try:
@@ -77,6 +78,12 @@ class Ward:
         """What the journal says of a message: its kinds, in order."""
         with self.database() as db:
             return [event.kind for event in claims.journal(db, message_id)]
+
+    def next_attempt(self, sent: Sent) -> float:
+        """When this message's only delivery is due."""
+        with self.database() as db:
+            (delivery,) = claims.deliveries(db, sent.id)
+        return delivery.next_attempt
 
     def messages(self) -> int:
         with self.database() as db:
@@ -91,12 +98,18 @@ class Ward:
         """How often the partner took it."""
         return sum(receipt.message_id == sent.message_id for receipt in self.partner.receipts)
 
+    def reports(self) -> list[str]:
+        """The reports that the sender got."""
+        partner = self.partner
+        receipts = [receipt for receipt in partner.receipts if DOCTOR in receipt.recipients]
+        return [partner.content(receipt).decode("utf-8", "replace") for receipt in receipts]
+
     def wait_until_final(self, sent: Sent) -> list[str]:
         """The journal once nothing more will happen to this message."""
 
         def final() -> list[str] | None:
             kinds = self.journal(sent.id)
-            return kinds if {"delivered", "relayed", "failed"} & set(kinds) else None
+            return kinds if {"delivered", "relayed", "failed", "expired"} & set(kinds) else None
 
         return wait_for(final, f"an end of {sent.id}")
 
