@@ -16,6 +16,9 @@ from relayd.smtp import replies
 HIGH_WATER: Final = 64 * 1024
 #: The longest line that is read at all: an AUTH response (RFC 4954 §4).
 LINE_LIMIT: Final = 12_288
+#: Octets per second. Data that comes in more slowly than this on the whole isn't progress: else one octet every few
+#: minutes would hold a session for years.
+_SLOWEST: Final = 500
 
 
 class Transport(Protocol):
@@ -48,6 +51,7 @@ class Wire:
         "_idle",
         "_loop",
         "_out",
+        "_pace",
         "_reading_paused",
         "_timer",
         "_transport",
@@ -64,6 +68,8 @@ class Wire:
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        #: When the data read since the last command would have come at the slowest pace.
+        self._pace = loop.time()
         self._ended = False
         self._reading_paused = False
         self._writing_paused = False
@@ -130,19 +136,22 @@ class Wire:
         if end > LINE_LIMIT:
             raise Hangup(replies.LINE_TOO_LONG)
         del buffer[: end + 1]
+        self._pace = self._loop.time()
         return line
 
     async def block(self, most: int | None = None) -> bytes:
-        """What has come in since, at least one octet and at most ``most``. Every block is progress."""
+        """What has come in since, at least one octet and at most ``most``. Every block is progress, at the slowest
+        pace and above."""
         buffer = self._buffer
         if not buffer:
-            await self._more(self._loop.time() + self._idle)
+            await self._more(min(self._loop.time(), self._pace) + self._idle)
         if most is None or most >= len(buffer):
             block = bytes(buffer)
             buffer.clear()
         else:
             block = bytes(buffer[:most])
             del buffer[:most]
+        self._pace += len(block) / _SLOWEST
         self.resume_reading()
         return block
 
