@@ -1,0 +1,161 @@
+"""SIGHUP and SIGTERM in the middle of everything: transactions finish or get 421, and what was acknowledged arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import smtplib
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit import mail
+from tests.kit.failing import Call, Machine
+from tests.kit.matrix import Matrix
+from tests.kit.peer import HANG, Peer, Script
+from tests.kit.site import Site
+from tests.kit.talk import DOCTOR, data
+from tests.kit.wait import wait_for
+from tests.kit.ward import Ward, ward
+
+pytestmark = pytest.mark.behaviour
+
+SIGNALS = "Reload and shutdown"
+
+
+@pytest.fixture
+def patient(site: Site, _compiler: None) -> Iterator[Ward]:
+    with ward(site, Machine(site.folder)) as patient:
+        yield patient
+
+
+def _finish(client: smtplib.SMTP, content: bytes) -> tuple[int, bytes]:
+    client.send(content + b".\r\n")
+    return client.getreply()
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_body_that_is_coming_in_is_taken_in(patient: Ward, matrix: Matrix, name: str) -> None:
+    content = mail.message(DOCTOR, ["na@partner.example"])
+    with patient.relayd.hospital() as client:
+        data(client, "na@partner.example")
+        client.send(content[:100])
+        if name == "SIGHUP":
+            assert patient.relayd.reload() == "reloaded"
+        else:
+            patient.relayd.child.signal(signal.SIGTERM)
+            wait_for(lambda: "stopping" in patient.relayd.log, "the stop to begin")
+        code, text = _finish(client, content[100:])
+        assert (code, text[:5]) == (250, b"2.0.0")
+        if name == "SIGTERM":
+            code, text = client.getreply()
+            assert (code, text[:5]) == (421, b"4.3.2")
+    if name == "SIGTERM":
+        assert patient.relayd.child.wait() == 0
+        patient.relayd.start()
+    patient.partner.wait_for_receipt(mail.message_id_of(content))
+    assert sum(receipt.message_id == mail.message_id_of(content) for receipt in patient.partner.receipts) == 1
+    matrix.row(
+        SIGNALS,
+        "in the middle of DATA",
+        name,
+        client_saw="250 2.0.0" + (", then 421 4.3.2" if name == "SIGTERM" else ""),
+        journal_says="received, judged, delivered (once)",
+        recovered="not needed" if name == "SIGHUP" else "after the next start at the latest",
+    )
+
+
+def test_a_stop_does_not_wait_for_a_sick_store_and_loses_nothing(patient: Ward, matrix: Matrix) -> None:
+    waiting = patient.send("later-stop@partner.example")
+    wait_for(lambda: "deferred" in patient.journal(waiting.id), "the first try")
+    with patient.machine.failing(Call.WRITE | Call.SYNC, "*/relayd.db*", errno.EIO):
+        refused = patient.send()
+        assert refused.saw == "451 4.3.0"
+        patient.relayd.child.signal(signal.SIGTERM)
+        assert patient.relayd.child.wait(45) == 0
+    patient.relayd.start()
+    kinds = patient.wait_until_final(waiting)
+    assert kinds == ["received", "judged", "deferred", "delivered"]
+    assert patient.arrived(waiting) == 1
+    matrix.row(
+        SIGNALS,
+        "while the database can't be written",
+        "SIGTERM",
+        client_saw=f"{refused.saw} before",
+        journal_says=", ".join(kinds),
+        recovered="after the next start",
+    )
+
+
+async def test_a_stop_while_the_next_hop_says_nothing_after_the_dot(
+    site: Site, _compiler: None, matrix: Matrix
+) -> None:
+    """It may have it: that is written down, and it is tried again after the next start."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(site.partner.certificate, site.partner.key)
+    async with Peer(Script(replies={"DOT": HANG}), tls=context) as peer:
+        site.domainbook["hanging.example"] = {
+            **site.domainbook["partner.example"],
+            "next_hops": [f"127.0.0.1:{peer.port}"],
+        }
+
+        def stop_in_the_middle() -> list[str]:
+            with ward(site) as patient:
+                sent = patient.send("b@hanging.example")
+                wait_for(lambda: peer.received, "the message to be there")
+                patient.relayd.child.signal(signal.SIGTERM)
+                assert patient.relayd.child.wait(45) == 0
+                first = patient.journal(sent.id)
+                peer.script.replies.clear()
+                patient.relayd.start()
+                return [*first, "|", *patient.wait_until_final(sent)[len(first) :]]
+
+        kinds = await asyncio.to_thread(stop_in_the_middle)
+    assert kinds == ["received", "judged", "ambiguous", "|", "delivered"]
+    matrix.row(
+        SIGNALS,
+        "the next hop hangs after the final dot",
+        "SIGTERM",
+        client_saw="250 2.0.0 before",
+        journal_says="received, judged, ambiguous, delivered",
+        recovered="after the next start; it may have come twice",
+    )
+
+
+async def test_next_hops_that_hang_hold_up_nobody_else(site: Site, matrix: Matrix) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(site.partner.certificate, site.partner.key)
+    scripts = [Script(replies={verb: HANG}) for verb in ("GREETING", "EHLO", "MAIL", "DOT")]
+    async with (
+        Peer(scripts[0]) as a,
+        Peer(scripts[1]) as b,
+        Peer(scripts[2], tls=context) as c,
+        Peer(scripts[3], tls=context) as d,
+    ):
+        for number, peer in enumerate((a, b, c, d)):
+            site.domainbook[f"hanging{number}.example"] = {
+                **site.domainbook["partner.example"],
+                "next_hops": [f"127.0.0.1:{peer.port}"],
+            }
+
+        def send_to_all() -> None:
+            with ward(site) as patient:
+                hanging = [patient.send(f"b{n}@hanging{n % 4}.example") for n in range(100)]
+                wait_for(lambda: all(peer.connections for peer in (a, b, c, d)), "all to be connected")
+                well = [patient.send() for _ in range(20)]
+                for sent in well:
+                    assert patient.wait_until_final(sent) == ["received", "judged", "delivered"]
+                assert all(sent.accepted for sent in hanging)
+                patient.relayd.child.kill()
+
+        await asyncio.to_thread(send_to_all)
+    matrix.row(
+        "Next hops",
+        "everything",
+        "four next hops hang, with 25 messages each",
+        client_saw="250 2.0.0",
+        journal_says="of 20 messages for another one: received, judged, delivered",
+        recovered="not needed: a next hop has its own lane and its own connections",
+    )
