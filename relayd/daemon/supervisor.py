@@ -30,7 +30,7 @@ from relayd.clock import SystemClock
 from relayd.daemon import notify
 from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
-from relayd.errors import ConfigurationError, Problem
+from relayd.errors import ConfigurationError, Problem, StoreUnavailable
 from relayd.settings.load import Loaded
 
 log = structlog.get_logger("relayd.daemon")
@@ -267,11 +267,14 @@ class Supervisor:
 
     def _open_control(self) -> socket.socket:
         path = self._control_path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.unlink(missing_ok=True)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        control.bind(str(path))
-        path.chmod(0o600)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.unlink(missing_ok=True)
+            control.bind(str(path))
+            path.chmod(0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{path.parent} can't be used: {error.strerror}") from error
         control.listen(8)
         return control
 

@@ -89,9 +89,7 @@ def test_a_stop_does_not_wait_for_a_sick_store_and_loses_nothing(patient: Ward, 
     )
 
 
-async def test_a_stop_while_the_next_hop_says_nothing_after_the_dot(
-    site: Site, _compiler: None, matrix: Matrix
-) -> None:
+async def test_a_stop_while_the_next_hop_says_nothing_after_the_dot(site: Site, matrix: Matrix) -> None:
     """It may have it: that is written down, and it is tried again after the next start."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(site.partner.certificate, site.partner.key)

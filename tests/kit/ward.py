@@ -17,6 +17,7 @@ from tests.kit.daemon import RelayProcess
 from tests.kit.failing import Machine
 from tests.kit.sink import Sink
 from tests.kit.site import Site
+from tests.kit.small_disk import SmallDisk
 from tests.kit.talk import DOCTOR, say
 from tests.kit.wait import wait_for
 
@@ -115,10 +116,10 @@ class Ward:
 
 
 @contextmanager
-def ward(site: Site, machine: Machine | None = None) -> Iterator[Ward]:
+def ward(site: Site, machine: Machine | None = None, disk: SmallDisk | None = None) -> Iterator[Ward]:
     """Both running."""
     with (
         Sink(site.folder / "partner", site.partner, port=site.partner_port) as partner,
-        RelayProcess(site, environment=machine.environment if machine else {}) as relayd,
+        RelayProcess(site, environment=machine.environment if machine else {}, disk=disk) as relayd,
     ):
         yield Ward(site, relayd, partner, machine)
