@@ -6,13 +6,17 @@ What can't be made durable isn't acknowledged, and the first message after the t
 from __future__ import annotations
 
 import errno
+import socket
 from dataclasses import dataclass
 
 import pytest
 
+from tests.kit import mail
 from tests.kit.failing import Call
 from tests.kit.matrix import Matrix
-from tests.kit.ward import LARGE, Ward
+from tests.kit.talk import ANNA, BRAM, say
+from tests.kit.wait import wait_for
+from tests.kit.ward import LARGE, Sent, Ward
 
 pytestmark = pytest.mark.behaviour
 
@@ -110,6 +114,59 @@ def test_what_cannot_be_made_durable_is_not_acknowledged(patient: Ward, matrix: 
         client_saw=f"{refused.saw}, then {again.saw}",
         journal_says="nothing; then " + ", ".join(kinds),
         recovered="by itself, at the next message",
+    )
+
+
+MAILBOX_FAULTS = [
+    *_of("make the folders", Call.MKDIR, "*/maildir/*", errno.ENOSPC),
+    *_of("open", Call.OPEN, "*/maildir/*/tmp/*", errno.EMFILE),
+    *_of("write", Call.WRITE, "*/maildir/*/tmp/*", errno.ENOSPC, errno.EDQUOT),
+    _torn("write", "*/maildir/*/tmp/*", errno.ENOSPC),
+    *_of("sync", Call.SYNC, "*/maildir/*/tmp/*", errno.EIO),
+    *_of("give it its name", Call.RENAME, "*/new/*", errno.EIO),
+    *_of("sync its folder", Call.SYNC, "*/maildir/*/new", errno.EIO),
+]
+
+
+@pytest.mark.parametrize("fault", MAILBOX_FAULTS, ids=str)
+def test_a_mailbox_that_cannot_be_written_gets_its_mail_later_and_once(
+    patient: Ward, matrix: Matrix, fault: Fault
+) -> None:
+    content = mail.message(ANNA, [BRAM])
+    with patient.machine.failing(fault.calls, fault.pattern, fault.error, torn=fault.torn):
+        with patient.relayd.submission(ANNA) as client:
+            sent = Sent(BRAM, content, *say(client, ANNA, [BRAM], content))
+        wait_for(lambda: "deferred" in patient.journal(sent.id), "the first try")
+        assert patient.machine.hits
+    kinds = list(dict.fromkeys(patient.wait_until_final(sent)))
+    assert kinds == ["received", "judged", "deferred", "delivered"]
+    found = [path for path in (patient.site.mailbox(BRAM) / "new").iterdir() if sent.id in path.name]
+    assert len(found) == 1
+    assert list((patient.site.mailbox(BRAM) / "tmp").iterdir()) == []
+    matrix.row(
+        "Store and disk: hosted mailboxes",
+        f"Maildir: {fault.operation}",
+        fault.failure,
+        client_saw=sent.saw,
+        journal_says=", ".join(kinds),
+        recovered="by itself, at the next try; in the mailbox once",
+    )
+
+
+def test_without_a_descriptor_for_it_a_connection_waits(patient: Ward, matrix: Matrix) -> None:
+    with patient.machine.failing(Call.ACCEPT, "*", errno.EMFILE):
+        sock = socket.create_connection(("127.0.0.1", patient.site.relay_port), 30)
+        wait_for(lambda: patient.relayd.log.count("accept_paused") >= 2, "both workers to find none")
+    with sock:
+        assert sock.recv(4) == b"220 "
+    assert patient.wait_until_final(patient.send())
+    matrix.row(
+        ACCEPTANCE,
+        "connection: accept",
+        "EMFILE",
+        client_saw="nothing while it lasts, then the greeting",
+        journal_says="nothing",
+        recovered="by itself, within a second",
     )
 
 

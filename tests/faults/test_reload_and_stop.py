@@ -89,6 +89,29 @@ def test_a_stop_does_not_wait_for_a_sick_store_and_loses_nothing(patient: Ward, 
     )
 
 
+def test_a_database_that_cannot_be_put_in_order_at_the_end_is_whole_at_the_next_start(
+    patient: Ward, matrix: Matrix
+) -> None:
+    """The last checkpoint fails; what it would have moved is still in the write-ahead log."""
+    sent = patient.send()
+    patient.wait_until_final(sent)
+    with patient.machine.failing(Call.WRITE | Call.SYNC, "*/relayd.db", errno.EIO):
+        assert patient.relayd.stop() == 0
+        assert patient.machine.hits
+    patient.relayd.start()
+    kinds = patient.journal(sent.id)
+    assert kinds == ["received", "judged", "delivered"]
+    assert patient.relayd.cli("verify", "--deep").stdout.endswith("all invariants hold\n")
+    matrix.row(
+        SIGNALS,
+        "database: the last checkpoint",
+        "EIO",
+        client_saw="250 2.0.0 before",
+        journal_says=", ".join(kinds),
+        recovered="after the next start",
+    )
+
+
 async def test_a_stop_while_the_next_hop_says_nothing_after_the_dot(site: Site, matrix: Matrix) -> None:
     """It may have it: that is written down, and it is tried again after the next start."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
