@@ -36,6 +36,11 @@ class Connections:
         self._rows[start : start + _ROW] = memoryview(bytes(_ROW * 4)).cast("I")
         return Seat(self, start)
 
+    def sessions(self) -> list[int]:
+        """How many sessions each worker has."""
+        rows = self._rows
+        return [rows[start] for start in self._starts]
+
     def count(self, counter: int) -> int:
         """The sum of one counter over all workers."""
         rows = self._rows
@@ -71,6 +76,11 @@ class Seat:
             return True
         connections.add(self._start, counters, -1)
         return False
+
+    def crowded(self) -> bool:
+        """Whether another worker has fewer sessions, by two or more."""
+        sessions = self._connections.sessions()
+        return sessions[self._start // _ROW] > min(sessions) + 1
 
     def leave(self, peer: IPv4Address | IPv6Address) -> None:
         """One session less. Only after ``enter`` said True for this peer."""

@@ -1,4 +1,8 @@
-"""Connections: one that writes, others that only read. Each has its thread, and work goes to it as whole functions."""
+"""Connections: one that writes, others that only read.
+
+The writer belongs to the loop's own thread: a commit is what everyone waits for, and whatever comes in meanwhile is the
+next group. Readers have a thread each, and work goes to them as whole functions.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,8 @@ _SICK: Final = frozenset(
 )
 _CACHE_KIB: Final = 64 * 1024
 _STATEMENTS: Final = 256
+#: Nobody else may hold a lock for writing. Should somebody, in seconds.
+_PATIENCE: Final = 1.0
 
 
 class Database(aiosqlite.Connection):
@@ -62,11 +68,10 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     return StoreUnavailable(f"the database is not usable: {error} ({name})")
 
 
-async def open_writer(path: Path) -> Database:
+def open_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes. It also makes all checkpoints, between batches."""
-
-    def connect() -> sqlite3.Connection:
-        db = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, timeout=5.0)
+    try:
+        db = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE)
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
@@ -80,9 +85,9 @@ async def open_writer(path: Path) -> Database:
         except BaseException:
             db.close()
             raise
-        return db
-
-    return await _open(connect)
+    except (sqlite3.Error, OSError) as error:
+        raise unavailable(error) from error
+    return db
 
 
 async def open_reader(path: Path) -> Database:
