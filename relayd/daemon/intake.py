@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 
 from relayd import failpoints
 from relayd.daemon.arriving import Arriving

@@ -2,8 +2,9 @@
 
 Each worker takes one connection per readiness event, so the least busy one, which comes back to its loop first, takes
 the most. One that has more sessions than another gives way for a moment first: sessions can last, and which worker was
-quicker when they began says little. Before there is a session: the PROXY header where one is due, the door's admission, and for implicit TLS the
-handshake.
+quicker when they began says little.
+
+Before there is a session: the PROXY header where one is due, the door's admission, and for implicit TLS the handshake.
 """
 
 from __future__ import annotations
