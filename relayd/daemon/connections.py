@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -29,12 +30,19 @@ class Connections:
         self._rows = memoryview(mmap.mmap(-1, workers * _ROW * 4)).cast("I")
         self._starts = range(0, workers * _ROW, _ROW)
         self._key = os.urandom(16)
+        #: Those that a session of this peer counts in: all, and the peer's two.
+        self.counters = lru_cache(4096)(self._counters)
 
     def seat(self, worker: int) -> Seat:
         """The row of this worker, which begins without sessions."""
         start = self._starts[worker]
         self._rows[start : start + _ROW] = memoryview(bytes(_ROW * 4)).cast("I")
         return Seat(self, start)
+
+    def sessions(self) -> list[int]:
+        """How many sessions each worker has."""
+        rows = self._rows
+        return [rows[start] for start in self._starts]
 
     def count(self, counter: int) -> int:
         """The sum of one counter over all workers."""
@@ -46,8 +54,7 @@ class Connections:
         for counter in counters:
             self._rows[start + counter] += change
 
-    def counters(self, peer: IPv4Address | IPv6Address) -> tuple[int, int, int]:
-        """Those that a session of this peer counts in: all, and the peer's two."""
+    def _counters(self, peer: IPv4Address | IPv6Address) -> tuple[int, int, int]:
         network = peer.packed if peer.version == 4 else peer.packed[:_IPV6_PREFIX]
         digest = int.from_bytes(blake2b(network, digest_size=4, key=self._key).digest(), "big")
         return 0, 1 + digest % _SLOTS, 1 + _SLOTS + (digest >> 16) % _SLOTS
@@ -71,6 +78,11 @@ class Seat:
             return True
         connections.add(self._start, counters, -1)
         return False
+
+    def crowded(self) -> bool:
+        """Whether another worker has fewer sessions, by two or more."""
+        sessions = self._connections.sessions()
+        return sessions[self._start // _ROW] > min(sessions) + 1
 
     def leave(self, peer: IPv4Address | IPv6Address) -> None:
         """One session less. Only after ``enter`` said True for this peer."""

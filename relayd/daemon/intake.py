@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 
 from relayd import failpoints
 from relayd.daemon.arriving import Arriving
@@ -134,7 +134,6 @@ class IntakeTransaction:
             log.info("refused", id=mail.id, reply=plan.reply.code, status=plan.reply.enhanced)
             return plan.reply
         message, meta = await self._durable(mail, arriving, stored, plan)
-        failpoints.reach("body-durable")
         await self._accept(message)
         failpoints.reach("before-reply")
         log.info(
@@ -151,7 +150,7 @@ class IntakeTransaction:
     async def _durable(
         self, mail: Mail, arriving: Arriving, stored: StoredBody, plan: Plan
     ) -> tuple[NewMessage, MessageMeta]:
-        """The message as it will be committed, its body safe on disk."""
+        """The message as it will be committed, its body where it stays."""
         now = self.services.clock.now()
         patches = tuple(
             finished_patch(self.in_force, mail, plan.organisation or "", arriving, copy, now) for copy in plan.copies
@@ -167,7 +166,7 @@ class IntakeTransaction:
             message_id=headers.text("message-id"),
             header_from=headers.text("from"),
         )
-        ref = await self.services.blobs.make_durable(stored)
+        ref = await self.services.blobs.keep(stored)
         envelope, peer = mail.envelope, mail.peer
         owner = self.in_force.directory.organisations.get(arriving.organisation)
         days = owner.settings.retention_days if owner else self.in_force.configuration.retention.days
@@ -196,7 +195,7 @@ class IntakeTransaction:
     async def _accept(self, message: NewMessage) -> None:
         """Commit. While the store process is being restarted nobody knows whether it did, and asking again is safe;
         after a lease's length what it may have given us is anyone's, and the client may as well try again."""
-        clock = self.services.clock
+        clock, blobs = self.services.clock, self.services.blobs
         patience = clock.boot() + self.in_force.configuration.queue.lease.total_seconds()
         while True:
             try:
@@ -205,6 +204,11 @@ class IntakeTransaction:
                 if clock.boot() > patience:
                     raise
                 await asyncio.sleep(_ASK_AGAIN)
+                # The next store can't know what the last one met when it synced the body.
+                await blobs.sync(message.body)
+            except StoreUnavailable:
+                blobs.distrust()
+                raise
 
     def _deliveries(self, plan: Plan, now: float) -> Iterator[NewDelivery]:
         settings = self.in_force.configuration.queue

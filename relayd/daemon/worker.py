@@ -123,6 +123,7 @@ class Worker:
             limits=configuration.limits,
             door=partial(Intake, self.services),
             tls=self.tls.context,
+            crowded=self.services.seat.crowded,
         )
 
 

@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from relayd.directory.networks import NetworkTable
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Listener, Peer, TlsFacts
@@ -38,8 +40,7 @@ class TenantProof:
     dkim: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Who is sending, as far as it is known. ``candidates`` are the organisations it may be: one for a proper
     recognition, several behind a shared platform until a proof after DATA picks one, none for a stranger."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, array_like=True):
     """One journal record. ``kind`` is a word of ``docs/journal.md``; ``facts`` hold no content, subject, file name,
     number or code. ``recipient`` is "" when it is about the whole message."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NewType, final
 
 import idna
+import msgspec
 
 from relayd.errors import SyntaxInvalid
 
@@ -16,8 +16,7 @@ from relayd.errors import SyntaxInvalid
 Domain = NewType("Domain", str)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """A mailbox. ``local`` is unquoted and keeps its case; ``domain`` is normalised.
 
     Two addresses are the same recipient when :attr:`key` is equal (local part case-folded).

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+
+import msgspec
 
 from relayd.mail.address import Address, Sender
 
@@ -32,8 +33,7 @@ class Ret(StrEnum):
     HEADERS = "HDRS"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True):
     """One RCPT TO. ``notify`` is None when the client sent none; ``orcpt`` is "type;xtext" exactly as sent."""
 
     address: Address
@@ -41,8 +41,7 @@ class Recipient:
     orcpt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """One transaction. ``size`` is the announced SIZE; ``envid`` and ``auth`` are xtext exactly as sent."""
 
     sender: Sender
@@ -62,8 +61,7 @@ class Listener(StrEnum):
     SUBMISSION = "submission"
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFacts:
+class TlsFacts(msgspec.Struct, frozen=True):
     """What a handshake proved: ``version`` ("TLSv1.3"), ``cipher`` and the peer's certificate.
 
     ``spki_sha256`` is the lower-case hex digest of the peer's SubjectPublicKeyInfo, None without a certificate.
@@ -77,8 +75,7 @@ class TlsFacts:
     verified: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True):
     """Who is at the other end of a session. ``account`` is the authenticated login name (an address key)."""
 
     address: IPv4Address | IPv6Address

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """One reply: three-digit ``code``, ``enhanced`` code ("5.7.1") and public ``text``.
 
     ``enhanced`` is empty only where RFC 2034 §4 forbids it: the greeting, EHLO's answer, 3yz replies.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from relayd.directory.directory import Directory, Origin
 from relayd.mail.address import Sender
@@ -112,7 +115,7 @@ def _fate(planned: PlannedDelivery, copy: CopyPlan, headers: Headers, directory:
     )
     if route is None or route.kind is not RouteKind.RELAY:
         return fate
-    return replace(fate, next_hops=_next_hops(route.target, directory))
+    return dataclasses.replace(fate, next_hops=_next_hops(route.target, directory))
 
 
 def _next_hops(target: str, directory: Directory) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from email.header import Header
 from typing import Any, Final
 
+import msgspec
+
 from relayd.journal.event import Event
 from relayd.mail.envelope import Recipient
 from relayd.mail.headers import Headers
@@ -46,8 +48,7 @@ NO_ROUTE: Final = Reply(
 _NAMED_AT_MOST: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """One verdict, who gave it, when, and how long it took in seconds. ``error`` names the class and place of the
     exception or says "timeout" when the verdict is what ``on_error`` makes of it."""
 
@@ -58,8 +59,7 @@ class Judged:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedDelivery:
+class PlannedDelivery(msgspec.Struct, frozen=True):
     """One recipient's way out; no route means undecided. ``held`` waits for an operator first."""
 
     recipient: Recipient
@@ -67,8 +67,7 @@ class PlannedDelivery:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CopyPlan:
+class CopyPlan(msgspec.Struct, frozen=True):
     """Recipients whose copies have the same header."""
 
     patch: HeaderPatch

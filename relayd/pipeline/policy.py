@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from relayd.clock import Clock
@@ -48,8 +49,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(msgspec.Struct, frozen=True):
     """What a policy is shown.
 
     ``origin`` says who sends, as far as it is known at this stage. ``recipients`` are those the current stage asks

@@ -11,13 +11,14 @@ import inspect
 import re
 import traceback
 from collections.abc import Coroutine, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import coroutine
 from typing import Any, Final, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from relayd.directory.directory import STRANGER, Directory
 from relayd.mail.headers import Headers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from relayd.mail.reply import Reply
 
@@ -29,8 +30,7 @@ class MessageClass(StrEnum):
     NOTICE = "notice"
 
 
-@dataclass(frozen=True, slots=True)
-class RouteTarget:
+class RouteTarget(msgspec.Struct, frozen=True):
     """A route for one recipient.
 
     ``target`` names the next hop: the domainbook domain for ``relay``, the mailbox or folder's name for these, ""
@@ -42,8 +42,7 @@ class RouteTarget:
     message_class: MessageClass = MessageClass.CONFIDENTIAL
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Base of all verdicts. ``reason`` is one sentence for the journal and ``explain``; it names no content.
 
     ``recipients`` are address keys the verdict is about; empty means the whole message.
@@ -53,48 +52,41 @@ class Verdict:
     recipients: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Pass(Verdict):
+class Pass(Verdict, frozen=True):
     """Nothing against it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identify(Verdict):
+class Identify(Verdict, frozen=True, kw_only=True):
     """The message is proven to come from ``organisation``: the one that owns it from here on. "" means that the proof
     of a shared platform's tenant is missing, so that it counts as a stranger's from here on."""
 
     organisation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refuse(Verdict):
+class Refuse(Verdict, frozen=True, kw_only=True):
     """Refuse with a permanent reply (5yz). After DATA this refuses the message for everyone."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defer(Verdict):
+class Defer(Verdict, frozen=True, kw_only=True):
     """Can't be decided now (4yz). After DATA, recipients deferred beside accepted ones stay *undecided* and are
     judged again on retry; when all are deferred the reply is 4yz."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Hold(Verdict):
+class Hold(Verdict, frozen=True):
     """Accept, but deliver only after an operator's release."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteTo(Verdict):
+class RouteTo(Verdict, frozen=True, kw_only=True):
     """Send the copies of ``recipients`` this way. The first route for a recipient wins."""
 
     route: RouteTarget
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewrite(Verdict):
+class Rewrite(Verdict, frozen=True, kw_only=True):
     """Change the header of the copies of ``recipients`` (all when empty): drop every field of these lower-case
     ``drop`` names, put ``put`` (complete lines, CRLF) in front, replace Subject by ``subject`` when not None."""
 
@@ -103,8 +95,7 @@ class Rewrite(Verdict):
     subject: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attach(Verdict):
+class Attach(Verdict, frozen=True, kw_only=True):
     """A private fact found about recipients that a route needs: ``mobiles`` (address key → E.164). Sealed, never
     logged."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from relayd.mail.envelope import Envelope, Recipient
 from relayd.mail.reply import Reply

@@ -1,8 +1,10 @@
 """Accepts connections on listening sockets that several workers share, and keeps their sessions.
 
 Each worker takes one connection per readiness event, so the least busy one, which comes back to its loop first, takes
-the most. Before there is a session: the PROXY header where one is due, the door's admission, and for implicit TLS the
-handshake.
+the most. One that has more sessions than another gives way for a moment first: sessions can last, and which worker was
+quicker when they began says little.
+
+Before there is a session: the PROXY header where one is due, the door's admission, and for implicit TLS the handshake.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from relayd.smtp.service import Service
 
 #: Seconds without accepting when the process or the machine has no descriptor or memory left.
 _PAUSE: Final = 1.0
+#: Seconds in which another worker may take a connection that this one would be less suited for.
+_GIVE_WAY: Final = 0.002
 
 log = structlog.get_logger("relayd.smtp")
 
@@ -42,7 +46,8 @@ class ListenerServer:
         self._sessions: set[Session] = set()
         self._arrivals: set[asyncio.Task[None]] = set()
         self._accepting = False
-        self._pauses: set[asyncio.TimerHandle] = set()
+        self._pauses: dict[int, asyncio.TimerHandle] = {}  # by descriptor
+        self._gave_way = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -85,26 +90,33 @@ class ListenerServer:
         self._accepting = False
         for sock in self._sockets:
             self._loop.remove_reader(sock.fileno())
-        for handle in self._pauses:
+        for handle in self._pauses.values():
             handle.cancel()
 
     # Arrival
 
     def _accept(self, listening: socket.socket) -> None:
+        self._gave_way = not self._gave_way and self.service.crowded()
+        if self._gave_way:
+            self._pause(listening, _GIVE_WAY)
+            return
         try:
             sock, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another worker was faster, or the peer has left again
         except OSError as error:  # no descriptor or memory left, or the network is ill: accept(2)
             log.error("accept_paused", reason=errno.errorcode.get(error.errno or 0, ""), sessions=self.sessions)
-            self._loop.remove_reader(listening.fileno())
-            self._pauses.add(self._loop.call_later(_PAUSE, self._resume, listening))
+            self._pause(listening, _PAUSE)
             return
         sock.setblocking(False)
         task = self._loop.create_task(self._arrive(sock, Origin(plain_address(address[0]), address[1]), self.service))
         self._arrivals.add(task)
         self._empty.clear()
         task.add_done_callback(self._arrived)
+
+    def _pause(self, listening: socket.socket, seconds: float) -> None:
+        self._loop.remove_reader(listening.fileno())
+        self._pauses[listening.fileno()] = self._loop.call_later(seconds, self._resume, listening)
 
     def _resume(self, listening: socket.socket) -> None:
         if self._accepting:

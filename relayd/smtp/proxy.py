@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -77,6 +78,7 @@ async def read_header(loop: asyncio.AbstractEventLoop, sock: socket.socket, bala
     return Origin(plain_address(str(header.src_addr)), header.src_port, balancer.address)
 
 
+@lru_cache(4096)
 def plain_address(text: str) -> IPv4Address | IPv6Address:
     """The address without a zone; an IPv4 one where IPv6 only maps it."""
     address = ip_address(text.partition("%")[0])

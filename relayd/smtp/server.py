@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar, Final, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP
+from msgspec.structs import replace
 
 from relayd.mail.envelope import Peer
 from relayd.mail.reply import Reply

@@ -14,6 +14,7 @@ from relayd.smtp.door import Door
 @dataclass(frozen=True, slots=True)
 class Service:
     """``door`` makes the door of one session. ``tls`` gives the context for a new handshake; None offers no TLS.
+    ``crowded`` says whether another worker had better take the next connection.
 
     A reload swaps the listener's service as a whole: sessions finish with the one they began with.
     """
@@ -23,6 +24,7 @@ class Service:
     limits: SmtpLimits
     door: Callable[[], Door]
     tls: Callable[[], ssl.SSLContext] | None = None
+    crowded: Callable[[], bool] = bool
 
     @property
     def kind(self) -> Listener:

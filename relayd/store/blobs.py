@@ -6,8 +6,9 @@
     blobs/2026-W48/0k7m….body           one large body
     blobs/incoming/w1-….part            a large body while it arrives
 
-Bodies come first, rows after them: :meth:`Blobs.make_durable` returns when the octets and every name on the way to
-them are synced. A segment is written by the process that made it and never by a later one, since its tail may be torn.
+Bodies come first, rows after them. What a worker appends to its segment is synced by the store, right before the rows
+that point there and once for all that came together (store/bodies.py); a large body syncs itself. A segment is written
+by the process that made it and never by a later one, since its tail may be torn.
 What no row points at is harmless, and :meth:`Blobs.sweep` removes it once it is old. A file goes when every body in it
 belongs to a message that is gone; nothing is ever rewritten.
 """
@@ -18,7 +19,6 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,12 +41,10 @@ __all__ = ["BlobReceiving", "Blobs", "SealedBody", "StoredBody"]
 log = structlog.get_logger("relayd.store")
 
 _INCOMING: Final = "incoming"
-_SEGMENT: Final = ".segment"
+SEGMENT: Final = ".segment"
 _BODY: Final = ".body"
 #: A message received just before the week ended may be stored after one received just after it.
 _OPEN_WEEKS: Final = 2
-#: Bodies in one group, which bounds the sealed octets in memory.
-_GROUP: Final = 64
 
 
 @dataclass(slots=True)
@@ -72,9 +70,6 @@ class Blobs:
         self._disk = disk or Disk()
         self._space = FreeSpace(folder, settings.minimum_free, clock, self._disk)
         self._segments: dict[str, _Segment] = {}
-        self._waiting: list[tuple[StoredBody, asyncio.Future[BlobRef]]] = []
-        self._flushing: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="relayd-blobs")
         make_private_folder(folder / _INCOMING)
 
     def receive(self, key: MessageKey) -> BlobReceiving:
@@ -82,22 +77,43 @@ class Blobs:
         temporary = self._folder / _INCOMING / f"{self._worker}-{key.message_id}-{os.urandom(4).hex()}.part"
         return BlobReceiving(key, temporary, self._disk)
 
-    async def make_durable(self, stored: StoredBody) -> BlobRef:
-        """Put a complete body where it stays. It survives a power cut when this returns.
-
-        All small bodies that are ready share one write and one fdatasync.
-        """
+    async def keep(self, stored: StoredBody) -> BlobRef:
+        """Put a complete body where it stays. A small one survives a power cut once the store has accepted a message
+        that points at it; a large one when this returns. Raises StoreUnavailable."""
         self._space.require()
-        loop = asyncio.get_running_loop()
-        if stored.file is not None:
-            ref = await loop.run_in_executor(None, self._keep_large, stored, stored.file)
-            stored.moved(self.open(ref, stored.key, len(stored.head), stored.size))
-            return ref
-        future: asyncio.Future[BlobRef] = loop.create_future()
-        self._waiting.append((stored, future))
-        if self._flushing is None:
-            self._flushing = loop.create_task(self._flush())
-        return await future
+        if stored.file is None:
+            return self._append(stored)
+        ref = await asyncio.get_running_loop().run_in_executor(None, self._keep_large, stored, stored.file)
+        stored.moved(self.open(ref, stored.key, len(stored.head), stored.size))
+        return ref
+
+    async def make_durable(self, stored: StoredBody) -> BlobRef:
+        """The same, and it survives a power cut when this returns."""
+        ref = await self.keep(stored)
+        await self.sync(ref)
+        return ref
+
+    async def sync(self, ref: BlobRef) -> None:
+        """Make a kept body survive a power cut. Raises StoreUnavailable, also for a failure that the store has met
+        and nobody knows of any more: the kernel tells each open descriptor of every failure since it was opened."""
+        if not ref.file.endswith(SEGMENT):
+            return
+        segment = next((one for one in self._segments.values() if one.name == ref.file), None)
+        if segment is None:
+            raise StoreUnavailable("a body could not be stored: its segment has been given up")
+        descriptor = os.dup(segment.descriptor)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._disk.sync_data, descriptor)
+        except OSError as error:
+            self.distrust()
+            raise _not_stored(error) from error
+        finally:
+            os.close(descriptor)
+
+    def distrust(self) -> None:
+        """Append no more to the open segments: after a failed write or sync nobody knows what is on the disk."""
+        for epoch in list(self._segments):
+            self._close_segment(epoch)
 
     def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int) -> SealedBody:
         """A stored body for reading. What is wrong with its octets is told when they are read."""
@@ -138,73 +154,40 @@ class Blobs:
         return sum(_with_lock(self._folder / name, Path.unlink) for name in names)
 
     async def close(self) -> None:
-        """Finish what is under way and close the open segments."""
-        while self._flushing is not None:
-            await asyncio.wait([self._flushing])
-        self._thread.shutdown()
-        for segment in self._segments.values():
-            os.close(segment.descriptor)
-        self._segments.clear()
+        """Close the open segments."""
+        self.distrust()
 
-    async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _append(self, stored: StoredBody) -> BlobRef:
+        sealed = stored.key.seal(PART, stored.plain)
         try:
-            await asyncio.sleep(0)  # all that became ready in this turn of the loop goes along
-            while self._waiting:
-                batch, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
-                try:
-                    refs = await loop.run_in_executor(self._thread, self._append, [stored for stored, _ in batch])
-                except Exception as error:
-                    self._tell_failure(batch, error)
-                    continue
-                for (_, future), ref in zip(batch, refs, strict=True):
-                    if not future.done():
-                        future.set_result(ref)
-        finally:
-            self._flushing = None
+            segment = self._segment(stored.key.epoch)
+            self._disk.append(segment.descriptor, sealed)
+        except OSError as error:
+            self.distrust()
+            raise _not_stored(error) from error
+        failpoints.reach("body-written")
+        ref = BlobRef(segment.name, segment.position, len(sealed))
+        segment.position += len(sealed)
+        return ref
 
-    @staticmethod
-    def _tell_failure(batch: list[tuple[StoredBody, asyncio.Future[BlobRef]]], error: Exception) -> None:
-        log.error("body_not_stored", bodies=len(batch), error=str(error))
-        for _, future in batch:
-            if not future.done():
-                failure = StoreUnavailable(f"a body could not be stored: {error}")
-                failure.__cause__ = error
-                future.set_exception(failure)
-
-    def _append(self, batch: list[StoredBody]) -> list[BlobRef]:
-        """In the thread: seal and append all, one write and one sync for each week (nearly always one)."""
-        refs: dict[int, BlobRef] = {}
-        for epoch in sorted({stored.key.epoch for stored in batch}):
-            segment = self._segments.get(epoch) or self._new_segment(epoch)
-            try:
-                sealed = bytearray()
-                for number, stored in enumerate(batch):
-                    if stored.key.epoch == epoch:
-                        octets = stored.key.seal(PART, stored.plain)
-                        refs[number] = BlobRef(segment.name, segment.position + len(sealed), len(octets))
-                        sealed += octets
-                self._disk.append(segment.descriptor, sealed)
-                failpoints.reach("body-written")
-                self._disk.sync_data(segment.descriptor)
-            except BaseException:
-                # After a failed write or sync nobody knows what is on the disk: never touch this file again.
-                self._close_segment(epoch)
-                raise
-            segment.position += len(sealed)
-            if segment.position >= self._settings.segment_size:
-                self._close_segment(epoch)
-        failpoints.reach("body-durable")
+    def _segment(self, epoch: str) -> _Segment:
+        """The open one of this week, or a new one when there is none or it is full."""
+        segment = self._segments.get(epoch)
+        if segment is not None:
+            if segment.position < self._settings.segment_size:
+                return segment
+            self._close_segment(epoch)
+        segment = self._new_segment(epoch)
         while len(self._segments) > _OPEN_WEEKS:
             self._close_segment(min(self._segments))
-        return [refs[number] for number in range(len(batch))]
+        return segment
 
     def _new_segment(self, epoch: str) -> _Segment:
         folder = self._folder / epoch
         if not folder.is_dir():
             folder.mkdir(mode=0o700, exist_ok=True)
             self._disk.sync_folder(self._folder)
-        name = f"{epoch}/{self._worker}-{os.urandom(6).hex()}{_SEGMENT}"
+        name = f"{epoch}/{self._worker}-{os.urandom(6).hex()}{SEGMENT}"
         path = self._folder / name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -242,10 +225,14 @@ class Blobs:
             os.rename(temporary, self._folder / name)
             self._disk.sync_folder(folder)
         except OSError as error:
-            log.error("body_not_stored", bodies=1, error=error.strerror)
-            raise StoreUnavailable(f"a body could not be stored: {error.strerror}") from error
+            raise _not_stored(error) from error
         failpoints.reach("body-durable")
         return BlobRef(name, 0, length)
+
+
+def _not_stored(error: OSError) -> StoreUnavailable:
+    log.error("body_not_stored", error=error.strerror)
+    return StoreUnavailable(f"a body could not be stored: {error.strerror}")
 
 
 def _with_lock(path: Path, work: Callable[[Path], None]) -> bool:

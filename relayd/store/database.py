@@ -1,4 +1,8 @@
-"""Connections: one that writes, others that only read. Each has its thread, and work goes to it as whole functions."""
+"""Connections: one that writes, others that only read.
+
+The writer belongs to the loop's own thread: a commit is what everyone waits for, and whatever comes in meanwhile is the
+next group. Readers have a thread each, and work goes to them as whole functions.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +37,10 @@ _SICK: Final = frozenset(
 )
 #: Of those, what no waiting heals.
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: Seconds that a batch waits for a lock. Nobody else has any business writing, and everyone waits meanwhile.
-_LOCK_PATIENCE: Final = 2.0
 _CACHE_KIB: Final = 64 * 1024
 _STATEMENTS: Final = 256
+#: Nobody else may hold a lock for writing. Should somebody, in seconds.
+_PATIENCE: Final = 1.0
 
 
 #: What an operator does about a damaged database.
@@ -81,15 +85,14 @@ def _code(error: BaseException) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-async def open_writer(path: Path, *, create: bool) -> Database:
+def open_writer(path: Path, *, create: bool) -> sqlite3.Connection:
     """The one connection that writes. It also makes all checkpoints, between batches.
 
     Without ``create`` the database has to be there: what goes away while relayd runs isn't to be made anew.
     """
-
-    def connect() -> sqlite3.Connection:
-        uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=_STATEMENTS, timeout=_LOCK_PATIENCE)
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    try:
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE)
         try:
             if not create and db.execute("PRAGMA user_version").fetchone()[0] == 0:
                 raise StoreDamaged(f"{path} is empty. {REPAIR}")
@@ -105,9 +108,9 @@ async def open_writer(path: Path, *, create: bool) -> Database:
         except BaseException:
             db.close()
             raise
-        return db
-
-    return await _open(connect)
+    except (sqlite3.Error, OSError) as error:
+        raise unavailable(error) from error
+    return db
 
 
 async def open_reader(path: Path) -> Database:

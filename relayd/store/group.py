@@ -1,4 +1,8 @@
-"""Group commit: everything that is ready goes into one transaction and one fsync."""
+"""Group commit: everything that is ready goes into one transaction and one fsync.
+
+Bodies first, rows after them: what the batch's accepted messages point at is synced before the transaction begins, each
+segment once for all bodies in it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Any
 from relayd import failpoints
 from relayd.errors import Conflict
 from relayd.store import claims
+from relayd.store.bodies import BodySync
 from relayd.store.database import is_sick, unavailable
 from relayd.store.records import NewMessage
 from relayd.store.tables import insert_messages
@@ -38,9 +43,10 @@ Work = Accept | Write
 
 @dataclass(slots=True)
 class Committer:
-    """Runs batches in the database thread. ``boot`` gives the time that leases are measured in."""
+    """Runs batches. ``boot`` gives the time that leases are measured in."""
 
     boot: Callable[[], float]
+    bodies: BodySync
 
     def run(self, db: sqlite3.Connection, batch: list[Work]) -> list[Any]:
         """One transaction for the batch: each work's result, or the exception that is its own.
@@ -48,6 +54,7 @@ class Committer:
         The first try costs nothing per work. Only when it fails is everything undone and each work run again under a
         savepoint, which finds the culprit and commits the others.
         """
+        self.bodies.sync({work.message.body.file for work in batch if isinstance(work, Accept)})
         try:
             return self._commit(db, batch, self._together)
         except Exception as error:

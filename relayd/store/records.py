@@ -38,7 +38,7 @@ class BlobRef(msgspec.Struct, frozen=True, array_like=True):
     length: int
 
 
-class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One recipient's way out. ``number`` counts within the message from 0, ``copy`` indexes MessageMeta.copies.
 
     ``route`` is "" while UNDECIDED. ``owner`` is the worker that may start at once (see Store.claim), None for
@@ -59,7 +59,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A message without its deliveries. ``epoch`` is the ISO week of receipt ("2026-W48"). ``sender`` is "" for the
     null sender. ``origin`` is the listener ("relay", "submission") or "internal" for reports and notifications.
     ``parent`` is the message that an internal one is about. ``meta`` is the sealed MessageMeta. Times are unix seconds.
@@ -84,14 +84,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
 
 
-class NewMessage(Message, frozen=True, kw_only=True):
+class NewMessage(Message, frozen=True, kw_only=True, array_like=True):
     """One accepted message with its deliveries and first journal records, committed as a whole."""
 
     deliveries: tuple[NewDelivery, ...] = ()
     events: tuple[Event, ...] = ()
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A stored delivery. ``generation`` grows with every claim; a Settlement must name the one it was claimed under.
 
     ``delayed_notice`` says that the sender has been told of the delay. ``last_reply`` is the peer's last reply.
@@ -117,14 +117,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class Claimed(msgspec.Struct, frozen=True, array_like=True):
     """A message and those of its deliveries that the caller now owns."""
 
     message: Message
     deliveries: tuple[Delivery, ...]
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What became of one claimed delivery, with what follows from it, in one transaction.
 
     ``next_attempt`` counts only for an open ``state``. ``route``, ``target``, ``message_class`` and ``copy`` replace

@@ -15,7 +15,7 @@ from relayd.vault.vault import MessageKey
 PART: Final = "body"
 #: Four segments of plain octets fit in one block of 256 KiB.
 _SEGMENTS_PER_BLOCK: Final = 4
-#: Up to this sealed length a read happens in place; what is larger is read and opened in a thread.
+#: Up to this sealed length a read happens in place, even when it has to wait for the disk.
 _IN_PLACE: Final = 64 * 1024
 
 
@@ -51,8 +51,10 @@ class SealedBody:
                 yield self.read(start, end - start)
             return
         with _Reader(self) as reader:
-            pieces = reader.range(start, end)
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            while start < end:
+                # What came in a moment ago is still in memory; only for what isn't does a thread wait for the disk.
+                piece = reader.piece(start, end, wait=False) or await asyncio.to_thread(reader.piece, start, end)
+                start += len(piece)
                 yield piece
 
 
@@ -81,12 +83,17 @@ class _Reader:
     def range(self, start: int, end: int) -> Iterator[bytes]:
         """The plain octets from ``start`` to ``end`` in blocks of whole segments, cut to size at both ends."""
         while start < end:
-            first, skip = segment_at(start)
-            last = min(segment_at(end - 1)[0], first + _SEGMENTS_PER_BLOCK - 1)
-            plain = self._opener.open(first, self._octets(*self._opener.extent(first, last)))
-            piece = plain[skip : skip + end - start]
+            piece = self.piece(start, end)
             start += len(piece)
             yield piece
+
+    def piece(self, start: int, end: int, *, wait: bool = True) -> bytes:
+        """The first of these blocks. Without ``wait``: b"" when the disk would have to be waited for."""
+        first, skip = segment_at(start)
+        last = min(segment_at(end - 1)[0], first + _SEGMENTS_PER_BLOCK - 1)
+        extent = self._opener.extent(first, last)
+        sealed = self._octets(*extent) if wait else self._octets_at_hand(*extent)
+        return self._opener.open(first, sealed)[skip : skip + end - start] if sealed else b""
 
     def _octets(self, start: int, end: int) -> bytes:
         try:
@@ -96,3 +103,12 @@ class _Reader:
         if len(data) != end - start:
             raise SealBroken("a body's file is shorter than its row says")
         return data
+
+    def _octets_at_hand(self, start: int, end: int) -> bytearray | None:
+        """The same as far as the page cache has it all; None otherwise, and where the file system can't tell."""
+        data = bytearray(end - start)
+        try:
+            got = os.preadv(self._descriptor, [data], self._body._offset + start, os.RWF_NOWAIT)
+        except OSError:
+            return None
+        return data if got == len(data) else None

@@ -1,7 +1,8 @@
 """The store on SQLite: one connection writes, in batches; others read.
 
-Whatever is asked for while a batch commits waits in a list and is the next batch, so under load the groups grow by
-themselves and a quiet store answers at once. A checkpoint runs when enough was written and nothing waits.
+A batch commits in the loop's own thread. Whatever is asked for meanwhile waits on the socket and is the next batch.
+When the last one had company, the next one waits a few milliseconds for more: two small groups cost twice what one of
+both does, and a quiet store still answers at once. A checkpoint runs when enough was written and nothing waits.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from relayd.errors import StoreUnavailable
 from relayd.journal.event import Event
 from relayd.settings.models import StoreSettings
 from relayd.store import claims, dispatch
-from relayd.store.database import Database, open_reader, open_writer
+from relayd.store.bodies import BodySync
+from relayd.store.database import Database, open_reader, open_writer, unavailable
 from relayd.store.disk import Disk, FreeSpace
 from relayd.store.group import Accept, Committer, Work, Write
 from relayd.store.limits import Limits
@@ -37,6 +39,8 @@ R = TypeVar("R")
 FILE: Final = "relayd.db"
 #: Works in one transaction, which bounds how long the next group waits.
 _GROUP: Final = 512
+#: How long a group waits for more while several ask at once, in seconds.
+_GATHER: Final = 0.003
 #: Works after which a checkpoint is worth its fsyncs when nothing waits, and when something always does.
 _CHECKPOINT_IDLE: Final = 1_000
 _CHECKPOINT_BUSY: Final = 8_000
@@ -58,14 +62,16 @@ class SqliteStore:
         self._space = FreeSpace(folder, settings.minimum_free, clock, disk)
         self._lock = FolderLock(folder)
         self.limits = Limits(clock)
-        self._committer = Committer(clock.boot)
-        self._writer: Database | None = None
+        self._bodies = BodySync(folder / "blobs", disk)
+        self._committer = Committer(clock.boot, self._bodies)
+        self._writer: sqlite3.Connection | None = None
         self._quick: Database | None = None
         self._slow: Database | None = None
         self._queue: list[Work] = []
-        self._draining: asyncio.Task[None] | None = None
+        self._company = False
         self._since_checkpoint = 0
         self._background: asyncio.Task[None] | None = None
+        self._closed = False
 
     @classmethod
     async def open(
@@ -78,7 +84,7 @@ class SqliteStore:
             raise StoreUnavailable(f"{folder}: {error.strerror}") from error
         store = cls(folder, clock, settings or StoreSettings(), disk or Disk())
         try:
-            await store._open_writer(create=True)
+            store._writer = store._open_writer(create=True)
             store._quick = await open_reader(store._path)
             store._slow = await open_reader(store._path)
         except BaseException:
@@ -93,13 +99,15 @@ class SqliteStore:
             self._background.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._background
-        while self._draining is not None:
-            await asyncio.wait([self._draining])
-        for database in (self._quick, self._slow, self._writer):
+        while self._queue:
+            self._commit_group()
+        for database in (self._quick, self._slow):
             if database is not None:
                 with contextlib.suppress(sqlite3.Error):
                     await database.close()
-        self._writer = None
+        self._drop_writer()
+        self._closed = True
+        self._bodies.close()
         self._lock.release()
 
     # -- what changes rows
@@ -169,65 +177,71 @@ class SqliteStore:
     # -- the batches
 
     def _submit(self, work: Work) -> None:
+        if not self._queue:
+            # At the soonest behind everything that this turn of the loop has read from the workers' sockets.
+            asyncio.get_running_loop().call_later(_GATHER if self._company else 0, self._commit_group)
         self._queue.append(work)
-        if self._draining is None:
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
 
-    async def _drain(self) -> None:
-        try:
-            await asyncio.sleep(0)  # all that became ready in this turn of the loop goes along
-            while self._queue:
-                batch, self._queue = self._queue[:_GROUP], self._queue[_GROUP:]
-                await self._commit(batch)
-                self._since_checkpoint += len(batch)
-                if self._since_checkpoint >= (_CHECKPOINT_BUSY if self._queue else _CHECKPOINT_IDLE):
-                    await self._checkpoint()
-        finally:
-            self._draining = None
-
-    async def _commit(self, batch: list[Work]) -> None:
-        try:
-            if self._writer is None:
-                await self._open_writer(create=False)
-            results = await self._run_writer(lambda db: self._committer.run(db, batch))
-        except StoreUnavailable as error:
-            log.error("store_unavailable", works=len(batch), error=str(error))
-            await self._drop_writer()
-            results = [error] * len(batch)
-        except Exception as error:
-            log.exception("batch_failed", works=len(batch))
-            results = [error] * len(batch)
-        for work, result in zip(batch, results, strict=True):
+    def _commit_group(self) -> None:
+        batch, self._queue = self._queue[:_GROUP], self._queue[_GROUP:]
+        if not batch:
+            return  # close() was faster
+        self._company = len(batch) > 1
+        if self._queue:
+            asyncio.get_running_loop().call_soon(self._commit_group)
+        for work, result in zip(batch, self._commit(batch), strict=True):
             if work.future.done():
                 continue
             if isinstance(result, Exception):
                 work.future.set_exception(result)
             else:
                 work.future.set_result(result)
+        self._since_checkpoint += len(batch)
+        if self._since_checkpoint >= (_CHECKPOINT_BUSY if self._queue else _CHECKPOINT_IDLE):
+            self._checkpoint()
 
-    async def _run_writer(self, function: Callable[[sqlite3.Connection], R]) -> R:
-        if self._writer is None:
-            raise StoreUnavailable("the store is closed")
-        return await self._writer.run(function)
+    def _commit(self, batch: list[Work]) -> list[Any]:
+        """Each work's result or exception."""
+        try:
+            return self._committer.run(self._usable_writer(), batch)
+        except StoreUnavailable as error:
+            log.error("store_unavailable", works=len(batch), error=str(error))
+            self._drop_writer()
+            return [error] * len(batch)
+        except Exception as error:
+            log.exception("batch_failed", works=len(batch))
+            return [error] * len(batch)
 
-    async def _checkpoint(self) -> None:
+    def _checkpoint(self) -> None:
         self._since_checkpoint = 0
         try:
-            await self._run_writer(lambda db: db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
-        except StoreUnavailable as error:
+            self._usable_writer().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except (StoreUnavailable, sqlite3.Error) as error:
             log.error("checkpoint_failed", error=str(error))
-            await self._drop_writer()
+            self._drop_writer()
 
-    async def _open_writer(self, *, create: bool) -> None:
-        self._writer = await open_writer(self._path, create=create)
-        await self._writer.run(lambda db: claims.free_all_after_reboot(db, boot_id()))
+    def _usable_writer(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if self._writer is None:
+            self._writer = self._open_writer(create=False)
+        return self._writer
 
-    async def _drop_writer(self) -> None:
+    def _open_writer(self, *, create: bool) -> sqlite3.Connection:
+        writer = open_writer(self._path, create=create)
+        try:
+            claims.free_all_after_reboot(writer, boot_id())
+        except sqlite3.Error as error:
+            writer.close()
+            raise unavailable(error) from error
+        return writer
+
+    def _drop_writer(self) -> None:
         """After a sick answer nothing that the connection remembers is trusted; the next batch opens it anew."""
         writer, self._writer = self._writer, None
         if writer is not None:
             with contextlib.suppress(sqlite3.Error):
-                await writer.close()
+                writer.close()
 
     async def _expire_leases(self) -> None:
         while True:

@@ -83,18 +83,23 @@ class Sealer:
 
     def update(self, data: bytes) -> bytes:
         """The sealed octets that are complete now; the last segment is held back until more follows or ``finish``."""
-        sealed = self._take_header()
-        self._held += data
-        if len(self._held) <= self._capacity:
-            return sealed
-        parts = [sealed]
-        start = 0
-        with memoryview(self._held) as held:
-            while len(held) - start > self._capacity:
+        parts = [self._take_header()]
+        start = self._capacity - len(self._held)
+        if len(data) <= start:
+            self._held += data
+            return parts[0]
+        with memoryview(data) as view:
+            if self._held:
+                self._held += view[:start]
+                parts.append(self._segment(self._held, last=False))
+                self._held.clear()
+            else:
+                start = 0
+            while len(view) - start > self._capacity:
                 end = start + self._capacity
-                parts.append(self._segment(held[start:end], last=False))
+                parts.append(self._segment(view[start:end], last=False))
                 start = end
-        del self._held[:start]
+            self._held += view[start:]
         return b"".join(parts)
 
     def finish(self) -> bytes:
@@ -128,7 +133,7 @@ class Opener:
         """Start and end, in sealed octets, of the segments from ``first`` to ``last`` inclusive."""
         return (first * SEGMENT if first else HEADER), min((last + 1) * SEGMENT, self._length)
 
-    def open(self, first: int, sealed: bytes) -> bytes:
+    def open(self, first: int, sealed: bytes | bytearray) -> bytes:
         """The plain octets of the whole segments in ``sealed``, the first of which has number ``first``."""
         parts = []
         number, start = first, 0

@@ -11,6 +11,7 @@ import itertools
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
+import msgspec
 import pytest
 
 from policies.sender import SenderOptions, SenderPolicy, Spoof
@@ -157,7 +158,11 @@ KINDS = [
     Kind("stranger with a signed message of a tenant", signed_by=("green.example",)),
     _server("network organisation", "192.0.2.1", "north", "x@north.example"),
     _server(
-        "certificate organisation", "203.0.113.50", "north", "x@north.example", tls=replace(TLS, spki_sha256=NORTH_PIN)
+        "certificate organisation",
+        "203.0.113.50",
+        "north",
+        "x@north.example",
+        tls=msgspec.structs.replace(TLS, spki_sha256=NORTH_PIN),
     ),
     _server("machine account", "203.0.113.51", "south", "x@south.example", account="server@south.example"),
     _server(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import structlog
+from msgspec.structs import replace
 
 from relayd.mail.reply import Reply
 from relayd.smtp import handshake, replies

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { OPEN = 1, READ = 2, WRITE = 4, SYNC = 8, TRUNCATE = 16, RENAME = 32, LINK = 64, MKDIR = 128, UNLINK = 256,
@@ -123,6 +124,12 @@ DECLARE(pread64);
 ssize_t pread64(int fd, void *buffer, size_t size, off64_t offset)
 {
     return struck_fd(READ, fd) ? -1 : REAL(pread64)(fd, buffer, size, offset);
+}
+
+DECLARE(preadv64v2);
+ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags)
+{
+    return struck_fd(READ, fd) ? -1 : REAL(preadv64v2)(fd, parts, count, offset, flags);
 }
 
 /* Of a torn write half is done, as when a disk fills up in the middle of it; the rest of it fails. */
