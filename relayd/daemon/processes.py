@@ -16,10 +16,10 @@ import uvloop
 from relayd.daemon.connections import Connections
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
-from relayd.daemon.supervisor import DAMAGED, Role
+from relayd.daemon.supervisor import REFUSED, Role
 from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
-from relayd.errors import StoreDamaged
+from relayd.errors import StoreDamaged, VaultError
 from relayd.settings.load import Loaded
 from relayd.telemetry.log import configure
 
@@ -60,7 +60,7 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
         uvloop.run(runner(loaded, listening, channel))
-    except StoreDamaged as error:
-        log.critical("store_damaged", error=str(error))
-        return DAMAGED
+    except (StoreDamaged, VaultError) as error:
+        log.critical("refused", error=str(error))
+        return REFUSED
     return 0

@@ -40,8 +40,9 @@ GRACE = 30.0
 #: A process that dies within this many seconds of its start is started again only after as long a pause.
 TOO_SOON = 1.0
 
-#: The exit status of a store whose database has to be restored, and then ours: EX_DATAERR of sysexits.h.
-DAMAGED = 65
+#: The exit status of a process that can't serve before somebody has mended something, a database or the keys, and
+#: then ours: EX_DATAERR of sysexits.h.
+REFUSED = 65
 
 #: What a forked process runs: (what it serves, its end of the control channel) → exit status.
 Main = Callable[[Loaded, "list[Listening]", socket.socket], int]
@@ -181,7 +182,7 @@ class Supervisor:
                 continue
             code = os.waitstatus_to_exitcode(status)
             log.error("process ended", role=child.role.name, status=code)
-            if code == DAMAGED and not self.announced:
+            if code == REFUSED and not self.announced:
                 # Nothing was promised yet, and trying again heals nothing: whoever started us should hear of it.
                 self.status = code
                 self._stop()

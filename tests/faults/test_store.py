@@ -22,6 +22,7 @@ from tests.kit.ward import Ward
 pytestmark = pytest.mark.behaviour
 
 WHILE_SICK = "Store and disk: what waits"
+REFUSED = "`relayd serve` ends with status 65 and says what to do; started again once that is done"
 #: What the store says each time when it can't write.
 TRIED = "store_unavailable              error="
 MISSING = "Store and disk: missing and damaged"
@@ -157,7 +158,7 @@ def test_a_damaged_database_is_refused_with_what_to_do(patient: Ward, matrix: Ma
             database.unlink()
         else:
             database.write_bytes(octets)
-        with pytest.raises(RuntimeError, match="relayd ended with") as refusal:
+        with pytest.raises(RuntimeError, match="relayd ended with 65") as refusal:
             relayd.start()
         assert str(database) in str(refusal.value)
         assert "restore" in str(refusal.value)
@@ -167,9 +168,17 @@ def test_a_damaged_database_is_refused_with_what_to_do(patient: Ward, matrix: Ma
             f"the database: {damage}",
             client_saw="no connection",
             journal_says="-",
-            recovered="`relayd serve` ends and says what to do; by itself once the file is restored",
+            recovered=REFUSED,
         )
     database.write_bytes(whole)
+    root = patient.site.keys / "root.json"
+    root.write_bytes(b"{" + root.read_bytes())
+    with pytest.raises(RuntimeError, match=rf"relayd ended with 65(.|\n)*{root}: JSON is malformed"):
+        relayd.start()
+    root.write_bytes(root.read_bytes()[1:])
+    matrix.row(
+        MISSING, "start", "the root key is damaged", client_saw="no connection", journal_says="-", recovered=REFUSED
+    )
     relayd.start()
     again = patient.send()
     assert patient.wait_until_final(again)
