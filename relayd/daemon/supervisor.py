@@ -156,7 +156,11 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
-        if not self.announced and all(c.ready for c in self.children.values()):
+        if (
+            not self.announced
+            and len(self.children) == len(self.roles)
+            and all(c.ready for c in self.children.values())
+        ):
             self.announced = True
             notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
             log.info("ready", listeners=[item.settings.address for item in self.listening])
