@@ -104,22 +104,31 @@ def test_a_client_that_vanishes_leaves_nothing(patient: Ward, matrix: Matrix, pl
     )
 
 
-def test_a_client_that_leaves_after_the_dot_is_served_all_the_same(patient: Ward, matrix: Matrix) -> None:
-    content = mail.message(DOCTOR, ["dot@partner.example"])
+@pytest.mark.parametrize("end", ["the final dot", "BDAT LAST"])
+def test_a_client_that_leaves_before_the_250_is_served_all_the_same(patient: Ward, matrix: Matrix, end: str) -> None:
+    recipient = f"{end.split()[-1].lower()}@partner.example"
+    content = mail.message(DOCTOR, [recipient])
+    before = patient.messages()
     with patient.relayd.hospital() as client:
-        begin(client, f"MAIL FROM:<{DOCTOR}>", "RCPT TO:<dot@partner.example>")
-        assert client.docmd("DATA")[0] == 354
-        client.sock.sendall(content + b".\r\n")
+        begin(client, f"MAIL FROM:<{DOCTOR}>", f"RCPT TO:<{recipient}>")
+        if end == "BDAT LAST":
+            client.sock.sendall(b"BDAT %d LAST\r\n" % len(content) + content)
+        else:
+            assert client.docmd("DATA")[0] == 354
+            client.sock.sendall(content + b".\r\n")
         client.close()
-    receipt = patient.partner.wait_for_receipt(mail.message_id_of(content))
-    assert patient.partner.wait_for_receipt(mail.message_id_of(content)) == receipt
+    patient.partner.wait_for_receipt(mail.message_id_of(content))
+    assert patient.messages() == before + 1
+    kept = patient.kept_for(recipient)
+    wait_for(lambda: patient.journal(kept) == ["received", "judged", "delivered"], "the journal to say so")
+    assert sum(recipient in receipt.recipients for receipt in patient.partner.receipts) == 1
     matrix.row(
         CLIENTS,
-        "after the final dot, before the 250",
+        f"after {end}, before the 250",
         "the client vanishes",
         client_saw="no reply: it will send again",
         journal_says="received, judged, delivered",
-        recovered="not needed; the sender may cause a duplicate",
+        recovered="not needed; a sender that sends again causes a duplicate",
     )
 
 

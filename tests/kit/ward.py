@@ -86,6 +86,12 @@ class Ward:
             (delivery,) = claims.deliveries(db, sent.id)
         return delivery.next_attempt
 
+    def kept_for(self, recipient: str) -> str:
+        """The id of the only message for this recipient."""
+        with self.database() as db:
+            (row,) = db.execute("SELECT message_id FROM delivery WHERE recipient = ?", (recipient,)).fetchall()
+        return str(row[0])
+
     def messages(self) -> int:
         with self.database() as db:
             count: int = db.execute("SELECT count(*) FROM message").fetchone()[0]
