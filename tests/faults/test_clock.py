@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.kit.failing import Machine
@@ -17,8 +19,9 @@ DAY = 86400
 YEAR = 365 * DAY
 
 
-@pytest.fixture
-def patient(site: Site, _compiler: None):
+@pytest.fixture(scope="module")
+def patient(site: Site, _compiler: None) -> Iterator[Ward]:
+    """With a short lease, since a clock that was set back is noticed once in each."""
     site.relayd["queue"] = {"schedule": ["1s"], "lease": "2s"}
     with ward(site, Machine(site.folder)) as patient:
         yield patient

@@ -15,6 +15,7 @@ from tests.kit import mail
 from tests.kit.failing import Call, Machine
 from tests.kit.matrix import Matrix
 from tests.kit.peer import HANG, Peer, Script
+from tests.kit.ports import free_port
 from tests.kit.site import Site
 from tests.kit.talk import DOCTOR, data
 from tests.kit.wait import wait_for
@@ -25,8 +26,16 @@ pytestmark = pytest.mark.behaviour
 SIGNALS = "Reload and shutdown"
 
 
-@pytest.fixture
-def patient(site: Site, _compiler: None) -> Iterator[Ward]:
+@pytest.fixture(scope="module")
+def hanging_port(site: Site) -> int:
+    """Where the next hop of hanging.example is to listen."""
+    port = free_port()
+    site.domainbook["hanging.example"] = {**site.domainbook["partner.example"], "next_hops": [f"127.0.0.1:{port}"]}
+    return port
+
+
+@pytest.fixture(scope="module")
+def patient(site: Site, hanging_port: int, _compiler: None) -> Iterator[Ward]:
     with ward(site, Machine(site.folder)) as patient:
         yield patient
 
@@ -112,26 +121,23 @@ def test_a_database_that_cannot_be_put_in_order_at_the_end_is_whole_at_the_next_
     )
 
 
-async def test_a_stop_while_the_next_hop_says_nothing_after_the_dot(site: Site, matrix: Matrix) -> None:
+async def test_a_stop_while_the_next_hop_says_nothing_after_the_dot(
+    patient: Ward, hanging_port: int, matrix: Matrix
+) -> None:
     """It may have it: that is written down, and it is tried again after the next start."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(site.partner.certificate, site.partner.key)
-    async with Peer(Script(replies={"DOT": HANG}), tls=context) as peer:
-        site.domainbook["hanging.example"] = {
-            **site.domainbook["partner.example"],
-            "next_hops": [f"127.0.0.1:{peer.port}"],
-        }
+    context.load_cert_chain(patient.site.partner.certificate, patient.site.partner.key)
+    async with Peer(Script(replies={"DOT": HANG}), port=hanging_port, tls=context) as peer:
 
         def stop_in_the_middle() -> list[str]:
-            with ward(site) as patient:
-                sent = patient.send("b@hanging.example")
-                wait_for(lambda: peer.received, "the message to be there")
-                patient.relayd.child.signal(signal.SIGTERM)
-                assert patient.relayd.child.wait(45) == 0
-                first = patient.journal(sent.id)
-                peer.script.replies.clear()
-                patient.relayd.start()
-                return [*first, "|", *patient.wait_until_final(sent)[len(first) :]]
+            sent = patient.send("b@hanging.example")
+            wait_for(lambda: peer.received, "the message to be there")
+            patient.relayd.child.signal(signal.SIGTERM)
+            assert patient.relayd.child.wait(45) == 0
+            first = patient.journal(sent.id)
+            peer.script.replies.clear()
+            patient.relayd.start()
+            return [*first, "|", *patient.wait_until_final(sent)[len(first) :]]
 
         kinds = await asyncio.to_thread(stop_in_the_middle)
     assert kinds == ["received", "judged", "ambiguous", "|", "delivered"]
