@@ -19,7 +19,7 @@ from relayd.daemon.store_process import run_store
 from relayd.daemon.supervisor import REFUSED, Role
 from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
-from relayd.errors import StoreDamaged, VaultError
+from relayd.errors import RelaydError, StoreDamaged, VaultError
 from relayd.settings.load import Loaded
 from relayd.telemetry.log import configure
 
@@ -63,4 +63,7 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
     except (StoreDamaged, VaultError) as error:
         log.critical("refused", error=str(error))
         return REFUSED
+    except RelaydError as error:
+        log.critical("failed", error=str(error))
+        return 1
     return 0

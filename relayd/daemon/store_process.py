@@ -60,14 +60,18 @@ async def run_store(loaded: Loaded, _listening: list[Listening], channel: socket
 async def _open(configuration: Configuration) -> SqliteStore:
     _refuse_to_start_empty(configuration)
     deadline = SystemClock().boot() + _LOCK_PATIENCE
+    reason = ""
     while True:
         try:
             return await SqliteStore.open(configuration.state, SystemClock(), configuration.store)
         except StoreDamaged as error:
             raise StoreDamaged(f"{database_of(configuration.state)}: {error}") from error
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             if SystemClock().boot() > deadline:
                 raise
+            if reason != str(error):
+                reason = str(error)
+                log.warning("store_waits", reason=reason)
             await asyncio.sleep(_LOCK_RETRY)
 
 

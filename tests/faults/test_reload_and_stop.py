@@ -8,6 +8,8 @@ import signal
 import smtplib
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -118,6 +120,34 @@ def test_a_database_that_cannot_be_put_in_order_at_the_end_is_whole_at_the_next_
         client_saw="250 2.0.0 before",
         journal_says=", ".join(kinds),
         recovered="after the next start",
+    )
+
+
+def test_a_start_on_a_full_disk_waits_and_says_why(patient: Ward, matrix: Matrix) -> None:
+    patient.relayd.stop()
+    before = len(patient.relayd.log)
+    full = ExitStack()
+    full.enter_context(patient.machine.failing(Call.WRITE, "*/state/*", errno.ENOSPC))
+
+    def make_room() -> str:
+        said = wait_for(lambda: patient.relayd.log[before:].partition("store_waits")[2], "the reason in the log")
+        full.close()
+        return said
+
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(make_room)
+        patient.relayd.start()
+        assert "the database is not usable" in made.result()
+    sent = patient.send()
+    assert sent.saw == "250 2.0.0"
+    kinds = patient.wait_until_final(sent)
+    matrix.row(
+        SIGNALS,
+        "start",
+        "ENOSPC in the state folder",
+        client_saw=f"connections wait, then {sent.saw}",
+        journal_says=", ".join(kinds),
+        recovered="by itself, once there is room; the log says why it waits",
     )
 
 
