@@ -62,7 +62,10 @@ class EpochKeys:
     """
 
     def __init__(self, folder: Path, keyring: Keyring) -> None:
-        make_private_folder(folder)
+        try:
+            make_private_folder(folder)
+        except OSError as error:
+            raise KeyUnavailable(f"{folder}: {error.strerror}") from error
         self._folder = folder
         self._keyring = keyring
         self._opened: dict[tuple[str, str], tuple[Path, EpochKey]] = {}
