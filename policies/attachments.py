@@ -15,7 +15,7 @@ from pydantic import Field
 
 from relayd.inspection.candidates import attachments
 from relayd.inspection.names import ARCHIVES, extensions, turns_around
-from relayd.mail.meta import Part
+from relayd.mail.meta import OUT_OF_SIGHT, Part
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Found, Inspection, InspectionLimits, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Hold, Pass, Refuse, Verdict
@@ -66,11 +66,6 @@ _KINDS: Final = {
     "text/x-msdos-batch": "bat",
     "text/x-shellscript": "sh",
 }
-
-#: Defects of the message's own structure (relayd/mail/mime.py) behind which something may be out of sight.
-_OUT_OF_SIGHT: Final = frozenset(
-    {"too-many-parts", "too-many-names", "header-too-long", "unknown-encoding", "repeated:content-transfer-encoding"}
-)
 
 _NAME: Final = "Attachments of type .{0} are not accepted here; send the content as a document instead"
 _DISGUISED: Final = "An attachment is really of type .{0}, which is not accepted here"
@@ -155,7 +150,7 @@ class AttachmentsPolicy(Policy[AttachmentsOptions]):
 
     def _judge_structure(self, parts: tuple[Part, ...]) -> Verdict | None:
         """Parts that can't all be listed, or be read in one way only, may hold anything."""
-        if not any(not _OUT_OF_SIGHT.isdisjoint(part.defects) for part in parts):
+        if not any(not OUT_OF_SIGHT.isdisjoint(part.defects) for part in parts):
             return None
         text = "The structure of the message can't be read in full; send it in fewer, simpler parts"
         return _choose(self.options.uninspectable, "uninspectable: the message's own structure", text)

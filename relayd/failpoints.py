@@ -12,7 +12,7 @@ from typing import Final
 
 NAMES: Final = (
     "body-written",  # sealed octets handed to the kernel, not yet synced
-    "body-durable",  # body synced, rows not yet sent to the store
+    "body-durable",  # body synced, rows not yet written
     "rows-written",  # statements run, transaction not yet committed
     "rows-durable",  # transaction committed, nobody told yet
     "before-reply",  # the store said yes, 250 not yet sent

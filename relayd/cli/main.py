@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from relayd import __version__
+from relayd.dumps import forbid_core_dumps
 from relayd.errors import ConfigurationError, RelaydError
 
 #: The modules of the command groups, in the order of ``relayd --help``.
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    forbid_core_dumps()
     arguments = build_parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))

@@ -31,10 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     # Imported only now: every other command starts without the daemon's weight.
     from relayd.daemon.processes import roles
     from relayd.daemon.supervisor import Supervisor
-    from relayd.telemetry.log import configure
+    from relayd.telemetry.log import configure, watch_interpreter
 
     supervisor = Supervisor(Path(arguments.config), roles)
     configure(supervisor.loaded.configuration.log, "supervisor")
+    watch_interpreter()
     return supervisor.run()
 
 

@@ -6,7 +6,7 @@ One Intake per session: it holds the pipeline and directory that were in force w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import structlog
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from relayd.mail.reply import Reply
 from relayd.pipeline.plan import Plan
 from relayd.pipeline.policy import Context, Mail
 from relayd.pipeline.runner import Judged, answer
+from relayd.pipeline.verdict import Defer, Refuse
 from relayd.smtp.door import Credentials, Receiving
 from relayd.store.blobs import StoredBody
 from relayd.store.ids import new_id
@@ -74,6 +75,7 @@ class Intake:
         mail = Mail(id=new_id(self.services.clock, self.services.random), peer=peer, origin=origin, envelope=envelope)
         judged = await self.in_force.pipeline.judge_sender(mail, self.services.context(self.in_force))
         if reply := answer(judged):
+            _log_refusal(mail, judged, reply)
             raise SmtpError(reply, "pipeline")
         return IntakeTransaction(self.services, self.in_force, mail, judged)
 
@@ -92,6 +94,7 @@ class IntakeTransaction:
         asked = replace(self.mail, recipients=(recipient,))
         judged = await self.in_force.pipeline.judge_recipient(asked, self.context)
         if reply := answer(judged):
+            _log_refusal(self.mail, judged, reply)
             raise SmtpError(reply, "pipeline")
         self.judged += judged
 
@@ -131,7 +134,7 @@ class IntakeTransaction:
         mail = replace(self.mail, headers=headers, body=stored, parts=parts)
         plan = await self.in_force.pipeline.judge_message(mail, self.context, earlier=self.judged)
         if plan.reply is not None:
-            log.info("refused", id=mail.id, reply=plan.reply.code, status=plan.reply.enhanced)
+            _log_refusal(mail, plan.judged, plan.reply)
             return plan.reply
         message, meta = await self._durable(mail, arriving, stored, plan)
         await self._accept(message)
@@ -250,6 +253,22 @@ class IntakeTransaction:
             if served := directory.served(recipient.address.domain):
                 return served.id
         return ""
+
+
+def _log_refusal(mail: Mail, judged: Iterable[Judged], reply: Reply) -> None:
+    """Say which policy refused and why: of what isn't accepted there is no journal."""
+    said = next((one for one in judged if isinstance(one.verdict, Refuse | Defer)), None)
+    log.info(
+        "refused",
+        id=mail.id,
+        peer=str(mail.peer.address),
+        via=mail.origin.via.value,
+        policy=said.policy if said else "",
+        stage=said.stage.value if said else "",
+        reason=said.verdict.reason if said else "no policy gives a route",
+        reply=reply.code,
+        status=reply.enhanced,
+    )
 
 
 def _claimed(message: NewMessage) -> Claimed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -21,7 +22,7 @@ from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
 from relayd.errors import RelaydError, StoreDamaged, VaultError
 from relayd.settings.load import Loaded
-from relayd.telemetry.log import configure
+from relayd.telemetry.log import configure, watch_loop
 
 log = structlog.get_logger("relayd.daemon")
 
@@ -59,7 +60,7 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
         # find cold caches after it, which costs a seventh of the rate (sched(7), SCHED_BATCH).
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
-        uvloop.run(runner(loaded, listening, channel))
+        uvloop.run(_watched(runner(loaded, listening, channel)))
     except (StoreDamaged, VaultError) as error:
         log.critical("refused", error=str(error))
         return REFUSED
@@ -67,3 +68,8 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
         log.critical("failed", error=str(error))
         return 1
     return 0
+
+
+async def _watched(serving: Coroutine[Any, Any, None]) -> None:
+    watch_loop(asyncio.get_running_loop())
+    await serving

@@ -32,6 +32,7 @@ from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
 from relayd.errors import ConfigurationError, Problem, StoreUnavailable
 from relayd.settings.load import Loaded
+from relayd.vault.files import make_private_folder
 
 log = structlog.get_logger("relayd.daemon")
 
@@ -156,11 +157,8 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
-        if (
-            not self.announced
-            and len(self.children) == len(self.roles)
-            and all(c.ready for c in self.children.values())
-        ):
+        # One that died meanwhile, say because the store wasn't there yet, is missing among the children.
+        if not self.announced and sum(c.ready for c in self.children.values()) == len(self.roles):
             self.announced = True
             notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
             log.info("ready", listeners=[item.settings.address for item in self.listening])
@@ -274,7 +272,7 @@ class Supervisor:
         path = self._control_path
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(path.parent)
             path.unlink(missing_ok=True)
             control.bind(str(path))
             path.chmod(0o600)
@@ -289,9 +287,9 @@ class Supervisor:
             connection.settimeout(2.0)
             try:
                 request = json.loads(connection.recv(4096))
-                answer = self._answer(request.get("command"))
+                answer = self._answer(request.get("command") if isinstance(request, dict) else None)
                 connection.sendall(json.dumps(answer).encode())
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 return  # Whoever asked has gone or talks nonsense; serving goes on.
 
     def _answer(self, command: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import aiosmtplib
 
-from relayd.delivery.wire import Wire
+from relayd.delivery.wire import Wire, reply_text
 from relayd.mail.envelope import TlsFacts
 from relayd.tls.contexts import ClientTls
 from relayd.tls.decision import Security, TlsDemand
@@ -120,7 +120,8 @@ class Client(aiosmtplib.SMTP):
             raise
         except aiosmtplib.SMTPResponseException as error:
             self.abort()
-            raise HopUnavailable("4.3.2", f"{error.code} {error.message}", self.remote) from error
+            said = reply_text(aiosmtplib.SMTPResponse(error.code, error.message))
+            raise HopUnavailable("4.3.2", said, self.remote) from error
         except ssl.SSLCertVerificationError as error:
             self.abort()
             raise HopUnavailable(

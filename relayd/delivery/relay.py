@@ -11,6 +11,7 @@ from relayd.delivery.client import Client, Hop, HopUnavailable
 from relayd.delivery.pool import Pool
 from relayd.delivery.transaction import Answer, ConnectionStale, Transaction
 from relayd.delivery.ways import NoWay, Ways
+from relayd.delivery.wire import announced
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.store.records import Delivery
 
@@ -92,8 +93,8 @@ async def _one_transaction(client: Client, sending: Sending) -> None:
 def _recipients_at_once(client: Client) -> int:
     for word in client.esmtp_extensions.get("limits", "").upper().split():  # RFC 9422 §4
         name, _, value = word.partition("=")
-        if name == "RCPTMAX" and value.isdigit() and int(value) > 0:
-            return int(value)
+        if name == "RCPTMAX" and (most := announced(value)):
+            return most
     return _RECIPIENTS
 
 

@@ -16,12 +16,14 @@ import aiosmtplib
 
 from relayd.delivery.client import Client
 from relayd.delivery.stuffing import DotStuffer
+from relayd.delivery.wire import announced, reply_text
 from relayd.failpoints import reach
 from relayd.queue.outcome import Content, Result
 from relayd.store.records import Delivery, Message
 
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
-_LONGEST_REPLY: Final = 500
+#: What would end a command line, or cut it short, in some server.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 #: Octets that go in one write, the end of data included where all fits.
 _AT_ONCE: Final = 64 * 1024
@@ -61,14 +63,6 @@ def enhanced_code(text: str, digit: str) -> str:
     """The enhanced code that a reply starts with, or class.0.0 where it has none of the right class (RFC 2034 §4)."""
     match = _ENHANCED.match(text)
     return match[1] if match and match[1][0] == digit else f"{digit}.0.0"
-
-
-def reply_text(response: aiosmtplib.SMTPResponse) -> str:
-    """A reply as one printable line."""
-    text = response.message.replace("\n", " / ")
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    return f"{response.code} {text}"[:_LONGEST_REPLY].rstrip()
 
 
 def _deferred(status: str, reply: str) -> Answer:
@@ -116,9 +110,9 @@ class Transaction:
 
     async def _unfit(self) -> Answer | None:
         """What the peer's extensions rule out without asking it."""
-        limit = self._offers.get("size", "").strip()
-        if limit.isdigit() and 0 < int(limit) < self._content.size:
-            return _failed("5.3.4", f"the next hop takes at most {int(limit)} octets")
+        limit = announced(self._offers.get("size", "").strip())
+        if 0 < limit < self._content.size:
+            return _failed("5.3.4", f"the next hop takes at most {limit} octets")
         if self._message.smtputf8 and "smtputf8" not in self._offers and await self._needs_utf8():
             return _failed("5.6.7", "the next hop doesn't take internationalised addresses or headers")
         if self._message.body_type == "8BITMIME" and "8bitmime" not in self._offers and not await self._is_ascii():
@@ -168,7 +162,7 @@ class Transaction:
             if dsn and delivery.orcpt:
                 rcpt += f" ORCPT={delivery.orcpt}"
             commands.append(rcpt)
-        if not all(command.isprintable() for command in commands):
+        if any(_CONTROL.search(command) for command in commands):
             raise ValueError("an address or parameter with a control character reached delivery")
         return [f"{command}\r\n".encode() for command in commands]
 

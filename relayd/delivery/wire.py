@@ -19,7 +19,26 @@ from aiosmtplib.protocol import SMTPProtocol
 #: Octets of one reply, continuation lines included. A real EHLO takes a few KiB.
 MAX_REPLY: Final = 32 * 1024
 
+#: Characters of a reply that are kept as an explanation.
+_LONGEST_TEXT: Final = 500
+
 _REPLY_LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+
+
+_NUMBER: Final = re.compile(r"[0-9]{1,20}")
+
+
+def reply_text(response: aiosmtplib.SMTPResponse) -> str:
+    """A reply as one printable line. It gets into journals, reports and terminals, and a peer may say anything."""
+    text = response.message.replace("\n", " / ")
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return f"{response.code} {text}"[:_LONGEST_TEXT].rstrip()
+
+
+def announced(text: str) -> int:
+    """A number that the peer announces with an extension (RFC 1870 §3, RFC 9422 §4); 0 when it isn't one."""
+    return int(text) if _NUMBER.fullmatch(text) else 0
 
 
 class PeerBroken(aiosmtplib.SMTPServerDisconnected):

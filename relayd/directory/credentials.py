@@ -146,8 +146,9 @@ class DirectoryCredentials:
 
     def _check(self, account: Account | None, username: str, password: str) -> bool:
         """In a thread of the pool."""
+        decoy = self._decoy(username)  # made at the first login, whoever's that is, so that its cost tells nothing
         if account is None:
-            check_password(self._decoy(username), password)
+            check_password(decoy, password)
             return False
         try:
             return check_password(account.verifier, password)
@@ -173,12 +174,17 @@ class DirectoryCredentials:
         return choices[self._made_up(what, username)[0] % len(choices)]
 
     def _made_up(self, what: str, username: str) -> bytes:
-        return hmac.digest(self._disguise, f"{what}\0{username.casefold()}".encode(), "sha256")
+        text = f"{what}\0{_canonical(username)}"
+        return hmac.digest(self._disguise, text.encode("utf-8", "surrogatepass"), "sha256")
 
     def _keys(self, peer: Peer, username: str) -> tuple[str, str]:
-        try:
-            key = parse_address(username).key  # as accounts are found: each has many spellings
-        except SyntaxInvalid:
-            key = username.casefold()
-        name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        name = hashlib.sha256(_canonical(username).encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return f"login account {name}", f"login peer {peer.address}"
+
+
+def _canonical(username: str) -> str:
+    """The one spelling of a name that stands for all of them, as accounts are found."""
+    try:
+        return parse_address(username).key
+    except SyntaxInvalid:
+        return username.casefold()

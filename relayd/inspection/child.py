@@ -18,11 +18,11 @@ from typing import Final
 
 import magic
 
+from relayd.dumps import forbid_core_dumps
 from relayd.inspection.walk import Walk
 from relayd.inspection.wire import ANSWER_HEADER, REQUEST_HEADER, Request, decode_request, encode
 from relayd.pipeline.policy import Inspection
 
-_PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
@@ -52,8 +52,7 @@ def _confine() -> None:
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     prctl(_PR_SET_NAME, b"relayd-inspect", 0, 0, 0)
     prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
 

@@ -19,6 +19,14 @@ UNREADABLE: Final = frozenset(
 
 #: Bidirectional controls: they show "exe.pdf" where the name ends in "fdp.exe".
 _DIRECTION: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+#: What doesn't show: the categories Cc, Cf, Zl and Zp. As one pattern, since a sender can send very many names.
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
+)
+#: Trailing characters that Windows drops, and those that it can't store and programs therefore leave out.
+_DROPPED: Final = ". \u00a0\u3000\"'`<>|?*"
 _PADDED: Final = re.compile(r"\.([^.\s]{1,16})\s+\.")
 
 
@@ -46,8 +54,8 @@ def extensions(name: str) -> frozenset[str]:
 
 
 def _clean(name: str) -> str:
-    """Without what doesn't show (categories Cc, Cf, Zl, Zp), and without what Windows drops at the end."""
-    return "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp")).rstrip(". \u00a0\u3000")
+    """Without what doesn't show, and without what is dropped at the end."""
+    return _INVISIBLE.sub("", name).rstrip(_DROPPED)
 
 
 def _last(name: str) -> set[str]:

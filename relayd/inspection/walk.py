@@ -22,9 +22,13 @@ from relayd.inspection.kinds import (
 )
 from relayd.inspection.names import ARCHIVES, COMPRESSED, UNREADABLE, extensions
 from relayd.inspection.wire import Slice
+from relayd.mail.meta import OUT_OF_SIGHT
 from relayd.mail.mime import MimeScanner, decoder
+from relayd.mail.mime_header import LONGEST_NAME
 from relayd.pipeline.policy import Found, Inspection, InspectionLimits
 
+#: Characters of the names of all members.
+_MOST_NAMES: Final = 2**20
 #: Octets that tell a file's type.
 _HEAD: Final = 64 * 1024
 #: A member that is no archive is looked at as a stream beyond this size.
@@ -62,6 +66,7 @@ class Walk:
         self._detect = detect
         self._files: list[Found] = []
         self._members = 0
+        self._names = 0
         self._unpacked = 0
         self._held = 0
 
@@ -92,7 +97,7 @@ class Walk:
                 self._open(content, kind, place, index)
             elif self._is_message(index, place, declared):
                 self._enter(place)
-                self._look_into_message(content, place)
+                self._look_into_message(content, place, index)
         except archive.Locked:
             self._mark(index, encrypted=True)
         except archive.Damaged as damage:
@@ -136,12 +141,16 @@ class Walk:
                 self._mark(index, uninspectable=reason)
             elif not zipcheck.has_entries(content):
                 return
+            else:
+                self._add_other_names(zipcheck.other_names(content), place)
         if kind.formats == (RAW,) and is_tar(archive.peek(content, kind), place.extensions):
             kind = replace(kind, formats=TAR.formats)
         before = self._unpacked
         for member in archive.members(content, kind):
             self._count_member()
-            names = _unpacked_names(place.names, content) if kind.formats == (RAW,) else member.names
+            names = self._counted_names(
+                _unpacked_names(place.names, content) if kind.formats == (RAW,) else member.names
+            )
             if any(holds_macros(name) for name in names):
                 self._mark(index, macros=True)
             inner = place.inside(names)
@@ -150,6 +159,11 @@ class Walk:
                 self._files.append(Found(inner.part, inner.chain, names, type_, 0, encrypted=member.encrypted))
                 continue
             self._look_at_member(self._counted(member.blocks(), len(content), before), inner)
+
+    def _add_other_names(self, names: list[str], place: _Place) -> None:
+        for name in names:
+            inner = place.inside(self._counted_names((name,)))
+            self._files.append(Found(inner.part, inner.chain, inner.names, "", 0))
 
     def _look_at_member(self, blocks: Iterator[bytes], place: _Place) -> None:
         """Hold a member in memory while that is needed to look into it; let anything else pass by."""
@@ -194,17 +208,27 @@ class Walk:
         head = bytes(held[:_HEAD])
         return archive_kind(head, place.extensions) is not None or bool({"eml", "zip"} & place.extensions)
 
-    def _look_into_message(self, content: memoryview, place: _Place) -> None:
+    def _look_into_message(self, content: memoryview, place: _Place, index: int) -> None:
         scanner = MimeScanner()
         for start in range(0, len(content), _HEAD):
             scanner.feed(bytes(content[start : start + _HEAD]))
-        for part in attachments(scanner.finish()):
+        parts = scanner.finish()
+        if any(not OUT_OF_SIGHT.isdisjoint(part.defects) for part in parts):
+            self._mark(index, uninspectable="its structure can't be read in full")
+        for part in attachments(parts):
             self._count_member()
             decode = decoder(part)
             raw = content[part.offset : part.offset + part.length]
             blocks = (decode.feed(bytes(raw[at : at + _HEAD])) for at in range(0, len(raw), _HEAD))
             decoded = bytearray(b"".join(blocks) + decode.finish())
             self._look(memoryview(decoded), place.inside(part.names), part.type)
+
+    def _counted_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Names are judged in the worker, so there can't be any amount of them."""
+        self._names += sum(map(len, names))
+        if self._names > _MOST_NAMES or any(len(name) > LONGEST_NAME for name in names):
+            raise LimitReached("the names of its files are too long")
+        return names
 
     def _count_member(self) -> None:
         self._members += 1
@@ -226,6 +250,8 @@ def _closed(head: bytes, extensions: frozenset[str], declared: str) -> str:
     """Why a file that is no archive we can open can't be looked into, "" when there is nothing to open."""
     if head.startswith(TNEF_SIGNATURE) or declared in ("application/ms-tnef", "application/vnd.ms-tnef"):
         return "it is TNEF (winmail.dat)"
+    if declared == "message/partial":
+        return "it is only a part of a message"
     if declared.startswith("multipart/"):
         return "it holds parts that can't be told apart"
     if name := unopened_kind(head):

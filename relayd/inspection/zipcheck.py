@@ -12,6 +12,9 @@ from typing import Final
 _LOCAL: Final = struct.Struct("<4s5H3I2H")
 _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 _UTF8_FLAG: Final = 0x800
+_UNICODE_PATH: Final = 0x7075
+#: Its version and the checksum of the name that it replaces.
+_UNICODE_PATH_HEAD: Final = 5
 
 
 class View(io.RawIOBase):
@@ -51,6 +54,22 @@ def has_entries(content: memoryview) -> bool:
             return bool(archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, struct.error, EOFError, NotImplementedError):
         return False
+
+
+def other_names(content: memoryview) -> list[str]:
+    """What the directory's extra fields call the files (0x7075, Info-ZIP's Unicode path): other programs take these."""
+    with zipfile.ZipFile(View(content)) as archive:
+        return [name for entry in archive.infolist() for name in _unicode_paths(entry.extra)]
+
+
+def _unicode_paths(extra: bytes) -> list[str]:
+    names = []
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<2H", extra[:4])
+        if kind == _UNICODE_PATH and length > _UNICODE_PATH_HEAD:
+            names.append(extra[4 + _UNICODE_PATH_HEAD : 4 + length].decode("utf-8", "replace"))
+        extra = extra[4 + length :]
+    return names
 
 
 def contradiction(content: memoryview, most: int) -> str:

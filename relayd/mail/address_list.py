@@ -163,10 +163,16 @@ class _Reader:
 
 
 def _hidden_addresses(name: list[_Token]) -> list[str]:
-    """The addresses that the encoded words of a display name stand for: programs that decode before they parse would
-    take one for the sender."""
+    """The addresses that the encoded words of a display name stand for, and those in a quoted one with a backslash
+    before a quote: programs that decode before they parse, or know no backslash, would take one for the sender."""
+    hidden = [text for token in name if token.kind == "quoted" and '\\"' in token.text for text in _shown(token.text)]
     words = "".join(f" {token.text}" if token.apart else token.text for token in name)
-    return _SHOWN_ADDRESS.findall(decode_words(words)) if has_encoded_word(words) else []
+    return hidden + _shown(decode_words(words)) if has_encoded_word(words) else hidden
+
+
+def _shown(text: str) -> list[str]:
+    found: list[str] = _SHOWN_ADDRESS.findall(text)
+    return found
 
 
 def _addr_spec(tokens: list[_Token]) -> Address | None:

@@ -92,7 +92,8 @@ class _QuotedPrintable:
 
 
 class _Uuencode:
-    """Lines between ``begin`` and ``end``."""
+    """Lines between ``begin`` and ``end``. No line stands for more octets than it has: what its first character
+    promises beyond that would be zeros, and two octets would make forty-five."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -117,10 +118,10 @@ class _Uuencode:
             self._inside = line != b"end"
             return b""
         try:
-            return binascii.a2b_uu(line)
+            return binascii.a2b_uu(line)[: len(line)]
         except binascii.Error:
             octets = (((line[0] - 32) & 63) * 4 + 5) // 3  # some encoders write a few characters too many
         try:
-            return binascii.a2b_uu(line[:octets])
+            return binascii.a2b_uu(line[:octets])[: len(line)]
         except binascii.Error:
             return b""

@@ -40,6 +40,9 @@ _ONCE: Final = (
 
 NOT_UTF8: Final = "not-utf8"
 CONTROL: Final = "control-character"
+TOO_LONG: Final = "too-long"
+#: Octets of an address field that are read: a quarter of a megabyte of From would keep everybody waiting.
+_MOST_ADDRESSES: Final = 16 * 1024
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -157,6 +160,8 @@ class Headers:
 
 def _read(field: Field) -> tuple[list[Address], list[str]]:
     value = field.value
+    if len(value) > _MOST_ADDRESSES:
+        return [], [TOO_LONG]
     defects = []
     if not _is_utf8(value):
         defects.append(NOT_UTF8)

@@ -8,6 +8,11 @@ import msgspec
 
 #: Defects of a multipart or message whose content was not taken apart: it is to be judged like any other file.
 OPAQUE: Final = frozenset({"no-boundary", "encoded-container", "too-deep"})
+#: Defects of a message's structure behind which another program may find what isn't listed here.
+OUT_OF_SIGHT: Final = frozenset(
+    {"too-many-parts", "too-many-names", "header-too-long", "unknown-encoding", "repeated:content-transfer-encoding"}
+    | {"repeated-boundary", "near-boundary", "ambiguous-type", "file-in-text", "name-too-long"}
+)
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):

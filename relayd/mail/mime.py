@@ -9,10 +9,15 @@ missing-end-boundary      a multipart that its parent or the message ended
 part-after-end-boundary   a part behind the end of its multipart, which some programs show all the same
 no-boundary               a multipart without boundary parameter; it is listed as a leaf
 encoded-container         a multipart or message in base64 or quoted-printable (RFC 2045 §6.4); a leaf
-too-deep, too-many-parts  beyond the limits: what follows is not listed (too-many-parts is at the root)
+too-deep, too-many-parts  beyond the limits: what follows is not listed (too-many-parts is at the root, and also for
+                          names of more than 256 KiB together)
 header-too-long           only the first 64 KiB of the part's header were read (1 MiB of the message's)
+near-boundary             a line that begins with the boundary and goes on: some programs take it for one
+                          (RFC 2046 §5.1.1 lets them), and what follows for a part
+file-in-text              a uuencoded or yEnc file in plain text: see relayd/mail/text_files.py
 broken-header             a line in the header that is no field; broken-content-type; unknown-encoding;
                           repeated:FIELD; repeated-boundary
+ambiguous-type            what could be the type of a multipart or message to some program, and to us isn't
 ========================  =============================================================================
 """
 
@@ -24,13 +29,17 @@ from typing import Final
 from relayd.mail.decode import PartDecoder, decoder
 from relayd.mail.meta import Part
 from relayd.mail.mime_header import PartHeader, is_header, read_part_header
+from relayd.mail.text_files import TextFiles
 
 __all__ = ["MOST_DEPTH", "MOST_PARTS", "MimeScanner", "PartDecoder", "decoder"]
 
 MOST_DEPTH: Final = 50
-MOST_PARTS: Final = 10_000
+#: Parts and names are held until the message is whole, and 1,000 sessions may do so at once.
+MOST_PARTS: Final = 2_000
 MOST_PART_HEADER: Final = 64 * 1024
 MOST_HEAD: Final = 1024 * 1024
+#: Characters of all names together.
+MOST_NAMES: Final = 256 * 1024
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _MOST_LINE = 1024
@@ -89,9 +98,12 @@ class MimeScanner:
         self._header_start = 0
         self._header_taken = 0
         self._header = bytearray(b"\n")
+        self._names = 0
+        self._text_files = TextFiles()
 
     def feed(self, block: bytes) -> None:
         self._total += len(block)
+        self._text_files.feed(block)
         if self._in_header or self._needles:
             self._scan(self._rest + block if self._rest else block, final=False)
 
@@ -102,7 +114,19 @@ class MimeScanner:
         if self._in_header:
             self._header_ended_early(self._total)
         self._close(0, self._total)
+        self._mark_text_files()
         return tuple(part.part() for part in self._parts)
+
+    def _mark_text_files(self) -> None:
+        self._text_files.feed(b"\n")
+        if self._text_files.gave_up:
+            self._parts[0].defects.append("file-in-text")
+        for offset in self._text_files.found:
+            for part in reversed(self._parts):
+                if part.offset <= offset < part.end and not part.boundary:
+                    if part.header.type == "text/plain" and "file-in-text" not in part.defects:
+                        part.defects.append("file-in-text")
+                    break
 
     def _scan(self, data: bytes, *, final: bool) -> None:
         self._found.clear()
@@ -131,6 +155,7 @@ class MimeScanner:
                 break
             index, closes = self._meaning(line)
             if index < 0:
+                self._note_near(line)
                 position = mark + 1
                 continue
             before = base + mark - (data[mark - 1 : mark] == b"\r" if mark else 0)
@@ -172,6 +197,13 @@ class MimeScanner:
                 return fallback, bool(suffix)
         return -1, False
 
+    def _note_near(self, line: bytes) -> None:
+        for container in reversed(self._stack):
+            if container.boundary and line.startswith(b"--" + container.boundary):
+                if "near-boundary" not in container.defects:
+                    container.defects.append("near-boundary")
+                return
+
     def _take_header(self, data: bytes, end: int) -> None:
         start = self._header_taken - self._base
         if end > start:
@@ -184,11 +216,14 @@ class MimeScanner:
         if self.body_start is None:
             self.body_start = body_start
             self.head_length = self._header_taken
-        head = bytes(self._header)
-        offset = body_start
-        if self._parts and len(head) > 1 and not is_header(head[1:]) and head[1:] not in (b"\r\n", b"\n"):
-            offset, head = self._header_start, b"\n"  # text without a header: all of it is content
-        self._opened(head, offset)
+        head, taken = bytes(self._header), self._header_taken
+        if not self._parts or len(head) == 1 or is_header(head[1:]) or head[1:] in (b"\r\n", b"\n"):
+            self._opened(head, body_start)
+            return
+        self._opened(b"\n", self._header_start)  # text without a header: all of it is content
+        if self._in_header:  # in a digest it is a message, whose header is what was read just now
+            self._header, self._header_taken = bytearray(head), taken
+            self._header_ended(body_start)
 
     def _header_ended_early(self, end: int) -> None:
         """A boundary or the end of the message came before the empty line."""
@@ -217,6 +252,10 @@ class MimeScanner:
         if parent is not None:
             parent.children += 1
             path = f"{parent.path}.{parent.children}" if parent.path else str(parent.children)
+        self._names += sum(map(len, header.names))
+        if self._names > MOST_NAMES:
+            self._give_up()
+            return
         part = _Open(path, header, offset)
         self._parts.append(part)
         self._stack.append(part)

@@ -19,16 +19,29 @@ _CONTENT = re.compile(
 _FIELD_LINE = re.compile(rb"[!-9;-~]++[ \t]*:")
 _NOT_A_FIELD = re.compile(rb"\n(?![ \t\r\n]|[!-9;-~]++[ \t]*:)(?=.)", re.DOTALL)
 _TYPE = re.compile(r"[!#$%&'*+\-.0-9a-z^_`{|}~]++/[!#$%&'*+\-.0-9a-z^_`{|}~]++")
-_PARAMETER = re.compile(r';[ \t]*+([^\s=;"*]++)((?:\*[0-9]{1,9})?\*?)[ \t]*+=[ \t]*+("(?:[^"\\]|\\.)*"?|[^;]*+)')
+#: A parameter should follow a semicolon; programs that only look for its name find it behind other things too.
+_PARAMETER = re.compile(
+    r'(?:[;,)]|(?<=[\s"]))[ \t]*+([^\s=;,()"*]++)((?:\*[0-9]{1,9})?\*?)[ \t]*+=[ \t]*+("(?:[^"\\]|\\.)*"?|[^;]*+)'
+    r"(?=([^;]{0,512}))"
+)
 _UNQUOTE = re.compile(r"\\(.)")
 _COMMENT = re.compile(r"\([^()]*\)")
+#: What makes a type that we can't read, or read second, a container to somebody else.
+_CONTAINER = re.compile(r"multipart|message|boundary", re.IGNORECASE)
 _ENCODINGS = frozenset({"7bit", "8bit", "binary", "quoted-printable", "base64", "x-uuencode", "uuencode", "x-uue"})
 _MOST_BOUNDARY = 900
 
 
 #: Names that are kept of one part, and the defect of a part with more: nobody can say what it would be called.
 _MOST_NAMES: Final = 16
+#: Characters of a name; no file system takes half of that.
+LONGEST_NAME: Final = 512
+NAME_TOO_LONG: Final = "name-too-long"
 TOO_MANY_NAMES: Final = "too-many-names"
+
+
+#: One section of a parameter: whether it is percent-encoded, and its text.
+_Piece = tuple[bool, str]
 
 
 @dataclass(slots=True)
@@ -78,6 +91,8 @@ def read_part_header(head: bytes, default_type: str = "text/plain") -> PartHeade
         if not index:
             _set_type(header, value, parameters)
         _add_names(header, parameters, "name", "filename")
+    if len({"".join(value.split()).lower() for value in types}) > 1 and any(map(_CONTAINER.search, types)):
+        header.defects.append("ambiguous-type")
     return header
 
 
@@ -92,9 +107,11 @@ def _set_type(header: PartHeader, value: str, parameters: dict[str, list[str]]) 
         header.type = word
     else:
         header.defects.append("broken-content-type")
+        if _CONTAINER.search(value):
+            header.defects.append("ambiguous-type")
     header.charset = parameters.get("charset", [""])[0].lower()
     boundaries = parameters.get("boundary", [])
-    if len(boundaries) > 1:
+    if len({*boundaries, *map(decode_words, boundaries)}) > 1:
         header.defects.append("repeated-boundary")
     if boundaries:
         boundary = boundaries[0].rstrip().encode("utf-8", "surrogateescape")
@@ -103,16 +120,22 @@ def _set_type(header: PartHeader, value: str, parameters: dict[str, list[str]]) 
 
 
 def _set_encoding(header: PartHeader, value: str) -> None:
-    header.encoding = _first_word(value) or "7bit"
-    if header.encoding not in _ENCODINGS:
+    words = _words(value)
+    header.encoding = words[0] if words else "7bit"
+    if header.encoding not in _ENCODINGS or len(words) > 1:
         header.defects.append("unknown-encoding")
 
 
 def _first_word(value: str) -> str:
+    words = _words(value)
+    return words[0] if words else ""
+
+
+def _words(value: str) -> list[str]:
+    """What stands before the parameters, without comments."""
     if "(" in value:
         value = _COMMENT.sub(" ", value)
-    words = value.partition(";")[0].split()
-    return words[0].lower() if words else ""
+    return value.partition(";")[0].lower().split()
 
 
 def _add_names(header: PartHeader, parameters: dict[str, list[str]], *wanted: str) -> None:
@@ -124,6 +147,10 @@ def _add_names(header: PartHeader, parameters: dict[str, list[str]], *wanted: st
                     header.defects.append(TOO_MANY_NAMES)
                 return
             name = decode_words(value).strip()
+            if len(name) > LONGEST_NAME:
+                name = name[-LONGEST_NAME:]
+                if NAME_TOO_LONG not in header.defects:
+                    header.defects.append(NAME_TOO_LONG)
             if name and name not in header.names:
                 header.names.append(name)
 
@@ -132,12 +159,16 @@ def _parameters(value: str) -> dict[str, list[str]]:
     """All readings of each parameter, in lower-case keys: the RFC 2231 form first, since it is the most explicit."""
     plain: dict[str, list[str]] = {}
     extended: dict[str, list[str]] = {}
-    pieces: dict[str, dict[int, tuple[bool, str]]] = {}
+    pieces: dict[str, dict[int, list[_Piece]]] = {}
     for match in _PARAMETER.finditer(value):
         key, marks, text = match[1].lower(), match[2], match[3]
         if text.startswith('"'):
             text = text[1:-1] if text.endswith('"') and len(text) > 1 else text[1:]
             readings = [_UNQUOTE.sub(r"\1", text)]
+            if key == "boundary" and readings[0] != text:
+                readings.append(text)  # not every program takes backslashes away
+            elif key in ("name", "filename") and (behind := match[4].strip()):
+                readings.append(f"{text}{behind}".replace('"', ""))  # nor ends at the closing quote
         else:
             text = text.strip()
             first = text.split("(")[0].split()
@@ -150,15 +181,24 @@ def _parameters(value: str) -> dict[str, list[str]]:
             extended.setdefault(key, []).append(_extended(readings[0].encode("utf-8", "surrogateescape"), True))
         else:
             number = int(marks.strip("*"))
-            pieces.setdefault(key, {}).setdefault(number, (marks.endswith("*"), readings[0]))
-    for key, parts in pieces.items():
-        extended.setdefault(key, []).append(_joined(parts))
+            pieces.setdefault(key, {}).setdefault(number, []).append((marks.endswith("*"), readings[0]))
+    for key, numbered in pieces.items():
+        extended.setdefault(key, []).extend(_all_joined(numbered))
     for key, values in plain.items():
         extended.setdefault(key, []).extend(values)
     return extended
 
 
-def _joined(parts: dict[int, tuple[bool, str]]) -> str:
+def _all_joined(numbered: dict[int, list[_Piece]]) -> list[str]:
+    """The readings of a parameter in pieces: of a repeated one the first or the last, and only those up to a gap."""
+    first = {number: pieces[0] for number, pieces in numbered.items()}
+    last = {number: pieces[-1] for number, pieces in numbered.items()}
+    gap = next(number for number in range(len(first) + 1) if number not in first)
+    readings = [_joined(first), _joined(last), _joined({number: first[number] for number in range(gap)})]
+    return [reading for reading in dict.fromkeys(readings) if reading]
+
+
+def _joined(parts: dict[int, _Piece]) -> str:
     """RFC 2231 §4.1: the sections in their order; only those marked with an asterisk are percent-encoded."""
     octets = b""
     charset = ""

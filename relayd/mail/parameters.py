@@ -137,6 +137,11 @@ def _split(text: str) -> Iterator[tuple[str, str | None]]:
         yield keyword, match[2]
 
 
+def _upper(value: str | None) -> str:
+    """A word in upper case; "" for none, and for one of other letters, of which some would become ours."""
+    return value.upper() if value and value.isascii() else ""
+
+
 def _size(value: str | None) -> int:
     if value is None or not re.fullmatch(r"[0-9]{1,20}", value):  # RFC 1870 §6
         raise SyntaxInvalid("SIZE takes a number")
@@ -145,7 +150,7 @@ def _size(value: str | None) -> int:
 
 def _body(value: str | None) -> BodyType:
     try:
-        return BodyType((value or "").upper())
+        return BodyType(_upper(value))
     except ValueError:
         raise SyntaxInvalid("BODY is 7BIT or 8BITMIME") from None
 
@@ -158,7 +163,7 @@ def _flag(value: str | None) -> bool:
 
 def _ret(value: str | None) -> Ret:
     try:
-        return Ret((value or "").upper())
+        return Ret(_upper(value))
     except ValueError:
         raise SyntaxInvalid("RET is FULL or HDRS") from None
 
@@ -177,7 +182,7 @@ def _auth(value: str | None) -> str:
 
 def _notify(value: str | None) -> frozenset[Notify]:
     try:
-        words = frozenset(Notify(word) for word in (value or "").upper().split(","))
+        words = frozenset(Notify(word) for word in _upper(value).split(","))
     except ValueError:
         raise SyntaxInvalid("NOTIFY is NEVER, or SUCCESS, FAILURE and DELAY with commas between") from None
     if Notify.NEVER in words and len(words) > 1:  # RFC 3461 §4.1

@@ -7,7 +7,8 @@ import binascii
 import codecs
 import re
 
-_WORD = re.compile(r"=\?([A-Za-z0-9!#$%&'+\-^_`{}~:.()]+)(?:\*[A-Za-z0-9-]*)?\?([bBqQ])\?([^? \t\r\n]*)\?=")
+#: White space within is against RFC 2047 §2, and decoded by many programs all the same.
+_WORD = re.compile(r"=\?([A-Za-z0-9!#$%&'+\-^_`{}~:.()]+)(?:\*[A-Za-z0-9-]*)?\?([bBqQ])\?([^?\r\n]*)\?=")
 _QUOTED = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -187,7 +187,7 @@ class Session(SMTP):
             verb, _, argument = line.decode().partition(" ")
         except UnicodeDecodeError:
             return replies.UNRECOGNISED
-        verb = verb.upper()
+        verb = verb.upper() if verb.isascii() else ""  # upper() makes an S of \u017f, and nobody else does
         command = self._commands.get(verb)
         if command is None:
             if verb in _HTTP:

@@ -6,10 +6,14 @@ below them: a key that names content, a person or a secret is removed with its v
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
+from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, TextIO, cast
 
 import msgspec
@@ -20,6 +24,9 @@ FORBIDDEN = frozenset(
     {"subject", "body", "content", "filename", "file_name", "code", "number", "mobile", "phone", "password", "token"}
     | {"sender", "recipient", "recipients", "address", "username", "argument", "line", "header"}
 )
+
+
+_log = structlog.get_logger("relayd")
 
 
 def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -54,8 +61,10 @@ class _Forgiving:
 def configure(style: Literal["json", "text"], process: str) -> None:
     """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
 
-    def name_process(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    def stamp(_logger: object, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         event["process"] = process
+        event["level"] = "error" if method == "exception" else method
+        event["timestamp"] = datetime.now(UTC).isoformat()
         return event
 
     renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
@@ -65,9 +74,7 @@ def configure(style: Literal["json", "text"], process: str) -> None:
         factory = structlog.BytesLoggerFactory(cast(BinaryIO, _Forgiving(sys.stderr.buffer)))
     structlog.configure(
         processors=[
-            name_process,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             drop_forbidden,
             place_exception,
             renderer,
@@ -78,10 +85,44 @@ def configure(style: Literal["json", "text"], process: str) -> None:
     )
     # Libraries log through the standard module, some with addresses and content in their debug lines: only their
     # warnings get out, and aiosmtpd's, which quotes command lines, never.
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Textless("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+
+
+def watch_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """What nobody caught in this loop's tasks and callbacks: the loop itself would print its text."""
+
+    def report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        _log.error("uncaught", where=context.get("message", ""), exc_info=context.get("exception"))
+
+    loop.set_exception_handler(report)
+
+
+def watch_interpreter() -> None:
+    """What nobody caught outside a loop: the interpreter would print its text too. Forked processes inherit this."""
+
+    def uncaught(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+        _log.critical("uncaught", where="process", exc_info=error)
+
+    def in_thread(arguments: threading.ExceptHookArgs) -> None:
+        _log.error("uncaught", where="thread", exc_info=arguments.exc_value)
+
+    def unraisable(arguments: sys.UnraisableHookArgs) -> None:
+        _log.error("uncaught", where="finaliser", exc_info=arguments.exc_value)
+
+    sys.excepthook = uncaught
+    threading.excepthook = in_thread
+    sys.unraisablehook = unraisable
+
+
+class _Textless(logging.Formatter):
+    """Keeps of an exception what :func:`place_exception` keeps."""
+
+    def formatException(self, ei: Any) -> str:
+        placed = place_exception(None, "", {"exc_info": ei[1]})
+        return " ".join([str(placed.get("error", "")), *map(str, placed.get("trace", ()))])
 
 
 def place_exception(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -69,14 +69,19 @@ class EpochKeys:
         self._folder = folder
         self._keyring = keyring
         self._opened: dict[tuple[str, str], tuple[Path, EpochKey]] = {}
+        self._durable: set[tuple[str, str]] = set()
 
     def key(self, organisation: str, epoch: str) -> EpochKey:
-        """The key, made durably when there is none yet."""
+        """The key, made when there is none yet. It is durable when this returns, whoever made it."""
         try:
-            return self.existing(organisation, epoch)
+            key = self.existing(organisation, epoch)
         except _NotMade:
             self._create(self._path(organisation, epoch), organisation, epoch)
-        return self.existing(organisation, epoch)
+            key = self.existing(organisation, epoch)
+        if (organisation, epoch) not in self._durable:
+            self._make_durable(self._path(organisation, epoch))
+            self._durable.add((organisation, epoch))
+        return key
 
     def existing(self, organisation: str, epoch: str) -> EpochKey:
         """The key; KeyDestroyed or KeyUnavailable when there is none."""
@@ -148,6 +153,14 @@ class EpochKeys:
         try:
             self._prepare(path.parent)
             create_private(path, msgspec.json.encode(_File(1, identity, root, wrapped)))
+        except OSError as error:
+            raise KeyUnavailable(f"{path}: {error.strerror}") from error
+
+    def _make_durable(self, path: Path) -> None:
+        """Once in a process's life: who made the file may have been killed before it was safe."""
+        try:
+            make_private_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             raise KeyUnavailable(f"{path}: {error.strerror}") from error
 

@@ -35,6 +35,10 @@ from tests.kit.usage import Peak, cpu_seconds
 SOURCE, SINK = "/usr/sbin/smtp-source", "/usr/sbin/smtp-sink"
 DOMAIN = "sink.example"
 SENDER, RECIPIENT = "load@stranger.example", f"someone@{DOMAIN}"
+#: What Postfix passes on to its programs as shipped (postconf -d import_environment).
+_POSTFIX_ENVIRONMENT = (
+    "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME"
+)
 NOTES = """\
 * Delivered per second: median of the rounds, lowest and highest in brackets, from the first connection to the last
   delivery. CPU: seconds of all processes of the server per 1,000 delivered messages. Memory: highest proportional set
@@ -148,7 +152,7 @@ def start_postfix(folder: Path, counting: Counting | None = None) -> Server:
         parent=folder,
         impatient=False,
         settings={"relay_domains": DOMAIN}
-        | ({"import_environment": " ".join(counting.settings())} if counting else {}),
+        | ({"import_environment": " ".join((_POSTFIX_ENVIRONMENT, *counting.settings()))} if counting else {}),
     )
     return Server("Postfix", server.port, server.master_pid, sink, server.stop)
 

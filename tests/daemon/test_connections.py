@@ -57,6 +57,19 @@ def test_a_new_worker_doesn_t_inherit_what_a_dead_one_counted() -> None:
     assert all(enter(connections.seat(0), most=5) for _ in range(5))
 
 
+def test_a_worker_is_crowded_when_another_has_two_sessions_fewer() -> None:
+    connections = Connections(2)
+    first, second = connections.seat(0), connections.seat(1)
+    assert not first.crowded()
+    enter(first)
+    assert not first.crowded()
+    enter(first)
+    assert first.crowded()
+    assert not second.crowded()
+    enter(second)
+    assert not first.crowded()
+
+
 def test_a_thousand_peers_at_once_each_have_their_own_count() -> None:
     seat = Connections(1).seat(0)
     peers = [f"10.0.{n // 250}.{n % 250}" for n in range(1000)]

@@ -32,3 +32,8 @@ def test_any_name_has_extensions_in_one_spelling(name: str) -> None:
 def test_direction_controls(character: str) -> None:
     assert turns_around(f"letter{character}fdp.exe")
     assert not turns_around("letter.exe")
+
+
+def test_every_character_that_does_not_show_is_left_out() -> None:
+    hiding = [c for c in map(chr, range(0x110000)) if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c != "\0"]
+    assert [c for c in hiding if "exe" not in extensions(f"a.ex{c}e")] == []

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,20 @@ class RelayProcess:
     """``relayd serve`` on the folder that ``site`` describes.
 
     With keys made on the first start. Used as a context manager it is started and stopped; :meth:`kill` and
-    :meth:`start` again is a crash and recovery. With ``disk`` it, and its commands, see that as the state folder.
+    :meth:`start` again is a crash and recovery. ``command`` runs in place of ``relayd``. With ``disk`` it, and its
+    commands, see that as the state folder.
     """
 
     def __init__(
-        self, site: Site, *, environment: Mapping[str, str] | None = None, disk: SmallDisk | None = None
+        self,
+        site: Site,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str | Path] = (RELAYD,),
+        disk: SmallDisk | None = None,
     ) -> None:
         self.site = site
+        self._command = command
         self._disk = disk
         self._environment = dict(environment or {})
         self._child: Child | None = None
@@ -98,16 +105,25 @@ class RelayProcess:
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Returns when it says READY=1."""
+        notifications, child = self.launch(environment)
+        notifications.wait("READY", child)
+
+    def prepare(self) -> None:
+        """Write its configuration, and make keys when it has none."""
         self.site.write()
         if not (self.site.keys / "root.json").exists():
             self.cli("keys", "generate")
+
+    def launch(self, environment: Mapping[str, str] | None = None) -> tuple[Notifications, Child]:
+        """The same for one that may never be ready."""
+        self.prepare()
         if self._notifications is None:
             self._notifications = Notifications(self.site.folder / "notify")
         self._notifications.forget()
         self._child = Child(
             [
                 *(self._disk.around(self.site.state) if self._disk else ()),
-                RELAYD,
+                *self._command,
                 "serve",
                 "--config",
                 self.site.config,
@@ -119,7 +135,7 @@ class RelayProcess:
                 "NOTIFY_SOCKET": str(self._notifications.path),
             },
         )
-        self._notifications.wait("READY", self._child)
+        return self._notifications, self._child
 
     def stop(self, timeout: float = 60.0) -> int:
         """SIGTERM and wait: the exit status."""

@@ -43,12 +43,13 @@ class Script:
 
 @dataclass
 class Received:
-    """One message that the peer acknowledged, or at least got as a whole."""
+    """One message that the peer acknowledged, or at least got as a whole. ``raw`` is it as it came, end included."""
 
     mail: str
     rcpts: list[str]
     content: bytes
     tls: str
+    raw: bytes = field(default=b"", repr=False)
 
 
 _DEFAULTS = {
@@ -221,9 +222,9 @@ class _Session:
         if self.script.stall_in_data:
             self.writer.transport.pause_reading()
             await asyncio.Event().wait()
-        content = await self._content()
+        content, raw = await self._content()
         if self.rcpts:
-            self.peer.got(Received(self.mail, self.rcpts, content, self.secure))
+            self.peer.got(Received(self.mail, self.rcpts, content, self.secure, raw))
         if not self.script.lmtp:
             await self.say(self.peer.next_reply("DOT"))
             return
@@ -231,11 +232,12 @@ class _Session:
             address = rcpt.partition("<")[2].partition(">")[0]
             await self.say(self.script.dots.get(address) or self.peer.next_reply("DOT"))
 
-    async def _content(self) -> bytes:
+    async def _content(self) -> tuple[bytes, bytes]:
         lines = []
         while (line := await self.reader.readuntil(b"\r\n")) != b".\r\n":
-            lines.append(line[1:] if line.startswith(b".") else line)
-        return b"".join(lines)
+            lines.append(line)
+        content = b"".join(line[1:] if line.startswith(b".") else line for line in lines)
+        return content, b"".join([*lines, line])
 
     async def do_other(self, command: str, verb: str) -> None:
         await self.say(self.peer.next_reply(verb))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ class Site:
         self.domainbook = self._domainbook()
         self.nta: Settings = {}
         self.accounts = {"anna@praktijk.example": PASSWORD, "bram@praktijk.example": PASSWORD}
+        #: Mail servers that log in: the name, and the organisation whose server it is. With the same password.
+        self.machines: dict[str, str] = {}
 
     @property
     def viewer_url(self) -> str:
@@ -84,11 +87,15 @@ class Site:
         accounts = self.config / "accounts"
         if not accounts.exists():
             accounts.touch(mode=0o600)
-        hasher = PasswordHasher()
         accounts.write_text(
             "".join(
-                f"{name}:{{ARGON2ID}}{hasher.hash(password)}::::::userdb_relayd_organisation=praktijk\n"
+                f"{name}:{{ARGON2ID}}{_hash(password)}::::::userdb_relayd_organisation=praktijk\n"
                 for name, password in self.accounts.items()
+            )
+            + "".join(
+                f"{name}:{{ARGON2ID}}{_hash(PASSWORD)}::::::"
+                f"userdb_relayd_organisation={organisation} userdb_relayd_machine=yes\n"
+                for name, organisation in self.machines.items()
             )
         )
         return self.config
@@ -153,6 +160,12 @@ class Site:
                 "ca_file": str(self.authority.certificate),
             },
         }
+
+
+@cache
+def _hash(password: str) -> str:
+    """Slow, and the same password comes again and again."""
+    return PasswordHasher().hash(password)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Settings:

@@ -32,14 +32,24 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> int:
-    """Proportional set size in octets: pages shared by several of them count once."""
+    """Proportional set size in octets: pages shared by several of them count once.
+
+    Of processes that may not be dumped only root learns it; others get the resident size, where shared pages count in
+    each of them.
+    """
     total = 0
     for each in family(pid):
-        with contextlib.suppress(OSError, ProcessLookupError):
-            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            try:
+                total += _kilobytes(f"/proc/{each}/smaps_rollup", "Pss:")
+            except PermissionError:
+                total += _kilobytes(f"/proc/{each}/status", "VmRSS:")
     return total
+
+
+def _kilobytes(path: str, key: str) -> int:
+    """The figure of a line such as ``Pss:  12 kB``, in octets."""
+    return sum(int(line.split()[1]) * 1024 for line in Path(path).read_text().splitlines() if line.startswith(key))
 
 
 class Peak:

@@ -76,6 +76,11 @@ def test_no_field_takes_longer_than_its_length(value: str) -> None:
     assert process_time() - before < 5  # it was minutes
 
 
+def test_a_field_that_nobody_writes_by_hand_is_not_read() -> None:
+    headers = Headers(b"From: " + b"<a@b.example>," * 2000 + b"\r\n")
+    assert (headers.addresses("from"), headers.address_defects("from")) == ([], ["too-long"])
+
+
 def test_several_from_fields_are_a_defect() -> None:
     headers = Headers(b"From: a@b.nl\r\nX: y\r\nFROM : c@d.nl\r\n")
     assert [str(address) for address in headers.addresses("from")] == ["a@b.nl", "c@d.nl"]

@@ -180,7 +180,7 @@ def test_all_names_are_found(header: str, names: tuple[str, ...]) -> None:
     assert scan(lines(header, "", "x"))[0].names == names
 
 
-def test_ten_thousand_parts_and_one_more() -> None:
+def test_as_many_parts_as_are_listed_and_one_more() -> None:
     head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
     most = scan(head + b"--b\r\n\r\nx\r\n" * (MOST_PARTS - 1) + b"--b--\r\n", 65536)
     assert len(most) == MOST_PARTS
@@ -214,6 +214,16 @@ def test_long_headers() -> None:
     assert content_of(content, parts[1]) == b"z"
     folded = b"X: y\r\n" + b" \r\n" * 400_000 + b"\r\n"
     assert scan(folded)[0].defects == ("header-too-long",)
+
+
+@pytest.mark.parametrize("text", [b"hello\r\n", b"\r\r\n\r\r\n"])
+def test_text_without_a_header_in_a_digest_is_a_message_however_it_is_cut(text: bytes) -> None:
+    """The scanner has let that text go by when it learns that it was the header of an embedded message."""
+    content = b"Content-Type: multipart/digest; boundary=c\r\n\r\n--c\r\n" + text + b"\r\nmore\r\n--c--\r\n"
+    parts = scan(content)
+    assert [(part.path, part.type) for part in parts][1:] == [("1", "message/rfc822"), ("1.1", "text/plain")]
+    assert content_of(content, parts[2]) == text + b"\r\nmore"
+    assert all(scan(content, size) == parts for size in range(1, len(content)))
 
 
 NASTY = st.lists(
@@ -272,6 +282,13 @@ def test_encodings_decode_in_any_blocks(octets: bytes, size: int) -> None:
 @given(st.binary(max_size=200), st.integers(1, 20), st.sampled_from(["base64", "quoted-printable", "uuencode", "?"]))
 def test_decoders_take_anything(octets: bytes, size: int, encoding: str) -> None:
     assert decode(encoding, octets, size) == decode(encoding, octets, 1000)
+
+
+def test_no_line_of_uuencode_stands_for_more_than_it_holds() -> None:
+    """The inspector reserves memory by a part's length: two octets that became 45 filled it."""
+    running = decoder(Part("1", "text/plain", 0, 0, "x-uuencode"))
+    promised = b"begin 644 a\n" + b"M\n" * 1000
+    assert len(running.feed(promised) + running.finish()) <= len(promised)
 
 
 @pytest.mark.parametrize(

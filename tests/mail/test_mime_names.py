@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relayd.mail.mime import MimeScanner
+from relayd.mail.mime import MOST_NAMES, MimeScanner
 
 
 def test_names_are_bounded_and_their_excess_is_a_defect() -> None:
@@ -20,3 +20,20 @@ def test_a_few_names_are_all_kept() -> None:
     (part,) = scanner.finish()
     assert sorted(part.names) == ["a.exe", "b.txt"]
     assert "too-many-names" not in part.defects
+
+
+def test_a_name_longer_than_any_system_takes_is_cut_from_the_front_and_a_defect() -> None:
+    scanner = MimeScanner()
+    scanner.feed(b'Content-Disposition: attachment; filename="' + b"n" * 60_000 + b'.exe"\r\n\r\nx')
+    (part,) = scanner.finish()
+    assert part.names == ("n" * 508 + ".exe",)
+    assert "name-too-long" in part.defects
+
+
+def test_all_names_together_are_bounded() -> None:
+    part = b'--b\r\nContent-Disposition: attachment; filename="' + b"n" * 500 + b'.txt"\r\n\r\n\r\n'
+    scanner = MimeScanner()
+    scanner.feed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part * 1500)
+    parts = scanner.finish()
+    assert sum(len(name) for part in parts for name in part.names) <= MOST_NAMES
+    assert "too-many-parts" in parts[0].defects

@@ -44,6 +44,30 @@ async def test_workers_share_a_socket() -> None:
         shared.close()
 
 
+async def test_a_crowded_worker_leaves_connections_to_the_other_but_never_for_good() -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    settings = ListenerSettings(address="127.0.0.1:25", kind="relay")
+    crowded, free = FakeDoor(), FakeDoor()
+    sockets = (sock, sock.dup())
+    services = [
+        Service(HOSTNAME, settings, make_limits(), lambda: crowded, crowded=lambda: True),
+        Service(HOSTNAME, settings, make_limits(), lambda: free),
+    ]
+    servers = [listen([shared], service) for shared, service in zip(sockets, services, strict=True)]
+    clients = [await Client.connect("127.0.0.1", sock.getsockname()[1]) for _ in range(10)]
+    for client in clients:
+        assert (await client.reply())[0].startswith("220 ")
+    assert free.present > crowded.present
+    await servers[1].close()
+    late = await Client.connect("127.0.0.1", sock.getsockname()[1])
+    assert (await late.reply())[0].startswith("220 "), "nobody else takes it"
+    for client in (*clients, late):
+        await client.close()
+    await servers[0].close()
+    for shared in sockets:
+        shared.close()
+
+
 async def test_a_replaced_service_holds_for_later_connections_only() -> None:
     async with running() as server:
         early = await Client.connect("127.0.0.1", server.port)

@@ -34,7 +34,7 @@ async def command(session: Session, argument: str) -> Reply:
     if refusal is not None:
         return refusal
     name, _, initial = argument.partition(" ")
-    name = name.upper()
+    name = name.upper() if name.isascii() else ""
     mechanism = _MECHANISMS.get(name)
     if mechanism is None:
         return replies.UNKNOWN_MECHANISM

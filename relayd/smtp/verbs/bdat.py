@@ -16,7 +16,7 @@ from relayd.smtp.wire import Hangup
 if TYPE_CHECKING:
     from relayd.smtp.server import Session
 
-_ARGUMENT: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE)
+_ARGUMENT: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE | re.ASCII)
 
 
 async def command(session: Session, argument: str) -> Reply:
