@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import structlog
 import uvloop
 
 from relayd.clock import SystemClock
@@ -18,12 +19,15 @@ from relayd.daemon.connections import Connections
 from relayd.daemon.memory import give_back
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
-from relayd.daemon.supervisor import Role
+from relayd.daemon.supervisor import REFUSED, Role
 from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
+from relayd.errors import RelaydError, StoreDamaged, VaultError
 from relayd.settings.load import Loaded
 from relayd.telemetry.lag import LagHistogram, LagSampler
 from relayd.telemetry.log import configure, watch_loop
+
+log = structlog.get_logger("relayd.daemon")
 
 #: Starting order. Stopping goes the other way: first nobody new comes in, last the store ends.
 _STORE, _WORKERS, _WEB = 0, 1, 2
@@ -63,7 +67,14 @@ def _process(
         # Each reply that leaves wakes a peer. As an ordinary process we would be put aside for each of them at once and
         # find cold caches after it, which costs a seventh of the rate (sched(7), SCHED_BATCH).
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    uvloop.run(_watched(runner(loaded, listening, channel), lag))
+    try:
+        uvloop.run(_watched(runner(loaded, listening, channel), lag))
+    except (StoreDamaged, VaultError) as error:
+        log.critical("refused", error=str(error))
+        return REFUSED
+    except RelaydError as error:
+        log.critical("failed", error=str(error))
+        return 1
     return 0
 
 

@@ -30,7 +30,7 @@ from relayd.clock import SystemClock
 from relayd.daemon import notify
 from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
-from relayd.errors import ConfigurationError, Problem
+from relayd.errors import ConfigurationError, Problem, StoreUnavailable
 from relayd.settings.load import Loaded
 from relayd.telemetry.lag import LagHistogram
 from relayd.vault.files import make_private_folder
@@ -41,6 +41,10 @@ log = structlog.get_logger("relayd.daemon")
 GRACE = 30.0
 #: A process that dies within this many seconds of its start is started again only after as long a pause.
 TOO_SOON = 1.0
+
+#: The exit status of a process that can't serve before somebody has mended something, a database or the keys, and
+#: then ours: EX_DATAERR of sysexits.h.
+REFUSED = 65
 
 #: What a forked process runs: (what it serves, its end of the control channel) → exit status.
 Main = Callable[[Loaded, "list[Listening]", socket.socket], int]
@@ -84,6 +88,7 @@ class Supervisor:
         self.selector = selectors.DefaultSelector()
         self.stopping_since: float | None = None
         self.announced = False
+        self.status = 0
 
     def run(self) -> int:
         """Serve. Returns the exit status."""
@@ -107,7 +112,7 @@ class Supervisor:
         control.close()
         self._control_path.unlink(missing_ok=True)
         log.info("stopped")
-        return 0
+        return self.status
 
     # -- processes ---------------------------------------------------------------------------------------------
 
@@ -194,7 +199,13 @@ class Supervisor:
             if self.stopping_since is not None:
                 self._stop_next()
                 continue
-            log.error("process ended", role=child.role.name, status=os.waitstatus_to_exitcode(status))
+            code = os.waitstatus_to_exitcode(status)
+            log.error("process ended", role=child.role.name, status=code)
+            if code == REFUSED and not self.announced:
+                # Nothing was promised yet, and trying again heals nothing: whoever started us should hear of it.
+                self.status = code
+                self._stop()
+                continue
             lived = time.monotonic() - child.started
             self.restarts.append((time.monotonic() + (TOO_SOON if lived < TOO_SOON else 0.0), child.role))
 
@@ -276,11 +287,14 @@ class Supervisor:
 
     def _open_control(self) -> socket.socket:
         path = self._control_path
-        make_private_folder(path.parent)
-        path.unlink(missing_ok=True)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        control.bind(str(path))
-        path.chmod(0o600)
+        try:
+            make_private_folder(path.parent)
+            path.unlink(missing_ok=True)
+            control.bind(str(path))
+            path.chmod(0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{path.parent} can't be used: {error.strerror}") from error
         control.listen(8)
         return control
 

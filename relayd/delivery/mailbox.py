@@ -146,4 +146,9 @@ def _write_all(descriptor: int, blocks: Sequence[bytes]) -> None:
 
 def _publish(temporary: Path, final: Path) -> None:
     os.rename(temporary, final)
-    sync_folder(final.parent)
+    try:
+        sync_folder(final.parent)
+    except OSError:
+        # It is going to be delivered again: one copy is enough.
+        final.unlink(missing_ok=True)
+        raise

@@ -18,6 +18,9 @@ HIGH_WATER: Final = 64 * 1024
 BLOCK: Final = 64 * 1024
 #: The longest line that is read at all: an AUTH response (RFC 4954 §4).
 LINE_LIMIT: Final = 12_288
+#: Octets per second. Data that comes in more slowly than this on the whole isn't progress: else one octet every few
+#: minutes would hold a session for years.
+_SLOWEST: Final = 500
 
 
 class Transport(Protocol):
@@ -51,6 +54,7 @@ class Wire:
         "_in_block",
         "_loop",
         "_out",
+        "_pace",
         "_reading_paused",
         "_timer",
         "_transport",
@@ -67,6 +71,8 @@ class Wire:
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        #: When the data read since the last command would have come at the slowest pace.
+        self._pace = loop.time()
         self._ended = False
         self._in_block = False
         self._reading_paused = False
@@ -134,21 +140,24 @@ class Wire:
         if end > LINE_LIMIT:
             raise Hangup(replies.LINE_TOO_LONG)
         del buffer[: end + 1]
+        self._pace = self._loop.time()
         return line
 
     async def block(self, most: int | None = None) -> bytes:
-        """What has come in since, at least one octet and at most ``most`` or BLOCK. Every block is progress.
+        """What has come in since, at least one octet and at most ``most`` or BLOCK. Every block is progress, at the
+        slowest pace and above.
 
         Whoever has sent a lot at once waits for the others' turn between two blocks.
         """
         buffer = self._buffer
         if not buffer:
-            await self._more(self._loop.time() + self._idle)
+            await self._more(min(self._loop.time(), self._pace) + self._idle)
         elif self._in_block:
             await asyncio.sleep(0)
         length = min(len(buffer), BLOCK if most is None else most, BLOCK)
         block = bytes(memoryview(buffer)[:length])
         del buffer[:length]
+        self._pace += length / _SLOWEST
         self._in_block = bool(buffer)
         if not buffer:
             self.resume_reading()

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.kit.process import Child
 from tests.kit.site import Site
+from tests.kit.small_disk import SmallDisk
 
 RELAYD = Path(sys.executable).parent / "relayd"
 
@@ -65,14 +66,21 @@ class RelayProcess:
     """``relayd serve`` on the folder that ``site`` describes.
 
     With keys made on the first start. Used as a context manager it is started and stopped; :meth:`kill` and
-    :meth:`start` again is a crash and recovery. ``command`` runs in place of ``relayd``.
+    :meth:`start` again is a crash and recovery. ``command`` runs in place of ``relayd``. With ``disk`` it, and its
+    commands, see that as the state folder.
     """
 
     def __init__(
-        self, site: Site, *, environment: Mapping[str, str] | None = None, command: Sequence[str | Path] = (RELAYD,)
+        self,
+        site: Site,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str | Path] = (RELAYD,),
+        disk: SmallDisk | None = None,
     ) -> None:
         self.site = site
         self._command = command
+        self._disk = disk
         self._environment = dict(environment or {})
         self._child: Child | None = None
         self._notifications: Notifications | None = None
@@ -113,7 +121,13 @@ class RelayProcess:
             self._notifications = Notifications(self.site.folder / "notify")
         self._notifications.forget()
         self._child = Child(
-            [*self._command, "serve", "--config", self.site.config],
+            [
+                *(self._disk.around(self.site.state) if self._disk else ()),
+                *self._command,
+                "serve",
+                "--config",
+                self.site.config,
+            ],
             self.site.folder / "relayd.log",
             environment={
                 **self._environment,
@@ -158,8 +172,9 @@ class RelayProcess:
 
     def cli(self, *arguments: str | Path, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """``relayd COMMAND … --config DIR``."""
+        inside = self._disk.enter(self._child.pid) if self._disk and self._child else ()
         done = subprocess.run(
-            [RELAYD, *map(str, arguments), "--config", self.site.config],
+            [*inside, RELAYD, *map(str, arguments), "--config", self.site.config],
             capture_output=True,
             text=True,
             input=stdin,

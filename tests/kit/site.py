@@ -38,7 +38,9 @@ Settings = dict[str, Any]
 class Site:
     """Certificates, ports and the files of one configuration folder, to be changed before :meth:`write`."""
 
-    def __init__(self, folder: Path, *, partner_port: int = 0, smarthost_port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, partner_port: int = 0, smarthost_port: int = 0, certificate_days: int = 30
+    ) -> None:
         self.folder = folder
         self.config = folder / "config"
         self.state = folder / "state"
@@ -46,9 +48,9 @@ class Site:
         self.sms = folder / "sms.jsonl"
         self.maildir = folder / "maildir"
         self.authority = Authority(folder / "ca")
-        self.server = self.authority.issue(HOSTNAME, "127.0.0.1", "localhost")
-        self.hospital = self.authority.issue("mail.noord.example")
-        self.partner = self.authority.issue("mail.partner.example")
+        self.server = self.authority.issue(HOSTNAME, "127.0.0.1", "localhost", days=certificate_days)
+        self.hospital = self.authority.issue("mail.noord.example", days=certificate_days)
+        self.partner = self.authority.issue("mail.partner.example", days=certificate_days)
         self.relay_port = free_port()
         self.submission_port = free_port()
         self.submissions_port = free_port()
