@@ -42,7 +42,7 @@ class Installation:
     """Everything in ``folder``; what relayd keeps is below ``disk``."""
 
     def __init__(
-        self, folder: Path, *, seed: int, command: Sequence[str | Path] = (RELAYD,), longest_wait: str = "30s"
+        self, folder: Path, *, seed: int, command: Sequence[str | Path] = (RELAYD,), longest_wait: str = "5s"
     ) -> None:
         self.folder = folder
         self.disk = folder / "disk"

@@ -82,7 +82,8 @@ class Kills:
                 self._report.faults += installation.wait_until_forgotten(30)
                 judgement = judge(installation.evidence(sink, held=self._held))
                 self._report.judged(judgement, self._deaths, acknowledged=judgement.acknowledged)
-                self._report.judged(Judgement(lost=self._what_waited(sink)), [], acknowledged=0)
+                if not judgement.lost:
+                    self._report.judged(Judgement(lost=self._what_waited(sink)), [], acknowledged=0)
                 self._report.faults += [f"verify: {found}" for found in installation.verify()]
             finally:
                 self._relayd.kill()
