@@ -154,9 +154,10 @@ class Watch:
 
     def _files(self) -> Iterator[Path]:
         site = self.site
-        folders = [site.state, site.keys, self.temporary, site.folder / "relayd.log", Path("/dev/shm")]
-        yield from files_below(folders)
-        yield from (path for path in ROOT.glob("core*") if path.is_file())
+        yield from files_below([site.state, site.keys, self.temporary])
+        yield site.folder / "relayd.log"
+        # Shared memory has no folders; what has is somebody else's.
+        yield from (path for folder in (Path("/dev/shm"), ROOT) for path in folder.glob("*") if path.is_file())
         if self.relayd.child.returncode is None:
             yield from files_kept_open(self.relayd.child.pid)
 
