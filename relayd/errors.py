@@ -8,7 +8,9 @@
     ├── SyntaxInvalid           a path, parameter, header or key=value pair doesn't parse
     ├── StoreError
     │   ├── StoreUnavailable    the disk or the database is sick: answer 4yz, pause
-    │   │   └── StoreAway       the store process is away: what was asked may have happened or not
+    │   │   ├── StoreAway       the store process is away: what was asked may have happened or not
+    │   │   ├── StoreFull       the disk has less free than store.minimum_free
+    │   │   └── StoreDamaged    the database's file isn't what we wrote: it has to be restored
     │   ├── NotFound            no such message, delivery or grant
     │   └── Conflict            the row has moved on since it was read (another owner, another generation)
     └── VaultError
@@ -80,6 +82,14 @@ class StoreUnavailable(StoreError):
 
 class StoreAway(StoreUnavailable):
     """The store process went away or isn't there: what was asked may have been committed, or not."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk has less free space than ``store.minimum_free``."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """The database's file isn't what we wrote, or isn't there: time heals nothing, it has to be restored."""
 
 
 class NotFound(StoreError):

@@ -5,46 +5,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
 import sqlite3
 import ssl
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
 
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.doctor_store import disk, store
+from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
 from relayd.directory.directory import DomainEntry
 from relayd.directory.load import build
 from relayd.errors import RelaydError
 from relayd.settings.load import Loaded, load
 from relayd.settings.models import Configuration
+from relayd.telemetry.lag import quantile
 
 #: SQLite before this version can corrupt a WAL database that several connections write; relayd uses one writer.
 _WAL_FIXED_IN = (3, 51, 3)
 _CERTIFICATE_SOON = timedelta(days=21)
-
-
-class Level(StrEnum):
-    """OK needs nothing; WARN soon will; BAD stops mail or breaks a promise."""
-
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. ``advice`` says what to do, "" when nothing."""
-
-    subject: str
-    level: Level
-    text: str
-    advice: str = ""
+#: Milliseconds that an event loop may be late at p99.
+_LAG_AT_MOST = 50
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,7 +68,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     """What this machine alone can tell."""
     configuration = loaded.configuration
     checks: tuple[Callable[[Configuration], Iterator[Finding]], ...] = (
-        _certificate, _keys, _disk, _sqlite, _clock, _daemon,
+        _certificate, _keys, disk, store, _sqlite, _clock, _daemon,
     )  # fmt: skip
     for check in checks:
         yield from check(configuration)
@@ -128,22 +113,6 @@ def _keys(configuration: Configuration) -> Iterator[Finding]:
         yield Finding("keys", Level.BAD, f"{configuration.keys} is open to others", f"chmod 700 {configuration.keys}")
 
 
-def _disk(configuration: Configuration) -> Iterator[Finding]:
-    try:
-        usage = shutil.disk_usage(configuration.state)
-    except OSError as error:
-        yield Finding("disk", Level.BAD, f"{configuration.state}: {error.strerror}", "create it, owned by relayd")
-        return
-    free = usage.free / 2**30
-    level = Level.OK
-    if usage.free < configuration.store.minimum_free:
-        level = Level.BAD
-    elif usage.free < 4 * configuration.store.minimum_free:
-        level = Level.WARN
-    advice = "" if level is Level.OK else "mail is refused with 452 below store.minimum_free; make room"
-    yield Finding("disk", level, f"{free:.1f} GiB free under {configuration.state}", advice)
-
-
 def _sqlite(_: Configuration) -> Iterator[Finding]:
     version = sqlite3.sqlite_version_info
     note = "one process writes, so the WAL defect of older versions can't occur" if version < _WAL_FIXED_IN else ""
@@ -168,6 +137,20 @@ def _daemon(configuration: Configuration) -> Iterator[Finding]:
     level = Level.BAD if waiting else Level.OK
     yield Finding("daemon", level, f"runs with {len(answer['processes'])} processes"
                   + (f", not ready: {', '.join(waiting)}" if waiting else ""))  # fmt: skip
+    if answer["processes"]:
+        yield loop_lag({process["role"]: process["loop_lag"] for process in answer["processes"]})
+
+
+def loop_lag(counts: Mapping[str, Sequence[int]]) -> Finding:
+    """What the processes' histograms say of how late their event loops were since they started."""
+    late = {role: quantile(each, 0.99) or 0 for role, each in counts.items()}
+    role = max(late, key=late.__getitem__)
+    longest = max(quantile(each, 1) or 0 for each in counts.values())
+    text = f"up to {late[role]} ms late at p99 ({role}), {longest} ms at worst"
+    if late[role] <= _LAG_AT_MOST:
+        return Finding("event loops", Level.OK, text)
+    return Finding("event loops", Level.WARN, text,
+                   "look for loop_stood_still in the log: where busy is small, the machine is slow")  # fmt: skip
 
 
 async def examine_network(loaded: Loaded) -> list[Finding]:

@@ -16,7 +16,7 @@ from relayd.daemon.arriving import Arriving
 from relayd.daemon.copies import finished_patch
 from relayd.daemon.in_force import InForce
 from relayd.daemon.services import Services
-from relayd.errors import SmtpError, StoreAway, StoreUnavailable, VaultError
+from relayd.errors import SmtpError, StoreAway, StoreFull, StoreUnavailable, VaultError
 from relayd.journal.event import Event
 from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
@@ -40,6 +40,7 @@ log = structlog.get_logger("relayd.intake")
 
 TOO_MANY = Reply(421, "4.7.0", "Too many connections; try again later")
 UNAVAILABLE = Reply(451, "4.3.0", "Storage is unavailable for the moment; nothing is lost, try again later")
+FULL = Reply(452, "4.3.1", "The disk is nearly full; nothing is lost, try again later")
 #: Seconds between two questions to a store process that is being restarted.
 _ASK_AGAIN = 0.2
 LOOP = Reply(554, "5.4.6", "This message has passed too many servers; it is going round in circles")
@@ -117,6 +118,8 @@ class IntakeTransaction:
         assert isinstance(receiving, Arriving)
         try:
             return await self._commit(receiving)
+        except StoreFull as error:
+            raise SmtpError(FULL, "store") from error
         except StoreUnavailable as error:
             raise SmtpError(UNAVAILABLE, "store") from error
         finally:

@@ -11,16 +11,23 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+import structlog
 import uvloop
 
+from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections
+from relayd.daemon.memory import give_back
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
-from relayd.daemon.supervisor import Role
+from relayd.daemon.supervisor import REFUSED, Role
 from relayd.daemon.web import run_web
 from relayd.daemon.worker import run_worker
+from relayd.errors import RelaydError, StoreDamaged, VaultError
 from relayd.settings.load import Loaded
+from relayd.telemetry.lag import LagHistogram, LagSampler
 from relayd.telemetry.log import configure, watch_loop
+
+log = structlog.get_logger("relayd.daemon")
 
 #: Starting order. Stopping goes the other way: first nobody new comes in, last the store ends.
 _STORE, _WORKERS, _WEB = 0, 1, 2
@@ -32,21 +39,26 @@ def roles(loaded: Loaded) -> list[Role]:
     """The processes this configuration asks for."""
     count = loaded.configuration.workers or os.cpu_count() or 1
     connections = Connections(count)
-    wanted = [Role("store", partial(_process, "store", run_store), _STORE)]
-    wanted += [
-        Role(
-            f"worker-{number}",
-            partial(_process, f"worker-{number}", partial(run_worker, number, connections)),
-            _WORKERS,
-        )
-        for number in range(count)
-    ]
+    wanted = [_role("store", run_store, _STORE)]
+    wanted += [_role(f"worker-{number}", partial(run_worker, number, connections), _WORKERS) for number in range(count)]
     if loaded.configuration.viewer.enabled:
-        wanted.append(Role("web", partial(_process, "web", run_web), _WEB))
+        wanted.append(_role("web", run_web, _WEB))
     return wanted
 
 
-def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listening], channel: socket.socket) -> int:
+def _role(name: str, runner: Runner, order: int) -> Role:
+    lag = LagHistogram()
+    return Role(name, partial(_process, name, runner, lag), order, lag)
+
+
+def _process(
+    name: str,
+    runner: Runner,
+    lag: LagHistogram,
+    loaded: Loaded,
+    listening: list[Listening],
+    channel: socket.socket,
+) -> int:
     configure(loaded.configuration.log, name)
     # A message makes some thousand objects that reference counting frees; looking for cycles among them so often as
     # by default costs a tenth of all work.
@@ -55,10 +67,21 @@ def _process(name: str, runner: Runner, loaded: Loaded, listening: list[Listenin
         # Each reply that leaves wakes a peer. As an ordinary process we would be put aside for each of them at once and
         # find cold caches after it, which costs a seventh of the rate (sched(7), SCHED_BATCH).
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    uvloop.run(_watched(runner(loaded, listening, channel)))
+    try:
+        uvloop.run(_watched(runner(loaded, listening, channel), lag))
+    except (StoreDamaged, VaultError) as error:
+        log.critical("refused", error=str(error))
+        return REFUSED
+    except RelaydError as error:
+        log.critical("failed", error=str(error))
+        return 1
     return 0
 
 
-async def _watched(serving: Coroutine[Any, Any, None]) -> None:
-    watch_loop(asyncio.get_running_loop())
-    await serving
+async def _watched(serving: Coroutine[Any, Any, None], lag: LagHistogram) -> None:
+    loop = asyncio.get_running_loop()
+    watch_loop(loop)
+    trimming = loop.create_task(give_back())
+    with LagSampler(loop, lag, SystemClock()):
+        await serving
+    trimming.cancel()

@@ -12,20 +12,20 @@ from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.services import open_blobs, open_vault
 from relayd.daemon.sockets import Listening
-from relayd.errors import RelaydError, StoreUnavailable
+from relayd.errors import RelaydError, StoreDamaged, StoreUnavailable
 from relayd.queue.composer import Composer
 from relayd.queue.reports import Reports
 from relayd.settings.load import Loaded
 from relayd.settings.models import Configuration
+from relayd.store.database import REPAIR
 from relayd.store.forgetting import Ending
-from relayd.store.purge import Purge
+from relayd.store.purge import EVERY, Purge
 from relayd.store.server import serve
 from relayd.store.sqlite import SqliteStore
+from relayd.store.verify import database_of
 
 log = structlog.get_logger("relayd.store")
 
-#: How often it is looked whether something is due for forgetting, in seconds.
-_PURGE_EVERY = 3600.0
 #: How long an orphaned store waits for its workers to end, in seconds: a little longer than they take.
 _WORKERS_END = 8.0
 #: The last store may still be finishing when its supervisor was killed: how often and how long its lock is tried.
@@ -58,14 +58,31 @@ async def run_store(loaded: Loaded, _listening: list[Listening], channel: socket
 
 
 async def _open(configuration: Configuration) -> SqliteStore:
+    _refuse_to_start_empty(configuration)
     deadline = SystemClock().boot() + _LOCK_PATIENCE
+    reason = ""
     while True:
         try:
             return await SqliteStore.open(configuration.state, SystemClock(), configuration.store)
-        except StoreUnavailable:
+        except StoreDamaged as error:
+            raise StoreDamaged(f"{database_of(configuration.state)}: {error}") from error
+        except StoreUnavailable as error:
             if SystemClock().boot() > deadline:
                 raise
+            if reason != str(error):
+                reason = str(error)
+                log.warning("store_waits", reason=reason)
             await asyncio.sleep(_LOCK_RETRY)
+
+
+def _refuse_to_start_empty(configuration: Configuration) -> None:
+    """Where there are keys of messages there was a database. A new one would hide what the old one still owes."""
+    database = database_of(configuration.state)
+    if (not database.exists() or database.stat().st_size == 0) and open_vault(configuration).epochs.all():
+        raise StoreDamaged(
+            f"{database} isn't there or is empty, and yet {configuration.keys} has keys of messages. Is a file system "
+            f"not mounted? {REPAIR}. To begin anew, without all mail so far, move {configuration.keys / 'epochs'} away"
+        )
 
 
 async def _forget(store: SqliteStore, loaded: Loaded) -> None:
@@ -86,4 +103,4 @@ async def _forget(store: SqliteStore, loaded: Loaded) -> None:
             await purge.run()
         except (RelaydError, OSError) as error:
             log.error("purge_failed", error=type(error).__name__)
-        await asyncio.sleep(_PURGE_EVERY)
+        await asyncio.sleep(EVERY)

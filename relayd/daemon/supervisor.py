@@ -21,7 +21,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -30,8 +30,10 @@ from relayd.clock import SystemClock
 from relayd.daemon import notify
 from relayd.daemon.in_force import load_tried
 from relayd.daemon.sockets import Listening, bind_all
-from relayd.errors import ConfigurationError, Problem
+from relayd.errors import ConfigurationError, Problem, StoreUnavailable
 from relayd.settings.load import Loaded
+from relayd.telemetry.lag import LagHistogram
+from relayd.vault.files import make_private_folder
 
 log = structlog.get_logger("relayd.daemon")
 
@@ -40,17 +42,23 @@ GRACE = 30.0
 #: A process that dies within this many seconds of its start is started again only after as long a pause.
 TOO_SOON = 1.0
 
+#: The exit status of a process that can't serve before somebody has mended something, a database or the keys, and
+#: then ours: EX_DATAERR of sysexits.h.
+REFUSED = 65
+
 #: What a forked process runs: (what it serves, its end of the control channel) → exit status.
 Main = Callable[[Loaded, "list[Listening]", socket.socket], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One kind of process. ``order`` says who starts first; stopping goes the other way round."""
+    """One kind of process. ``order`` says who starts first; stopping goes the other way round. ``lag`` is where
+    it notes how late its event loop is."""
 
     name: str
     main: Main
     order: int
+    lag: LagHistogram = field(default_factory=LagHistogram)
 
 
 @dataclass(slots=True)
@@ -70,13 +78,17 @@ class Supervisor:
     def __init__(self, folder: Path, roles: Callable[[Loaded], list[Role]]) -> None:
         self.folder = folder
         self.loaded = load_tried(folder, SystemClock())
-        self.roles = roles(self.loaded)
         self.listening: list[Listening] = []
         self.children: dict[int, Child] = {}
+        #: Those whose first start waits until the ones before them serve.
+        self.waiting = sorted(roles(self.loaded), key=lambda role: role.order)
+        #: Those that were started and have never served yet. One that dies later holds nobody up.
+        self.unserved: set[str] = set()
         self.restarts: list[tuple[float, Role]] = []
         self.selector = selectors.DefaultSelector()
         self.stopping_since: float | None = None
         self.announced = False
+        self.status = 0
 
     def run(self) -> int:
         """Serve. Returns the exit status."""
@@ -92,8 +104,7 @@ class Supervisor:
         # What is loaded now is shared by all children; don't let the collector touch, and so copy, its pages.
         gc.collect()
         gc.freeze()
-        for role in self.roles:
-            self._start(role)
+        self._start_next()
         while self.children or (self.restarts and self.stopping_since is None):
             for key, _ in self.selector.select(self._next_wait()):
                 key.data()
@@ -101,9 +112,24 @@ class Supervisor:
         control.close()
         self._control_path.unlink(missing_ok=True)
         log.info("stopped")
-        return 0
+        return self.status
 
     # -- processes ---------------------------------------------------------------------------------------------
+
+    def _start_next(self) -> None:
+        """Once all that were started have served, start those that come after them; announce it when none is left."""
+        if self.announced or self.stopping_since is not None or self.unserved:
+            return
+        if not self.waiting:
+            self.announced = True
+            notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
+            log.info("ready", listeners=[item.settings.address for item in self.listening])
+            return
+        order = self.waiting[0].order
+        while self.waiting and self.waiting[0].order == order:
+            role = self.waiting.pop(0)
+            self.unserved.add(role.name)
+            self._start(role)
 
     def _start(self, role: Role) -> None:
         ours, theirs = socket.socketpair()
@@ -151,11 +177,8 @@ class Supervisor:
             self.selector.unregister(child.channel)
             return
         child.ready = True
-        # One that died meanwhile, say because the store wasn't there yet, is missing among the children.
-        if not self.announced and sum(c.ready for c in self.children.values()) == len(self.roles):
-            self.announced = True
-            notify.notify("READY=1", f"STATUS=serving with {len(self.children)} processes")
-            log.info("ready", listeners=[item.settings.address for item in self.listening])
+        self.unserved.discard(child.role.name)
+        self._start_next()
 
     def _reap(self) -> None:
         while self.children:
@@ -176,7 +199,13 @@ class Supervisor:
             if self.stopping_since is not None:
                 self._stop_next()
                 continue
-            log.error("process ended", role=child.role.name, status=os.waitstatus_to_exitcode(status))
+            code = os.waitstatus_to_exitcode(status)
+            log.error("process ended", role=child.role.name, status=code)
+            if code == REFUSED and not self.announced:
+                # Nothing was promised yet, and trying again heals nothing: whoever started us should hear of it.
+                self.status = code
+                self._stop()
+                continue
             lived = time.monotonic() - child.started
             self.restarts.append((time.monotonic() + (TOO_SOON if lived < TOO_SOON else 0.0), child.role))
 
@@ -258,11 +287,14 @@ class Supervisor:
 
     def _open_control(self) -> socket.socket:
         path = self._control_path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.unlink(missing_ok=True)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        control.bind(str(path))
-        path.chmod(0o600)
+        try:
+            make_private_folder(path.parent)
+            path.unlink(missing_ok=True)
+            control.bind(str(path))
+            path.chmod(0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{path.parent} can't be used: {error.strerror}") from error
         control.listen(8)
         return control
 
@@ -282,7 +314,10 @@ class Supervisor:
             problems = self.reload()
             return {"ok": not problems, "problems": problems}
         if command == "status":
-            processes = [{"role": c.role.name, "pid": c.pid, "ready": c.ready} for c in self.children.values()]
+            processes = [
+                {"role": c.role.name, "pid": c.pid, "ready": c.ready, "loop_lag": c.role.lag.counts()}
+                for c in self.children.values()
+            ]
             return {"ok": True, "processes": processes}
         return {"ok": False, "problems": [f"unknown command {command!r}"]}
 

@@ -22,6 +22,7 @@ from relayd.errors import SyntaxInvalid
 from relayd.mail.address import parse_address
 from relayd.queue.outcome import Content, Job, Outcome, Result
 from relayd.store.records import Delivery
+from relayd.vault.files import make_private_folder, sync_folder
 
 log = structlog.get_logger("relayd.delivery")
 
@@ -78,6 +79,7 @@ class MaildirRoute:
         self._lookup = lookup
         self._clock = clock
         self._hostname = hostname
+        self._made: set[str] = set()
 
     async def deliver(self, job: Job) -> list[Outcome]:
         return [await self._one(job, delivery) for delivery in job.deliveries]
@@ -92,7 +94,9 @@ class MaildirRoute:
         name = f"{int(self._clock.now())}.{unique}.{self._hostname}"
         head = f"Return-Path: <{job.message.sender}>\r\n".encode()
         try:
-            await asyncio.to_thread(_make_maildir, mailbox)
+            if account not in self._made or not mailbox.is_dir():
+                await asyncio.to_thread(make_maildir, mailbox)
+                self._made.add(account)
             await write_durably(mailbox / "tmp" / name, mailbox / "new" / name, job.content, head)
         except OSError as error:
             log.error("maildir_failed", id=job.message.id, error=error.strerror)
@@ -108,13 +112,12 @@ def is_file_name(name: str) -> bool:
     return bool(name) and "/" not in name and not name.startswith(".") and name.isprintable()
 
 
-def _make_maildir(mailbox: Path) -> None:
-    if (mailbox / "new").is_dir():
-        return
+def make_maildir(mailbox: Path) -> None:
+    """Made, and durable whoever made it."""
+    make_private_folder(mailbox)
     for part in ("tmp", "cur", "new"):
-        (mailbox / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (mailbox / part).mkdir(mode=0o700, exist_ok=True)
     sync_folder(mailbox)
-    sync_folder(mailbox.parent)
 
 
 async def write_durably(temporary: Path, final: Path, content: Content, head: bytes = b"") -> None:
@@ -143,13 +146,9 @@ def _write_all(descriptor: int, blocks: Sequence[bytes]) -> None:
 
 def _publish(temporary: Path, final: Path) -> None:
     os.rename(temporary, final)
-    sync_folder(final.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(final.parent)
+    except OSError:
+        # It is going to be delivered again: one copy is enough.
+        final.unlink(missing_ok=True)
+        raise

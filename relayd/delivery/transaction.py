@@ -6,6 +6,7 @@ and DSN (RFC 3461), and RFC 2033's reply per recipient after the dot.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def answer_to(response: aiosmtplib.SMTPResponse, accepted: Result = Result.DELIV
     """A reply as an answer: 2yz ``accepted``, 5yz FAILED, everything else DEFERRED."""
     code, text = response
     result, digit = Result.DEFERRED, "4"
-    if 200 <= code < 300:
+    if 200 <= code < 300 and accepted is not Result.DEFERRED:
         result, digit = accepted, "2"
     elif code >= 500:
         result, digit = Result.FAILED, "5"
@@ -273,8 +274,10 @@ class Transaction:
         for number, group in enumerate(groups):
             try:
                 answer = _final_answer(await self._wire.reply(timeout), good)
-            except aiosmtplib.SMTPException as error:
-                lost = f"the reply to the end of data was lost: {error.message}"
+            except (aiosmtplib.SMTPException, asyncio.CancelledError) as error:
+                # Cancelled is: we are stopping. The peer may have the message all the same, and that has to be known.
+                reason = error.message if isinstance(error, aiosmtplib.SMTPException) else "relayd was stopped"
+                lost = f"the reply to the end of data was lost: {reason}"
                 left = [index for later in groups[number:] for index in later]
                 self._abandon(left, answers, Answer(Result.AMBIGUOUS, "4.4.2", lost))
                 return

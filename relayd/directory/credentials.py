@@ -7,8 +7,10 @@ reply, and its SCRAM challenge is made up from a key, so that it is the same eac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,9 +35,12 @@ from relayd.mail.reply import Reply
 
 #: Failed logins are counted over this time.
 WINDOW: Final = timedelta(minutes=15)
-#: Hashes at once, each with 64 MiB, and logins that may wait for one.
-_THREADS: Final = 2
+#: Hashes at once, each with 64 MiB, and logins that may wait for one. There are as many workers as processors, so more
+#: threads in each would hash no more, and only take memory and the loops' time.
+_THREADS: Final = 1
 _WAITING: Final = 64
+#: Of the hashing threads, beside the event loop's 0: mail goes on while many log in.
+_NICENESS: Final = 5
 _BUSY: Final = Reply(454, "4.7.0", "Too many logins at once; try again")
 _LONGEST_PASSWORD: Final = 1024
 
@@ -48,6 +53,12 @@ class Counters(Protocol):
     """The part of the machine-wide limits that is needed here: see ``pipeline.policy.Limits``."""
 
     async def take(self, key: str, amount: int, limit: int, window: timedelta) -> bool: ...
+
+
+def _yield_to_mail() -> None:
+    """Linux has a niceness for each thread, so that the event loop's stays what it was."""
+    with contextlib.suppress(OSError):  # where a container forbids it
+        os.nice(_NICENESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,7 @@ class DirectoryCredentials:
         self._counters = counters
         self._failures = failures
         self._disguise = disguise
-        self._pool = ThreadPoolExecutor(_THREADS, "password")
+        self._pool = ThreadPoolExecutor(_THREADS, "password", _yield_to_mail)
         self._waiting = 0
         self._decoys: dict[bool, str] = {}
         self._surveyed: _Survey | None = None

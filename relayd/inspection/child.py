@@ -6,6 +6,7 @@ of the kernel hold whatever a decoder does: memory, processor time, open files, 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import locale
@@ -21,7 +22,7 @@ import magic
 from relayd.dumps import forbid_core_dumps
 from relayd.inspection.walk import Walk
 from relayd.inspection.wire import ANSWER_HEADER, REQUEST_HEADER, Request, decode_request, encode
-from relayd.pipeline.policy import Inspection
+from relayd.pipeline.findings import Inspection
 
 _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -29,6 +30,8 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 #: Held members, their copies while unpacking, and the decoder itself: each at most InspectionLimits.decoder_memory.
 _MEMORY_SHARES: Final = 3
 _OPEN_FILES: Final = 16
+#: Beside the workers' 0: their event loops get a processor first.
+_NICENESS: Final = 5
 
 
 def main(descriptor: int) -> None:
@@ -53,6 +56,8 @@ def _confine() -> None:
     prctl(_PR_SET_NAME, b"relayd-inspect", 0, 0, 0)
     prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     forbid_core_dumps()
+    with contextlib.suppress(OSError):  # where a container forbids it
+        os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
 

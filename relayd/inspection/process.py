@@ -17,7 +17,7 @@ from relayd.inspection.wire import (
     decode_inspection,
     encode,
 )
-from relayd.pipeline.policy import Inspection
+from relayd.pipeline.findings import Inspection
 
 
 class ChildLost(RelaydError):

@@ -25,7 +25,7 @@ from relayd.inspection.wire import Slice
 from relayd.mail.meta import OUT_OF_SIGHT
 from relayd.mail.mime import MimeScanner, decoder
 from relayd.mail.mime_header import LONGEST_NAME
-from relayd.pipeline.policy import Found, Inspection, InspectionLimits
+from relayd.pipeline.findings import Found, Inspection, InspectionLimits
 
 #: Characters of the names of all members.
 _MOST_NAMES: Final = 2**20

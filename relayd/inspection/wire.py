@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from relayd.pipeline.policy import Inspection, InspectionLimits
+from relayd.pipeline.findings import Inspection, InspectionLimits
 
 #: Length of the content, length of the request behind it.
 REQUEST_HEADER: Final = struct.Struct("!QQ")

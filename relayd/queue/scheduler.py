@@ -24,6 +24,7 @@ from relayd.mail.meta import MessageMeta
 from relayd.queue.aftermath import Aftermath, given_back
 from relayd.queue.attempt import Attempt, Contents, Rejudge
 from relayd.queue.outcome import Route
+from relayd.queue.retry import JITTER
 from relayd.queue.settling import Reporter, Settled, Settler
 from relayd.queue.work import Lane, LaneKey, Work, grouped
 from relayd.settings.models import QueueSettings
@@ -38,6 +39,8 @@ _LANE_BACKLOG: Final = 20
 _GIVE_WAY: Final = 5.0
 #: The store is asked this often at least; sooner when it said when something is due.
 _POLL: Final = 1.0
+#: Seconds by which a next attempt may lie beyond the longest wait: what gave way, and a clock that is nudged.
+_CLOCK_TOLERANCE: Final = 60.0
 
 log = structlog.get_logger("relayd.queue")
 
@@ -291,6 +294,7 @@ class Lanes:
                 beats += 1
                 if beats % 4 == 0:
                     await self._free_strays()
+                    await self._bring_forward()
             except StoreUnavailable:
                 await self._sick()
             await self._close_retired()
@@ -303,6 +307,14 @@ class Lanes:
         freed = await self._store.call("free_strays", owner=self._owner, before=before, known=known)
         if freed:
             log.warning("strays_freed", deliveries=freed)
+            self.wake()
+
+    async def _bring_forward(self) -> None:
+        """After the wall clock was set back, what was put off by it would wait for as long as it was ahead."""
+        longest = max(self._settings.schedule).total_seconds() * (1 + JITTER)
+        late = await self._store.call("bring_forward", latest=self._clock.now() + longest + _CLOCK_TOLERANCE)
+        if late:
+            log.warning("clock_was_ahead", deliveries=late)
             self.wake()
 
     async def _close_retired(self) -> None:

@@ -58,7 +58,9 @@ class SmtpLimits(Settings):
         10_000, ge=100, description="Commands in one session, counted anew after each accepted message."
     )
     header_size: Size = Field(256 * 2**10, description="Octets of the header section.")
-    idle: Duration = Field(timedelta(minutes=5), description="Longest silence between commands or blocks.")
+    idle: Duration = Field(
+        timedelta(minutes=5), description="Longest silence, and longest lag behind 500 octets/s in data."
+    )
     auth_failures: int = Field(10, ge=1, description="Failed logins per account, and per peer, within 15 minutes.")
     received: int = Field(50, ge=25, description="Received fields that mean a loop.")
 

@@ -14,8 +14,13 @@ from relayd.smtp import replies
 
 #: Reading pauses when this much is buffered.
 HIGH_WATER: Final = 64 * 1024
+#: What is worked on at a time: less than a core's own cache, so that it is copied once and touched warm.
+BLOCK: Final = 64 * 1024
 #: The longest line that is read at all: an AUTH response (RFC 4954 §4).
 LINE_LIMIT: Final = 12_288
+#: Octets per second. Data that comes in more slowly than this on the whole isn't progress: else one octet every few
+#: minutes would hold a session for years.
+_SLOWEST: Final = 500
 
 
 class Transport(Protocol):
@@ -46,8 +51,10 @@ class Wire:
         "_deadline",
         "_ended",
         "_idle",
+        "_in_block",
         "_loop",
         "_out",
+        "_pace",
         "_reading_paused",
         "_timer",
         "_transport",
@@ -64,7 +71,10 @@ class Wire:
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        #: When the data read since the last command would have come at the slowest pace.
+        self._pace = loop.time()
         self._ended = False
+        self._in_block = False
         self._reading_paused = False
         self._writing_paused = False
 
@@ -130,20 +140,27 @@ class Wire:
         if end > LINE_LIMIT:
             raise Hangup(replies.LINE_TOO_LONG)
         del buffer[: end + 1]
+        self._pace = self._loop.time()
         return line
 
     async def block(self, most: int | None = None) -> bytes:
-        """What has come in since, at least one octet and at most ``most``. Every block is progress."""
+        """What has come in since, at least one octet and at most ``most`` or BLOCK. Every block is progress, at the
+        slowest pace and above.
+
+        Whoever has sent a lot at once waits for the others' turn between two blocks.
+        """
         buffer = self._buffer
         if not buffer:
-            await self._more(self._loop.time() + self._idle)
-        if most is None or most >= len(buffer):
-            block = bytes(buffer)
-            buffer.clear()
-        else:
-            block = bytes(buffer[:most])
-            del buffer[:most]
-        self.resume_reading()
+            await self._more(min(self._loop.time(), self._pace) + self._idle)
+        elif self._in_block:
+            await asyncio.sleep(0)
+        length = min(len(buffer), BLOCK if most is None else most, BLOCK)
+        block = bytes(memoryview(buffer)[:length])
+        del buffer[:length]
+        self._pace += length / _SLOWEST
+        self._in_block = bool(buffer)
+        if not buffer:
+            self.resume_reading()
         return block
 
     def unread(self, octets: bytes) -> None:

@@ -70,6 +70,7 @@ class Blobs:
         self._disk = disk or Disk()
         self._space = FreeSpace(folder, settings.minimum_free, clock, self._disk)
         self._segments: dict[str, _Segment] = {}
+        self._weeks: set[str] = set()
         make_private_folder(folder / _INCOMING)
 
     def receive(self, key: MessageKey) -> BlobReceiving:
@@ -182,11 +183,17 @@ class Blobs:
             self._close_segment(min(self._segments))
         return segment
 
-    def _new_segment(self, epoch: str) -> _Segment:
+    def _week(self, epoch: str) -> Path:
+        """A week's folder. Who made it may have been killed before its name was durable, so each process sees to it."""
         folder = self._folder / epoch
-        if not folder.is_dir():
+        if epoch not in self._weeks or not folder.is_dir():
             folder.mkdir(mode=0o700, exist_ok=True)
             self._disk.sync_folder(self._folder)
+            self._weeks.add(epoch)
+        return folder
+
+    def _new_segment(self, epoch: str) -> _Segment:
+        folder = self._week(epoch)
         name = f"{epoch}/{self._worker}-{os.urandom(6).hex()}{SEGMENT}"
         path = self._folder / name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -209,12 +216,9 @@ class Blobs:
 
     def _keep_large(self, stored: StoredBody, temporary: Path) -> BlobRef:
         """In a thread: sync the file, give it its name, sync the folder."""
-        folder = self._folder / stored.key.epoch
         name = f"{stored.key.epoch}/{stored.key.message_id}-{os.urandom(4).hex()}{_BODY}"
         try:
-            if not folder.is_dir():
-                folder.mkdir(mode=0o700, exist_ok=True)
-                self._disk.sync_folder(self._folder)
+            folder = self._week(stored.key.epoch)
             descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 failpoints.reach("body-written")

@@ -172,8 +172,8 @@ def deliveries(db: sqlite3.Connection, message_id: str) -> list[Delivery]:
 
 
 def journal(db: sqlite3.Connection, message_id: str) -> list[Event]:
-    """A message's journal in the order of time."""
+    """A message's journal in the order in which it was written: a clock may be set back in between."""
     found = db.execute(
-        "SELECT at, kind, recipient, facts FROM event WHERE message_id = ? ORDER BY at, sequence", (message_id,)
+        "SELECT at, kind, recipient, facts FROM event WHERE message_id = ? ORDER BY sequence", (message_id,)
     )
     return [event_of(row) for row in found]

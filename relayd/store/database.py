@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import aiosqlite
 
-from relayd.errors import StoreUnavailable
+from relayd.errors import StoreDamaged, StoreUnavailable
 from relayd.store import schema
 
 R = TypeVar("R")
@@ -35,10 +35,19 @@ _SICK: Final = frozenset(
         sqlite3.SQLITE_NOTADB,
     }
 )
-_CACHE_KIB: Final = 64 * 1024
+#: Of those, what no waiting heals.
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CACHE_KIB: Final = 16 * 1024
 _STATEMENTS: Final = 256
 #: Nobody else may hold a lock for writing. Should somebody, in seconds.
 _PATIENCE: Final = 1.0
+
+
+#: What an operator does about a damaged database.
+REPAIR: Final = (
+    "Stop relayd and copy the folders state and keys as they are; then restore state from its backup, "
+    "or what can be saved of the database with sqlite3's .recover, and run: relayd verify --deep"
+)
 
 
 class Database(aiosqlite.Connection):
@@ -60,19 +69,33 @@ class Database(aiosqlite.Connection):
 
 def is_sick(error: BaseException) -> bool:
     """Whether this is the disk's or the file's trouble rather than a statement's."""
-    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _SICK
+    return isinstance(error, sqlite3.Error) and _code(error) in _SICK
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return StoreUnavailable(f"the database is not usable: {error} ({name})")
+    text = f"the database is not usable: {error} ({name})"
+    if _code(error) in _DAMAGED:
+        return StoreDamaged(f"{text}. {REPAIR}")
+    return StoreUnavailable(text)
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """The one connection that writes. It also makes all checkpoints, between batches."""
+def _code(error: BaseException) -> int:
+    """The primary result code; 0 where there is none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def open_writer(path: Path, *, create: bool) -> sqlite3.Connection:
+    """The one connection that writes. It also makes all checkpoints, between batches.
+
+    Without ``create`` the database has to be there: what goes away while relayd runs isn't to be made anew.
+    """
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
     try:
-        db = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE)
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE)
         try:
+            if not create and db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                raise StoreDamaged(f"{path} is empty. {REPAIR}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA wal_autocheckpoint = 0")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from relayd.clock import Clock
-from relayd.errors import StoreUnavailable
+from relayd.errors import StoreFull, StoreUnavailable
 
 _LOOK_EVERY: Final = 1.0
 
@@ -54,7 +54,7 @@ class FreeSpace:
         self._enough = True
 
     def require(self) -> None:
-        """Raise StoreUnavailable when space is short."""
+        """Raise StoreFull when space is short."""
         now = self._clock.boot()
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
@@ -64,4 +64,4 @@ class FreeSpace:
                 self._looked_at = float("-inf")
                 raise StoreUnavailable(f"the disk can't be asked for its free space: {error.strerror}") from error
         if not self._enough:
-            raise StoreUnavailable("the disk has less free space than store.minimum_free")
+            raise StoreFull("the disk has less free space than store.minimum_free")

@@ -3,6 +3,9 @@
 The order across a crash: ``forget_expired`` empties the keys of messages; ``epoch_is_due`` writes down which epoch
 will be destroyed; the caller destroys the epoch's key; ``forget_epoch`` removes the rows. Done again from the start it
 ends in the same place.
+
+What is destroyed doesn't come back when a clock that was wrong is set right: after a jump nothing is forgotten for a
+while (``clock_is_steady``), so that somebody can notice.
 """
 
 from __future__ import annotations
@@ -20,6 +23,14 @@ from relayd.vault.epochs import epoch_of
 
 _DUE: Final = "due"
 _DESTROYED: Final = "destroyed"
+_SEEN: Final = "clock seen"
+_DOUBTED: Final = "clock doubted until"
+
+
+#: Seconds between two rounds beyond which the wall clock has jumped, or relayd stood still: nobody can tell which.
+JUMP: Final = 25 * 3600.0
+#: Seconds that the clock is doubted after that.
+DOUBT: Final = 3 * 86400.0
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +49,24 @@ class Epoch(msgspec.Struct, frozen=True, array_like=True):
 
     organisation: str
     epoch: str
+
+
+@writes
+def clock_is_steady(db: sqlite3.Connection, now: float) -> bool:
+    """Whether the wall clock can be trusted to destroy by. To be asked at every round, since it notes the time."""
+    seen, doubted_until = _fact(db, _SEEN), _fact(db, _DOUBTED)
+    if seen is not None and abs(now - seen) > JUMP:
+        doubted_until = now + DOUBT
+        _set_fact(db, _DOUBTED, doubted_until)
+    _set_fact(db, _SEEN, now)
+    return doubted_until is None or now >= doubted_until
+
+
+@reads
+def clock_doubted_until(db: sqlite3.Connection, now: float) -> float | None:
+    """When forgetting goes on after a jump of the clock; None when it isn't doubted."""
+    doubted_until = _fact(db, _DOUBTED)
+    return doubted_until if doubted_until is not None and doubted_until > now else None
 
 
 @reads
@@ -147,6 +176,15 @@ def files_without_rows(db: sqlite3.Connection, now: float, files: list[str]) -> 
         for name in files
         if db.execute("SELECT 1 FROM message WHERE body_file = ? LIMIT 1", (name,)).fetchone() is None
     ]
+
+
+def _fact(db: sqlite3.Connection, name: str) -> float | None:
+    row = db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
+    return None if row is None else float(row[0])
+
+
+def _set_fact(db: sqlite3.Connection, name: str, value: float) -> None:
+    db.execute("INSERT OR REPLACE INTO fact (name, value) VALUES (?, ?)", (name, repr(value)))
 
 
 def _place(epoch: Epoch) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -28,8 +29,9 @@ class FolderLock:
             holder = os.read(self._descriptor, 200).decode(errors="replace").strip() or "another process"
             os.close(self._descriptor)
             raise StoreUnavailable(f"the state folder {folder} is in use by {holder}") from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})\n".encode())
+        with contextlib.suppress(OSError):  # The lock holds on a full disk too; this only tells others who has it.
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})\n".encode())
 
     def release(self) -> None:
         """Let go; twice is fine."""

@@ -23,6 +23,10 @@ log = structlog.get_logger("relayd.store")
 
 #: A sender is told this long before a message that still waits is forgotten.
 WARNING: Final = 3 * 86400.0
+#: Seconds between two rounds.
+EVERY: Final = 3600.0
+#: Seconds that wall and boot clock may drift apart between two rounds.
+_TOLERANCE: Final = 60.0
 _BATCH: Final = 500
 
 
@@ -51,9 +55,14 @@ class Purge:
         self._blobs = blobs
         self._clock = clock
         self._tell = tell
+        #: Wall and boot time of the last sweep.
+        self._swept_at: tuple[float, float] | None = None
 
     async def run(self) -> Purged:
         """One round. It may be cut off anywhere: the next one goes on."""
+        if not await self._store.call("clock_is_steady"):
+            log.error("clock_doubted", reason="it moved by more than a day since the last round; nothing is forgotten")
+            return Purged(files=await self.sweep())
         told = await self._tell_senders()
         expired = 0
         while count := await self._store.call("forget_expired", limit=_BATCH):
@@ -67,8 +76,16 @@ class Purge:
         return done
 
     async def sweep(self) -> int:
-        """Remove files that no row points at and nobody wrote to for ``sweep_age``; how many."""
-        old = await asyncio.to_thread(self._blobs.sweep_candidates, self._clock.now())
+        """Remove files that no row points at and nobody wrote to for ``sweep_age``; how many.
+
+        Nothing when the wall clock has jumped since the last time: then a file looks old whose row is still to come.
+        """
+        now, boot = self._clock.now(), self._clock.boot()
+        before, self._swept_at = self._swept_at, (now, boot)
+        if before is not None and abs((now - before[0]) - (boot - before[1])) > _TOLERANCE:
+            log.warning("not_swept", reason="the clock has jumped")
+            return 0
+        old = await asyncio.to_thread(self._blobs.sweep_candidates, now)
         removed = 0
         for start in range(0, len(old), _BATCH):
             orphans = await self._store.call("files_without_rows", files=old[start : start + _BATCH])

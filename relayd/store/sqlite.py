@@ -84,7 +84,7 @@ class SqliteStore:
             raise StoreUnavailable(f"{folder}: {error.strerror}") from error
         store = cls(folder, clock, settings or StoreSettings(), disk or Disk())
         try:
-            store._writer = store._open_writer()
+            store._writer = store._open_writer(create=True)
             store._quick = await open_reader(store._path)
             store._slow = await open_reader(store._path)
         except BaseException:
@@ -224,11 +224,11 @@ class SqliteStore:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         if self._writer is None:
-            self._writer = self._open_writer()
+            self._writer = self._open_writer(create=False)
         return self._writer
 
-    def _open_writer(self) -> sqlite3.Connection:
-        writer = open_writer(self._path)
+    def _open_writer(self, *, create: bool) -> sqlite3.Connection:
+        writer = open_writer(self._path, create=create)
         try:
             claims.free_all_after_reboot(writer, boot_id())
         except sqlite3.Error as error:

@@ -1,4 +1,5 @@
-"""Deliveries that a living worker owns without knowing it: a commit whose confirmation was lost on the way back."""
+"""Deliveries that nobody would come to: owned by a living worker without its knowing, since a commit's confirmation was
+lost on the way back; or due at a time that came from a clock that was ahead."""
 
 from __future__ import annotations
 
@@ -19,3 +20,14 @@ def free_strays(db: sqlite3.Connection, now: float, owner: str, before: float, k
             (now, message_id, number, owner),
         )
     return len(strays)
+
+
+@writes
+def bring_forward(db: sqlite3.Connection, now: float, latest: float) -> int:
+    """Make due now what is due after ``latest``, which is further away than any wait; returns how many."""
+    changed = db.execute(
+        "UPDATE delivery SET next_attempt = ? "
+        "WHERE owner IS NULL AND state IN ('queued', 'undecided') AND next_attempt > ?",
+        (now, latest),
+    )
+    return changed.rowcount

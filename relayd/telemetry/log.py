@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal
+from typing import IO, Any, BinaryIO, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -39,6 +39,25 @@ def drop_forbidden(_logger: object, _method: str, event: MutableMapping[str, Any
     return event
 
 
+class _Forgiving:
+    """A stream whose full disk or closed pipe costs log lines and nothing else: mail goes on without them."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+
+    def write(self, line: str | bytes) -> None:
+        try:
+            self._stream.write(line)
+        except OSError:
+            pass
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            pass
+
+
 def configure(style: Literal["json", "text"], process: str) -> None:
     """Set up logging for this process. ``process`` ("worker-0", "store", "web") is in every line."""
 
@@ -49,10 +68,10 @@ def configure(style: Literal["json", "text"], process: str) -> None:
         return event
 
     renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
-    factory: Any = structlog.PrintLoggerFactory(sys.stderr)
+    factory: Any = structlog.PrintLoggerFactory(cast(TextIO, _Forgiving(sys.stderr)))
     if style == "json":
         renderer = structlog.processors.JSONRenderer(serializer=_encode)
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(cast(BinaryIO, _Forgiving(sys.stderr.buffer)))
     structlog.configure(
         processors=[
             stamp,

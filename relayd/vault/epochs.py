@@ -55,20 +55,33 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class EpochKeys:
-    """The folder of epoch keys. Safe between processes; what is destroyed in one is gone in all at once."""
+    """The folder of epoch keys. Safe between processes; what is destroyed in one is gone in all at once.
+
+    The folder is made here and never later: one that goes away while relayd runs is a file system that isn't mounted,
+    and keys made in its place would be hidden, with all that they seal, once it is back.
+    """
 
     def __init__(self, folder: Path, keyring: Keyring) -> None:
+        try:
+            make_private_folder(folder)
+        except OSError as error:
+            raise KeyUnavailable(f"{folder}: {error.strerror}") from error
         self._folder = folder
         self._keyring = keyring
         self._opened: dict[tuple[str, str], tuple[Path, EpochKey]] = {}
+        self._durable: set[tuple[str, str]] = set()
 
     def key(self, organisation: str, epoch: str) -> EpochKey:
-        """The key, made durably when there is none yet."""
+        """The key, made when there is none yet. It is durable when this returns, whoever made it."""
         try:
-            return self.existing(organisation, epoch)
+            key = self.existing(organisation, epoch)
         except _NotMade:
             self._create(self._path(organisation, epoch), organisation, epoch)
-        return self.existing(organisation, epoch)
+            key = self.existing(organisation, epoch)
+        if (organisation, epoch) not in self._durable:
+            self._make_durable(self._path(organisation, epoch))
+            self._durable.add((organisation, epoch))
+        return key
 
     def existing(self, organisation: str, epoch: str) -> EpochKey:
         """The key; KeyDestroyed or KeyUnavailable when there is none."""
@@ -102,7 +115,7 @@ class EpochKeys:
         """Overwrite and unlink the key, durably. Doing it again is fine; it can't be made again."""
         path = self._path(organisation, epoch)
         try:
-            make_private_folder(path.parent)
+            self._prepare(path.parent)
             create_private(path.with_suffix(_GONE), b"")
             _overwrite(path)
             path.unlink(missing_ok=True)
@@ -124,6 +137,11 @@ class EpochKeys:
         # An organisation's id becomes one folder name, whatever is in it; "%" alone stands for none.
         return self._folder / (quote(organisation, safe="").replace(".", "%2E") or "%") / f"{epoch}{_KEY}"
 
+    def _prepare(self, folder: Path) -> None:
+        if not self._folder.is_dir():
+            raise KeyUnavailable(f"{self._folder} isn't there any more; is its file system mounted?")
+        make_private_folder(folder)
+
     def _missing(self, path: Path, organisation: str, epoch: str) -> KeyDestroyed | KeyUnavailable:
         if path.with_suffix(_GONE).exists():
             return KeyDestroyed(f"the key of {organisation or 'the installation'} for {epoch} was destroyed")
@@ -133,8 +151,16 @@ class EpochKeys:
         identity = os.urandom(8)
         root, wrapped = self._keyring.wrap(_PURPOSE, _context(organisation, epoch, identity), os.urandom(32))
         try:
-            make_private_folder(path.parent)
+            self._prepare(path.parent)
             create_private(path, msgspec.json.encode(_File(1, identity, root, wrapped)))
+        except OSError as error:
+            raise KeyUnavailable(f"{path}: {error.strerror}") from error
+
+    def _make_durable(self, path: Path) -> None:
+        """Once in a process's life: who made the file may have been killed before it was safe."""
+        try:
+            make_private_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             raise KeyUnavailable(f"{path}: {error.strerror}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -69,10 +70,27 @@ def sync_folder(path: Path) -> None:
 
 
 def make_private_folder(path: Path) -> None:
-    """Create a folder (and those above it) with mode 0700, durable before this returns."""
+    """Create a folder (and those above it) with mode 0700, durable before this returns.
+
+    So are the names of those that are there already, up to the first that isn't private: another process may have made
+    them and been killed before it could sync.
+    """
     if path.is_dir():
-        return
-    if not path.parent.is_dir():
+        if not _is_private(path):
+            return  # not of our making
         make_private_folder(path.parent)
+        try:
+            sync_folder(path.parent)
+        except OSError as error:
+            # Where we may not look or nobody can write, none of our processes has made it a moment ago.
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+        return
+    make_private_folder(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
     sync_folder(path.parent)
+
+
+def _is_private(path: Path) -> bool:
+    facts = path.stat()
+    return not facts.st_mode & 0o077 and facts.st_uid == os.geteuid()

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from scripts.lib import bench_lag, bench_memory
 from tests.kit import postfix, preload
 from tests.kit.daemon import RelayProcess
 from tests.kit.ports import free_port
@@ -316,6 +317,9 @@ def _waits(figures: Figures) -> str:
 
 
 def main() -> int:
+    other = {"memory": bench_memory.main, "lag": bench_lag.main}.get("".join(sys.argv[1:2]))
+    if other is not None:
+        return other(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a quarter of the messages, 3 rounds")
     parser.add_argument("--rounds", type=int, help="rounds per case (default: 5, quick: 3)")

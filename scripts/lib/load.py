@@ -14,10 +14,12 @@ import random
 import signal
 import smtplib
 import ssl
-import sys
 import threading
+import time
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 from tests.kit.mail import plain
 
@@ -25,6 +27,28 @@ SENDER = "lab@noord.example"
 HOSTED = "anna@praktijk.example"
 _SMALL = (800, 3_000, 12_000, 60_000)
 _LARGE = (270_000, 400_000, 1_100_000)
+#: What the partner's server does with a recipient, and how often that is asked for; see tests/kit/sink.py. Nobody ever
+#: takes what begins with "never"; an operator may hold the second kind.
+_BEHAVIOUR = {"ok": 82, "later": 6, "dotlater": 4, "refuse": 3, "dotrefuse": 3, "never": 1, "neverhold": 1}
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A message that relayd answered for with 250, at ``at`` by ``time.monotonic``. ``recipients`` had theirs too.
+
+    ``queue_id`` is what relayd calls it, ``sha256`` that of its body.
+    """
+
+    message_id: str
+    queue_id: str
+    recipients: list[str]
+    sha256: str
+    at: float
+
+
+def read(log: Path) -> list[Acknowledged]:
+    """Everything that was acknowledged so far."""
+    return [Acknowledged(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 class _Log:
@@ -34,50 +58,68 @@ class _Log:
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
         self._lock = threading.Lock()
 
-    def acknowledged(self, message_id: str, recipients: list[str], digest: str) -> None:
-        line = json.dumps({"id": message_id, "recipients": recipients, "sha256": digest})
+    def write(self, acknowledged: Acknowledged) -> None:
+        line = json.dumps(asdict(acknowledged)).encode()
         with self._lock:
-            os.write(self._file, line.encode() + b"\n")
+            os.write(self._file, line + b"\n")
             os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """The last line is complete, and none follows."""
+        self._lock.acquire()
 
 
 def _recipients(random_: random.Random, key: str) -> list[str]:
-    """One to four at the partner, some of which say "later" at first; now and then a mailbox hosted here."""
+    """One to four at the partner, some of which say "later" or "no"; now and then a mailbox hosted here."""
     count = random_.choices((1, 2, 4), (70, 20, 10))[0]
-    prefixes = random_.choices(("ok", "later", "dotlater"), (88, 8, 4), k=count)
+    prefixes = random_.choices(tuple(_BEHAVIOUR), tuple(_BEHAVIOUR.values()), k=count)
     chosen = [f"{prefix}-{n}-{key}@partner.example" for n, prefix in enumerate(prefixes)]
     if random_.random() < 0.1:
         chosen.append(HOSTED)
     return chosen
 
 
-def _send_until_broken(arguments: argparse.Namespace, log: _Log, random_: random.Random, stop: threading.Event) -> None:
+def _send_until_broken(arguments: argparse.Namespace, log: _Log, random_: random.Random) -> None:
     context = ssl.create_default_context(cafile=arguments.ca)
     context.load_cert_chain(arguments.certificate, arguments.key)
     with smtplib.SMTP("127.0.0.1", arguments.port, "mail.noord.example", timeout=20) as client:
         client.starttls(context=context)
-        while not stop.is_set():
-            key = f"{random_.getrandbits(64):016x}"
-            message_id = f"<{key}@noord.example>"
-            size = random_.choice(_LARGE if random_.random() < 0.06 else _SMALL)
-            recipients = _recipients(random_, key)
-            content = plain(message_id, SENDER, recipients[0], size)
-            refused = client.sendmail(SENDER, recipients, content)
-            taken = [address for address in recipients if address not in refused]
-            log.acknowledged(message_id, taken, sha256(content.partition(b"\r\n\r\n")[2]).hexdigest())
-            stop.wait(arguments.pause)
+        client.ehlo()
+        while True:
+            if (acknowledged := _send(client, random_)) is not None:
+                log.write(acknowledged)
+            time.sleep(arguments.pause)
 
 
-def _client(arguments: argparse.Namespace, log: _Log, number: int, stop: threading.Event) -> None:
+def _send(client: smtplib.SMTP, random_: random.Random) -> Acknowledged | None:
+    """Send one message; None when it was refused, for now or for good."""
+    key = f"{random_.getrandbits(64):016x}"
+    message_id = f"<{key}@noord.example>"
+    size = random_.choice(_LARGE if random_.random() < 0.06 else _SMALL)
+    recipients = _recipients(random_, key)
+    content = plain(message_id, SENDER, recipients[0], size)
+    client.mail(SENDER)
+    taken = [address for address in recipients if client.rcpt(address)[0] == 250]
+    code, reply = client.data(content)
+    if code != 250:
+        client.rset()
+        return None
+    # "2.0.0 Accepted as ID"
+    queue_id = reply.decode().split()[-1]
+    digest = sha256(content.partition(b"\r\n\r\n")[2]).hexdigest()
+    return Acknowledged(message_id, queue_id, taken, digest, time.monotonic())
+
+
+def _client(arguments: argparse.Namespace, log: _Log, number: int) -> None:
     random_ = random.Random(f"{arguments.seed}-{number}-{os.getpid()}")
-    while not stop.is_set():
+    while True:
         # A killed relayd looks like many things from here; the next connection will tell.
         with contextlib.suppress(OSError, smtplib.SMTPException):
-            _send_until_broken(arguments, log, random_, stop)
-        stop.wait(0.05)
+            _send_until_broken(arguments, log, random_)
+        time.sleep(0.05)
 
 
-def main() -> int:
+def main() -> NoReturn:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--ca", type=Path, required=True)
@@ -88,17 +130,15 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.005)
     parser.add_argument("--seed", default="0")
     arguments = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     log = _Log(arguments.log)
-    clients = [threading.Thread(target=_client, args=(arguments, log, n, stop)) for n in range(arguments.clients)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    return 0
+    for number in range(arguments.clients):
+        threading.Thread(target=_client, args=(arguments, log, number), daemon=True).start()
+    signal.sigwait(ends)
+    log.close()
+    os._exit(0)  # whoever waits for a relayd that doesn't answer isn't waited for
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,6 +5,7 @@ Words that occur nowhere else are sent through every way a message can take, whi
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -298,8 +299,12 @@ def as_digits(quiet: Quiet, code: str) -> set[str]:
     pattern = re.compile(
         rb"(?<![0-9.])(?:%b|%b %b)(?![0-9])" % (digits.encode(), digits[:3].encode(), digits[3:].encode())
     )
-    paths = [path for path in quiet.watch._files() if path.is_file()]
-    return {str(path) for path in paths if pattern.search(path.read_bytes())}
+    found = set()
+    for path in quiet.watch._files():
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+            if pattern.search(path.read_bytes()):
+                found.add(str(path))
+    return found
 
 
 def broken(quiet: Quiet) -> None:

@@ -29,6 +29,13 @@ def site(tmp_path):
     return site
 
 
+def test_a_start_fails_nowhere_and_is_announced_when_all_processes_serve(site):
+    for _ in range(3):
+        with RelayProcess(site) as relayd:
+            assert sorted(relayd.processes().values()) == ["store", "web", "worker-0", "worker-1"]
+        assert "failed" not in relayd.log
+
+
 def test_a_waiting_session_is_told_421_at_shutdown(site):
     with RelayProcess(site) as relayd, relayd.hospital() as client:
         client.ehlo()

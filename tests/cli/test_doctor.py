@@ -9,6 +9,7 @@ import pytest
 from relayd.cli import doctor
 from relayd.cli.doctor import Finding, Level
 from relayd.cli.main import main
+from relayd.telemetry.lag import LagHistogram
 from tests.kit.configuration import write_configuration
 
 
@@ -19,3 +20,25 @@ def test_what_soon_goes_wrong_counts_too(
     write_configuration(tmp_path)
     monkeypatch.setattr(doctor, "examine", lambda _: [Finding("certificate", level, "expires in 4 days")])
     assert main(["doctor", "--no-network", "--config", str(tmp_path)]) == status
+
+
+@pytest.mark.parametrize(
+    ("late", "level", "text"),
+    [
+        (
+            {"store": [0.001] * 100, "worker-0": [0.02] * 100},
+            Level.OK,
+            "up to 20 ms late at p99 (worker-0), 20 ms at worst",
+        ),
+        ({"store": [0.3], "worker-0": [0.001]}, Level.WARN, "up to 500 ms late at p99 (store), 500 ms at worst"),
+        ({"store": [0.001] * 199 + [0.3]}, Level.OK, "up to 1 ms late at p99 (store), 500 ms at worst"),
+        ({"worker-0": []}, Level.OK, "up to 0 ms late at p99 (worker-0), 0 ms at worst"),
+    ],
+)
+def test_event_loops_that_are_late_are_a_warning(late: dict[str, list[float]], level: Level, text: str) -> None:
+    histograms = {role: LagHistogram() for role in late}
+    for role, each in late.items():
+        for seconds in each:
+            histograms[role].add(seconds)
+    finding = doctor.loop_lag({role: histogram.counts() for role, histogram in histograms.items()})
+    assert (finding.level, finding.text) == (level, text)

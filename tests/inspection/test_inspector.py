@@ -9,6 +9,8 @@ import lzma
 import os
 import signal
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import AsyncIterator
@@ -346,3 +348,12 @@ async def test_closing_leaves_no_child() -> None:
     assert children()
     await inspector.close()
     assert children() == set()
+
+
+def test_the_child_loads_only_what_it_needs() -> None:
+    """It is one more process on each worker, so what it imports counts twice: no settings, no loop, no server."""
+    code = "import sys, relayd.inspection.child; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"pydantic", "asyncio", "structlog", "relayd.settings"} & set(loaded)

@@ -11,12 +11,13 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.kit.process import Child
 from tests.kit.site import Site
+from tests.kit.small_disk import SmallDisk
 
 RELAYD = Path(sys.executable).parent / "relayd"
 
@@ -65,11 +66,21 @@ class RelayProcess:
     """``relayd serve`` on the folder that ``site`` describes.
 
     With keys made on the first start. Used as a context manager it is started and stopped; :meth:`kill` and
-    :meth:`start` again is a crash and recovery.
+    :meth:`start` again is a crash and recovery. ``command`` runs in place of ``relayd``. With ``disk`` it, and its
+    commands, see that as the state folder.
     """
 
-    def __init__(self, site: Site, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str | Path] = (RELAYD,),
+        disk: SmallDisk | None = None,
+    ) -> None:
         self.site = site
+        self._command = command
+        self._disk = disk
         self._environment = dict(environment or {})
         self._child: Child | None = None
         self._notifications: Notifications | None = None
@@ -94,14 +105,29 @@ class RelayProcess:
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Returns when it says READY=1."""
+        notifications, child = self.launch(environment)
+        notifications.wait("READY", child)
+
+    def prepare(self) -> None:
+        """Write its configuration, and make keys when it has none."""
         self.site.write()
         if not (self.site.keys / "root.json").exists():
             self.cli("keys", "generate")
+
+    def launch(self, environment: Mapping[str, str] | None = None) -> tuple[Notifications, Child]:
+        """The same for one that may never be ready."""
+        self.prepare()
         if self._notifications is None:
             self._notifications = Notifications(self.site.folder / "notify")
         self._notifications.forget()
         self._child = Child(
-            [RELAYD, "serve", "--config", self.site.config],
+            [
+                *(self._disk.around(self.site.state) if self._disk else ()),
+                *self._command,
+                "serve",
+                "--config",
+                self.site.config,
+            ],
             self.site.folder / "relayd.log",
             environment={
                 **self._environment,
@@ -109,7 +135,7 @@ class RelayProcess:
                 "NOTIFY_SOCKET": str(self._notifications.path),
             },
         )
-        self._notifications.wait("READY", self._child)
+        return self._notifications, self._child
 
     def stop(self, timeout: float = 60.0) -> int:
         """SIGTERM and wait: the exit status."""
@@ -133,17 +159,22 @@ class RelayProcess:
 
     def processes(self) -> dict[int, str]:
         """The supervisor's children: "store", "worker-0", "worker-1", "web" by process id, as it tells itself."""
+        return {process["pid"]: process["role"] for process in self.status()}
+
+    def status(self) -> list[dict[str, Any]]:
+        """The same with all that the supervisor knows of each."""
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(10)
             control.connect(str(self.site.state / "control.sock"))
             control.sendall(b'{"command": "status"}')
             answer = json.loads(control.makefile("rb").read())
-        return {process["pid"]: process["role"] for process in answer["processes"]}
+        return list(answer["processes"])
 
     def cli(self, *arguments: str | Path, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """``relayd COMMAND … --config DIR``."""
+        inside = self._disk.enter(self._child.pid) if self._disk and self._child else ()
         done = subprocess.run(
-            [RELAYD, *map(str, arguments), "--config", self.site.config],
+            [*inside, RELAYD, *map(str, arguments), "--config", self.site.config],
             capture_output=True,
             text=True,
             input=stdin,

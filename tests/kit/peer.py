@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import socket
 import ssl
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import trustme
 
-#: Instead of a reply: close the connection, say nothing for ever, talk without end.
+#: Instead of a reply: close the connection, say nothing for ever, talk without end, in lines or in one, in single
+#: octets without coming to an end, or not SMTP at all.
 DROP = "<drop>"
 HANG = "<hang>"
 ENDLESS = "<endless>"
+OVERLONG = "<overlong>"
+DRIBBLE = "<dribble>"
 GARBAGE = "<garbage>"
 
 
@@ -30,6 +37,7 @@ class Script:
     inject_after_starttls: bytes = b""
     refuse_in_data: str = ""
     stall_in_data: bool = False
+    octet_by_octet: bool = False
     lmtp: bool = False
 
 
@@ -67,7 +75,7 @@ class Peer:
         self.received: list[Received] = []
         self.commands: list[str] = []
         self.connections = 0
-        self._tls = tls
+        self.tls = tls
         self._path = path
         self._used: dict[str, int] = defaultdict(int)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,11 +157,24 @@ class _Session:
             await asyncio.Event().wait()
         if reply == GARBAGE:
             reply = "\x00\x01 what is this"
+        if reply == OVERLONG:
+            reply = "250 " + "x" * 1_000_000
+        if reply == DRIBBLE:
+            await self._dribble(itertools.chain(b"250 ", itertools.repeat(ord("."))), 0.01)
+        if self.script.octet_by_octet:
+            await self._dribble(reply.replace("\n", "\r\n").encode() + b"\r\n", 0)
+            return
         while reply == ENDLESS:
             self.writer.write(b"250-and so on\r\n" * 100)
             await self.writer.drain()
         self.writer.write(reply.replace("\n", "\r\n").encode() + b"\r\n")
         await self.writer.drain()
+
+    async def _dribble(self, octets: Iterable[int], pause: float) -> None:
+        for octet in octets:
+            self.writer.write(bytes([octet]))
+            await self.writer.drain()
+            await asyncio.sleep(pause)
 
     async def do_EHLO(self, command: str, verb: str) -> None:
         if "EHLO" in self.script.replies:
@@ -171,11 +192,11 @@ class _Session:
 
     async def do_STARTTLS(self, command: str, verb: str) -> None:
         reply = self.peer.next_reply("STARTTLS")
-        if not reply.startswith("220") or self.peer._tls is None:
+        if not reply.startswith("220") or self.peer.tls is None:
             await self.say(reply)
             return
         self.writer.write(reply.encode() + b"\r\n" + self.script.inject_after_starttls)
-        await self.writer.start_tls(self.peer._tls)
+        await self.writer.start_tls(self.peer.tls)
         self.secure = self.writer.get_extra_info("ssl_object").version()
 
     async def do_MAIL(self, command: str, verb: str) -> None:
@@ -229,3 +250,17 @@ def server_context(ca: trustme.CA, *names: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(*(names or ("peer.example",))).configure_cert(context)
     return context
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port that answers no SYN: its backlog is full, as behind a firewall that drops."""
+    with ExitStack() as sockets:
+        listening = sockets.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(2):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]

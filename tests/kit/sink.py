@@ -4,13 +4,14 @@ What a recipient's address begins with decides what becomes of it, so that a tes
 
 =============  =====================================================================
 ``refuse``     550 at RCPT
+``dotrefuse``  554 after the data
 ``later``      450 at RCPT the first time this address is tried, then accepted
-``never``      450 at RCPT, always
+``never``      450 at RCPT, always; but see :meth:`Sink.give_in`
 ``dotlater``   451 after the data the first time, then accepted
 ``drop``       receipt written, then the connection closed without a reply, the first time
 =============  =====================================================================
 
-A receipt is one JSON line; see :class:`Receipt`.
+A receipt is one JSON line; see :class:`Receipt`. So is a refusal.
 """
 
 from __future__ import annotations
@@ -36,14 +37,19 @@ from tests.kit.wait import wait_for
 
 _PATH = re.compile(r"(?:FROM|TO):\s*<([^>]*)>(.*)", re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+_QUEUE_ID = re.compile(rb"\Areceived:[^;]*\sid\s(\S+)", re.IGNORECASE)
+#: RFC 3464 §2.3: what a report says of one recipient. Ours put these two lines together.
+_REPORTED = re.compile(rb"^final-recipient:[^;]*;\s*(\S+)\s*^action:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
 _BIGGEST = 256 * 2**20
+_GIVEN_IN = "given-in"
 
 
 @dataclass(frozen=True)
 class Receipt:
     """One accepted transaction. ``sha256`` is of the body, the part after the header's empty line.
 
-    ``at`` is by the clock that all processes of the machine share (``time.monotonic``).
+    ``at`` is by the clock that all processes of the machine share (``time.monotonic``). ``queue_id`` is the id in the
+    topmost Received. ``reported`` is what a report (RFC 3464) says: recipients and the action of each.
     """
 
     message_id: str
@@ -57,6 +63,17 @@ class Receipt:
     client: str = ""
     file: str = ""
     at: float = 0.0
+    queue_id: str = ""
+    reported: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One recipient that was refused (5yz) or put off (4yz), at RCPT or after the data."""
+
+    recipient: str
+    reply: str
+    at: float
 
 
 class Sink:
@@ -70,13 +87,16 @@ class Sink:
         port: int = 0,
         keep: bool = True,
         hostname: str = "mail.partner.example",
+        pause: float = 0.0,
     ) -> None:
+        """``pause``: seconds that pass between the end of a message and its receipt."""
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.folder = folder
         self._receipts = folder / "receipts.jsonl"
+        self._refusals = folder / "refusals.jsonl"
         command = [*python("tests.kit.sink"), "--port", str(self.port), "--folder", str(folder)]
-        command += ["--hostname", hostname]
+        command += ["--hostname", hostname, "--pause", str(pause)]
         if certificate:
             command += ["--certificate", str(certificate.certificate), "--key", str(certificate.key)]
         if keep:
@@ -92,6 +112,10 @@ class Sink:
             return []
         return [Receipt(**json.loads(line)) for line in self._receipts.read_text().splitlines()]
 
+    @property
+    def refusals(self) -> list[Refusal]:
+        return [Refusal(**json.loads(line)) for line in self._refusals.read_text().splitlines()]
+
     def wait_for_receipt(self, match: str, timeout: float = 30.0) -> Receipt:
         """The receipt whose Message-ID or one of whose recipients is ``match``."""
 
@@ -99,6 +123,10 @@ class Sink:
             return next((r for r in self.receipts if match == r.message_id or match in r.recipients), None)
 
         return wait_for(find, f"receipt for {match}", timeout)
+
+    def give_in(self) -> None:
+        """From now on take what begins with "never" too."""
+        (self.folder / _GIVEN_IN).touch()
 
     def content(self, receipt: Receipt) -> bytes:
         return (self.folder / receipt.file).read_bytes()
@@ -124,10 +152,13 @@ class _Server:
     hostname: str
     keep: bool
     context: ssl.SSLContext | None
+    pause: float
     seen: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._receipts = os.open(self.folder / "receipts.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY
+        self._receipts = os.open(self.folder / "receipts.jsonl", flags, 0o600)
+        self._refusals = os.open(self.folder / "refusals.jsonl", flags, 0o600)
         self._count = 0
 
     def first_time(self, key: str) -> bool:
@@ -135,6 +166,13 @@ class _Server:
             return False
         self.seen.add(key)
         return True
+
+    def refuse(self, recipients: list[str], reply: str) -> str:
+        """Note a refusal; returns the reply."""
+        for recipient in recipients:
+            line = json.dumps(asdict(Refusal(recipient, reply, time.monotonic())))
+            os.write(self._refusals, line.encode() + b"\n")
+        return reply
 
     def write(self, receipt: Receipt, content: bytes) -> None:
         facts = asdict(receipt)
@@ -226,9 +264,11 @@ class _Session:
             return "503 5.5.1 not now"
         address = match[1]
         if address.startswith("refuse"):
-            return "550 5.1.1 nobody here by that name"
-        if address.startswith("never") or (address.startswith("later") and self._server.first_time(address)):
-            return "450 4.2.1 come back later"
+            return self._server.refuse([address], "550 5.1.1 nobody here by that name")
+        if (address.startswith("never") and not (self._server.folder / _GIVEN_IN).exists()) or (
+            address.startswith("later") and self._server.first_time(address)
+        ):
+            return self._server.refuse([address], "450 4.2.1 come back later")
         self._recipients.append(address)
         self._parameters[address] = match[2].strip()
         return "250 2.1.5 fine"
@@ -246,11 +286,11 @@ class _Session:
         content = await self._reader.readuntil(b"\r\n.\r\n")
         content = content[:-3].replace(b"\r\n..", b"\r\n.")
         content = content[1:] if content.startswith(b"..") else content
-        for address in self._recipients:
-            if address.startswith("dotlater") and self._server.first_time(address):
-                self._say("451 4.3.0 come back later")
-                self._reset()
-                return True
+        if refusal := self._refusal():
+            self._say(self._server.refuse(self._recipients, refusal))
+            self._reset()
+            return True
+        await asyncio.sleep(self._server.pause)
         self._server.write(self._receipt(content), content)
         if any(a.startswith("drop") and self._server.first_time(a) for a in self._recipients):
             self._writer.transport.abort()
@@ -259,9 +299,16 @@ class _Session:
         self._reset()
         return True
 
+    def _refusal(self) -> str:
+        """What is said after the data, to all, for the sake of one recipient; "" when it is taken."""
+        if any(address.startswith("dotrefuse") for address in self._recipients):
+            return "554 5.7.1 nobody here wants that"
+        late = [a for a in self._recipients if a.startswith("dotlater") and self._server.first_time(a)]
+        return "451 4.3.0 come back later" if late else ""
+
     def _receipt(self, content: bytes) -> Receipt:
         head, _, body = content.partition(b"\r\n\r\n")
-        found = _MESSAGE_ID.search(head)
+        found, queued = _MESSAGE_ID.search(head), _QUEUE_ID.match(head)
         tls = self._writer.get_extra_info("ssl_object")
         peer = self._writer.get_extra_info("peername")
         return Receipt(
@@ -275,6 +322,8 @@ class _Session:
             tls=tls.version() if tls else "",
             client=str(peer[0]) if peer else "",
             at=time.monotonic(),
+            queue_id=queued[1].decode() if queued else "",
+            reported={a.decode(): b.decode() for a, b in _REPORTED.findall(body)} if not self._sender else {},
         )
 
 
@@ -283,7 +332,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     if arguments.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(arguments.certificate, arguments.key)
-    server = _Server(arguments.folder, arguments.hostname, arguments.keep, context)
+    server = _Server(arguments.folder, arguments.hostname, arguments.keep, context, arguments.pause)
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -309,6 +358,7 @@ def main() -> int:
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--pause", type=float, default=0.0)
     asyncio.run(_serve(parser.parse_args()))
     return 0
 

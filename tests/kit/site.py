@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ Settings = dict[str, Any]
 class Site:
     """Certificates, ports and the files of one configuration folder, to be changed before :meth:`write`."""
 
-    def __init__(self, folder: Path, *, partner_port: int = 0, smarthost_port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, partner_port: int = 0, smarthost_port: int = 0, certificate_days: int = 30
+    ) -> None:
         self.folder = folder
         self.config = folder / "config"
         self.state = folder / "state"
@@ -45,9 +48,9 @@ class Site:
         self.sms = folder / "sms.jsonl"
         self.maildir = folder / "maildir"
         self.authority = Authority(folder / "ca")
-        self.server = self.authority.issue(HOSTNAME, "127.0.0.1", "localhost")
-        self.hospital = self.authority.issue("mail.noord.example")
-        self.partner = self.authority.issue("mail.partner.example")
+        self.server = self.authority.issue(HOSTNAME, "127.0.0.1", "localhost", days=certificate_days)
+        self.hospital = self.authority.issue("mail.noord.example", days=certificate_days)
+        self.partner = self.authority.issue("mail.partner.example", days=certificate_days)
         self.relay_port = free_port()
         self.submission_port = free_port()
         self.submissions_port = free_port()
@@ -84,14 +87,13 @@ class Site:
         accounts = self.config / "accounts"
         if not accounts.exists():
             accounts.touch(mode=0o600)
-        hasher = PasswordHasher()
         accounts.write_text(
             "".join(
-                f"{name}:{{ARGON2ID}}{hasher.hash(password)}::::::userdb_relayd_organisation=praktijk\n"
+                f"{name}:{{ARGON2ID}}{_hash(password)}::::::userdb_relayd_organisation=praktijk\n"
                 for name, password in self.accounts.items()
             )
             + "".join(
-                f"{name}:{{ARGON2ID}}{hasher.hash(PASSWORD)}::::::"
+                f"{name}:{{ARGON2ID}}{_hash(PASSWORD)}::::::"
                 f"userdb_relayd_organisation={organisation} userdb_relayd_machine=yes\n"
                 for name, organisation in self.machines.items()
             )
@@ -158,6 +160,12 @@ class Site:
                 "ca_file": str(self.authority.certificate),
             },
         }
+
+
+@cache
+def _hash(password: str) -> str:
+    """Slow, and the same password comes again and again."""
+    return PasswordHasher().hash(password)
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Settings:

@@ -21,5 +21,19 @@ def say(client: smtplib.SMTP, sender: str, recipients: Sequence[str], content: b
         try:
             code, text = client.data(content)
         except smtplib.SMTPDataError as error:
-            return error.smtp_code, str(error.smtp_error)
-    return code, text.decode("utf-8", "replace")
+            code, text = error.smtp_code, error.smtp_error
+    return code, text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
+def begin(client: smtplib.SMTP, *commands: str) -> None:
+    """EHLO and these commands, each of which gets its 250."""
+    client.ehlo()
+    for command in commands:
+        code, text = client.docmd(command)
+        assert code == 250, text
+
+
+def data(client: smtplib.SMTP, recipient: str = COLLEAGUE) -> None:
+    """A transaction as far as the 354."""
+    begin(client, f"MAIL FROM:<{DOCTOR}>", f"RCPT TO:<{recipient}>")
+    assert client.docmd("DATA")[0] == 354

@@ -32,19 +32,40 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> int:
-    """Proportional set size in octets: pages shared by several of them count once.
+    """Octets that a process and its descendants take: the proportional set size of each, in which pages that several
+    of them share count once, and the anonymous files (memfd_create(2)) that they hold, mapped or not."""
+    members = family(pid)
+    files: dict[int, int] = {}
+    for each in members:
+        files |= _anonymous_files(each)
+    return sum(memory_of(each) for each in members) + sum(files.values())
+
+
+def memory_of(pid: int) -> int:
+    """One process's proportional set size in octets, without mapped anonymous files and other shared memory.
 
     Of processes that may not be dumped only root learns it; others get the resident size, where shared pages count in
     each of them.
     """
-    total = 0
-    for each in family(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            try:
-                total += _kilobytes(f"/proc/{each}/smaps_rollup", "Pss:")
-            except PermissionError:
-                total += _kilobytes(f"/proc/{each}/status", "VmRSS:")
-    return total
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        try:
+            rollup = f"/proc/{pid}/smaps_rollup"
+            return _kilobytes(rollup, "Pss:") - _kilobytes(rollup, "Pss_Shmem:")
+        except PermissionError:
+            return _kilobytes(f"/proc/{pid}/status", "VmRSS:")
+    return 0
+
+
+def _anonymous_files(pid: int) -> dict[int, int]:
+    """The anonymous files that a process has open: their size in memory by inode."""
+    files = {}
+    with contextlib.suppress(OSError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(path).startswith("/memfd:"):
+                    facts = path.stat()
+                    files[facts.st_ino] = facts.st_blocks * 512
+    return files
 
 
 def _kilobytes(path: str, key: str) -> int:

@@ -48,6 +48,25 @@ async def test_a_body_comes_out_as_it_went_in(rig: Rig, size: int) -> None:
             assert await read(one, start, length) == plain[start:][:length]
 
 
+async def test_reading_a_large_body_lets_others_have_their_turn(rig: Rig) -> None:
+    """Also when all of it is in the page cache and nothing has to be waited for."""
+    key, plain = rig.key(), content(4_000_000)
+    body = rig.blobs.open(await rig.body(key, plain), key, len(HEAD), len(plain))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    going_on = asyncio.create_task(others())
+    blocks = [block async for block in body.blocks()]
+    going_on.cancel()
+    assert b"".join(blocks) == plain
+    assert turns >= len(blocks) > 10
+
+
 @pytest.mark.parametrize(
     ("plain", "head"),
     [

@@ -23,6 +23,13 @@ def purge_of(rig: Rig, store: SqliteStore, told: list[Ending] | None = None) -> 
     return Purge(store, rig.epochs, rig.blobs, rig.clock, tell)
 
 
+async def days_pass(rig: Rig, store: SqliteStore, days: int) -> None:
+    """With the clock looked at every day, as rounds do."""
+    for _ in range(days):
+        rig.clock.turn(DAY)
+        assert await store.call("clock_is_steady")
+
+
 async def opens(rig: Rig, message: NewMessage) -> bool:
     try:
         key = rig.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
@@ -84,7 +91,7 @@ async def test_a_week_that_is_not_over_keeps_its_key(rig: Rig, store: SqliteStor
     await store.accept(await rig.message(days=1))
     rig.clock.turn(2 * DAY)
     assert (await purge_of(rig, store).run()).epochs == 0
-    rig.clock.turn(7 * DAY)
+    await days_pass(rig, store, 7)
     assert (await purge_of(rig, store).run()).epochs == 1
 
 
@@ -141,13 +148,13 @@ async def test_the_sender_of_what_still_waits_is_told_first_and_once(rig: Rig, s
     await store.accept(await rig.message(days=90))
     told: list[Ending] = []
     for _ in range(14):
-        rig.clock.turn(2 * DAY)
+        await days_pass(rig, store, 2)
         await purge_of(rig, store, told).run()
     assert [(ending.message_id, ending.sender, ending.recipients) for ending in told] == [
         (new.id, "info@hospital.example", ("a@clinic.example", "b@clinic.example"))
     ]
     assert (await store.deliveries(new.id))[0].state is State.HELD
-    rig.clock.turn(3 * DAY)
+    await days_pass(rig, store, 3)
     await purge_of(rig, store, told).run()
     assert len(told) == 1
     assert (await store.deliveries(new.id))[0].state is State.FAILED
@@ -169,4 +176,50 @@ async def test_orphans_are_swept_and_bodies_with_rows_stay(rig: Rig, store: Sqli
     rig.clock.wall = max(facts.st_mtime for _, facts in rig.blobs.files()) + DAY
     assert [violation.subject for violation in rig.verify()] == [orphan.file]
     assert await purge_of(rig, store).sweep() == 1
+    assert rig.verify() == []
+
+
+async def test_a_file_whose_row_is_still_to_come_survives_a_jump_of_the_clock(rig: Rig, store: SqliteStore) -> None:
+    late = await rig.message(content=b"X: y\r\n\r\n" + b"canary" * 100_000)
+    purge = purge_of(rig, store)
+    assert await purge.sweep() == 0
+    rig.clock.wall += 365 * DAY
+    assert await purge.sweep() == 0
+    await store.accept(late)
+    assert await purge.sweep() == 0
+    assert await opens(rig, late)
+
+
+@pytest.mark.parametrize("jump", [365 * DAY, -3 * DAY], ids=["a year ahead", "three days back"])
+async def test_after_a_jump_of_the_clock_nothing_is_forgotten_for_three_days(
+    rig: Rig, store: SqliteStore, jump: float
+) -> None:
+    new = await rig.message(days=30)
+    await store.accept(new)
+    purge = purge_of(rig, store)
+    await purge.run()
+    await days_pass(rig, store, 29)
+    rig.clock.wall += jump
+    assert await purge.run() == Purged()
+    assert await opens(rig, new)
+    # Three days of a clock that goes on as it should, wherever it stands, are believed.
+    for _ in range(3):
+        rig.clock.turn(DAY)
+        await purge.run()
+    assert await opens(rig, new) is (jump < 0)
+
+
+async def test_a_clock_set_right_before_the_doubt_ends_has_cost_nothing(rig: Rig, store: SqliteStore) -> None:
+    new = await rig.message(days=30)
+    await store.accept(new)
+    purge = purge_of(rig, store)
+    await purge.run()
+    for jump in (365 * DAY, -365 * DAY):
+        rig.clock.wall += jump
+        assert await purge.run() == Purged()
+        rig.clock.turn(DAY)
+    for _ in range(4):
+        rig.clock.turn(DAY)
+        await purge.run()
+    assert await opens(rig, new)
     assert rig.verify() == []
