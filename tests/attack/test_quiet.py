@@ -301,7 +301,7 @@ def as_digits(quiet: Quiet, code: str) -> set[str]:
     )
     found = set()
     for path in quiet.watch._files():
-        with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+        with contextlib.suppress(OSError):  # gone meanwhile, or a socket
             if pattern.search(path.read_bytes()):
                 found.add(str(path))
     return found
