@@ -155,10 +155,10 @@ class Watch:
 
     def _files(self) -> Iterator[Path]:
         site = self.site
-        yield from files_below([site.state, site.keys, self.temporary, site.folder / "relayd.log"])
-        # Shared memory has its names right there (shm_overview(7)); folders are of others.
-        yield from (path for path in Path("/dev/shm").iterdir() if path.is_file())
-        yield from (path for path in ROOT.glob("core*") if path.is_file())
+        yield from files_below([site.state, site.keys, self.temporary])
+        yield site.folder / "relayd.log"
+        # Shared memory has no folders; what has is somebody else's.
+        yield from (path for folder in (Path("/dev/shm"), ROOT) for path in folder.glob("*") if path.is_file())
         if self.relayd.child.returncode is None:
             yield from files_kept_open(self.relayd.child.pid)
 
@@ -301,7 +301,7 @@ def as_digits(quiet: Quiet, code: str) -> set[str]:
     )
     found = set()
     for path in quiet.watch._files():
-        with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+        with contextlib.suppress(OSError):  # gone meanwhile, or a socket
             if pattern.search(path.read_bytes()):
                 found.add(str(path))
     return found

@@ -92,13 +92,11 @@ def _unpacked(octets: bytes) -> bytes:
         return b""
 
 
-def files_below(folders: Iterable[Path], excepted: Iterable[Path] = ()) -> Iterator[Path]:
-    """All files of these folders, except what lies below others."""
-    left_out = tuple(excepted)
+def files_below(folders: Iterable[Path]) -> Iterator[Path]:
+    """All files of these folders, which may go while they are read."""
     for folder in folders:
-        for path in [folder, *folder.rglob("*")]:
-            if path.is_file() and not any(path.is_relative_to(other) for other in left_out):
-                yield path
+        for parent, _, names in os.walk(folder):
+            yield from (Path(parent, name) for name in names)
 
 
 def files_kept_open(pid: int) -> Iterator[Path]:
