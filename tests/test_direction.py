@@ -11,7 +11,7 @@ import relayd
 
 #: Left to right. What stands first knows nothing of what follows.
 ORDER = (
-    *("errors", "clock", "failpoints", "mail", "journal", "settings", "directory", "vault", "tls", "dns"),
+    *("errors", "clock", "dumps", "failpoints", "mail", "journal", "settings", "directory", "vault", "tls", "dns"),
     *("authenticity", "sms", "smtp", "pipeline", "inspection", "store", "queue", "delivery", "telemetry"),
     *("daemon", "cli"),
 )
