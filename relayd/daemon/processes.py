@@ -16,7 +16,7 @@ import uvloop
 
 from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections
-from relayd.daemon.memory import give_back
+from relayd.daemon.memory import give_back, keep_for_reuse
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
 from relayd.daemon.supervisor import REFUSED, Role
@@ -63,6 +63,7 @@ def _process(
     # A message makes some thousand objects that reference counting frees; looking for cycles among them so often as
     # by default costs a tenth of all work.
     gc.set_threshold(20_000, 20, 100)
+    keep_for_reuse()
     with contextlib.suppress(OSError):
         # Each reply that leaves wakes a peer. As an ordinary process we would be put aside for each of them at once and
         # find cold caches after it, which costs a seventh of the rate (sched(7), SCHED_BATCH).
