@@ -337,7 +337,7 @@ def main() -> int:
     folder.chmod(0o755)
     try:
         counts = {} if arguments.no_counts else _count_both(folder, cases)
-        results = _time_both(folder, cases, rounds)
+        results = time_both(folder, cases, rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if arguments.json:
@@ -356,7 +356,8 @@ def _count_both(folder: Path, cases: list[Case]) -> dict[str, dict[str, Counts]]
     return {case.name: {"Postfix": postfix_counts[case.name], "relayd": relayd_counts[case.name]} for case in cases}
 
 
-def _time_both(folder: Path, cases: list[Case], rounds: int) -> dict[str, dict[str, Figures]]:
+def time_both(folder: Path, cases: list[Case], rounds: int) -> dict[str, dict[str, Figures]]:
+    """Figures by case and server: each case's rounds in turns, on servers that stay up for all of them."""
     servers: list[Server] = []
     results: dict[str, dict[str, Figures]] = {}
     try:
