@@ -1,4 +1,4 @@
-"""Who works on which delivery: claims, settlements, leases. Functions on the database, run in its thread.
+"""Who works on which delivery: claims, settlements, leases. Functions on the writing connection.
 
 A claim raises the delivery's generation. A settlement counts only under the generation it was claimed with, and raises
 it again, so that the same settlement sent twice counts once. A worker's lease is one row, measured by the store's own

@@ -22,7 +22,7 @@ def find(name: str) -> Operation:
 
 
 def perform(operation: Operation, db: sqlite3.Connection, now: float, arguments: Mapping[str, Any]) -> Any:
-    """Run it in the database thread."""
+    """Run it on this connection."""
     return operation.function(db, now, **arguments)
 
 

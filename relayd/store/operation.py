@@ -1,4 +1,4 @@
-"""Operations: named functions on the database, run in the database thread, many to a transaction.
+"""Operations: named functions on the database, run where its connection lives, many to a transaction.
 
 A module declares its own with :func:`writes` or :func:`reads`::
 

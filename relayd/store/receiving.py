@@ -88,7 +88,7 @@ class BlobReceiving:
         self._remove()
 
     def finish(self) -> StoredBody:
-        """The complete body, for judging; durable only after ``Blobs.make_durable``."""
+        """The complete body, for judging; where it stays and what makes it durable is the business of ``Blobs``."""
         if self._sealer is None and self._failure is None:
             plain = bytes(self._held)
             self._held = bytearray()

@@ -1,4 +1,4 @@
-"""What crosses the store's border: plain records, the same in the database thread and on the Unix socket."""
+"""What crosses the store's border: plain records, the same in the store and on the Unix socket."""
 
 from __future__ import annotations
 
