@@ -8,6 +8,7 @@
     ├── SyntaxInvalid           a path, parameter, header or key=value pair doesn't parse
     ├── StoreError
     │   ├── StoreUnavailable    the disk or the database is sick: answer 4yz, pause
+    │   │   ├── BodyNotStored   a body's octets couldn't be made durable
     │   │   ├── StoreAway       the store process is away: what was asked may have happened or not
     │   │   ├── StoreFull       the disk has less free than store.minimum_free
     │   │   └── StoreDamaged    the database's file isn't what we wrote: it has to be restored
@@ -78,6 +79,10 @@ class StoreError(RelaydError):
 
 class StoreUnavailable(StoreError):
     """The disk or database is sick, or the store process is away: answer 4yz and pause delivery."""
+
+
+class BodyNotStored(StoreUnavailable):
+    """The octets of a body couldn't be made durable. What else lies in its segment may be lost with it."""
 
 
 class StoreAway(StoreUnavailable):

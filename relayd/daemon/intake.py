@@ -16,7 +16,7 @@ from relayd.daemon.arriving import Arriving
 from relayd.daemon.copies import finished_patch
 from relayd.daemon.in_force import InForce
 from relayd.daemon.services import Services
-from relayd.errors import SmtpError, StoreAway, StoreFull, StoreUnavailable, VaultError
+from relayd.errors import BodyNotStored, SmtpError, StoreAway, StoreFull, StoreUnavailable, VaultError
 from relayd.journal.event import Event
 from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
@@ -202,16 +202,20 @@ class IntakeTransaction:
         patience = clock.boot() + self.in_force.configuration.queue.lease.total_seconds()
         while True:
             try:
-                return await self.services.store.accept(message)
+                await self.services.store.accept(message)
+                break
             except StoreAway:
                 if clock.boot() > patience:
                     raise
                 await asyncio.sleep(_ASK_AGAIN)
                 # The next store can't know what the last one met when it synced the body.
                 await blobs.sync(message.body)
-            except StoreUnavailable:
+            except BodyNotStored:
                 blobs.distrust()
                 raise
+        if not blobs.trusts(message.body):
+            # A sync of our own failed meanwhile, and the store may have opened the file after the kernel had told us.
+            raise BodyNotStored("a body could not be stored: its segment was given up while it was accepted")
 
     def _deliveries(self, plan: Plan, now: float) -> Iterator[NewDelivery]:
         settings = self.in_force.configuration.queue

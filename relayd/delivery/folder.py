@@ -27,9 +27,11 @@ class FolderRoute:
         if not is_file_name(name):
             raise ValueError("a message id that is no file name reached delivery")
         try:
-            # Written again under the same name after a crash: the reader sees one file, not two.
-            temporary = self._folder / f".{name}.{first.generation}"
-            temporary.unlink(missing_ok=True)
+            # Written again under the same name after a crash: the reader sees one file, not two. What an earlier try
+            # was killed over is clear text that no retention would find.
+            for generation in range(first.generation + 1):
+                temporary = self._folder / f".{name}.{generation}"
+                temporary.unlink(missing_ok=True)
             await write_durably(temporary, self._folder / name, job.content)
         except OSError as error:
             log.error("folder_failed", id=job.message.id, error=error.strerror)

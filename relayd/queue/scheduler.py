@@ -70,7 +70,7 @@ class Lanes:
         self._random = random
         self._pause = pause
         self._attempt = Attempt(contents, rejudge, clock, random)
-        self._settler = Settler(store, reporter, self._sick)
+        self._settler = Settler(store, reporter, self._sick, pause)
         self._lanes: dict[LaneKey, Lane] = {}
         self._line: deque[tuple[LaneKey, Lane]] = deque()  # lanes with work and a place of their own left
         self._here: set[tuple[str, int]] = set()  # every delivery that waits, runs or is to be recorded
@@ -84,6 +84,7 @@ class Lanes:
         self._healthy = asyncio.Event()
         self._healthy.set()
         self._draining = False
+        self._complaint = ""  # what the store said last, until it works again
 
     @property
     def has_room(self) -> bool:
@@ -158,8 +159,11 @@ class Lanes:
             wait = _POLL
             try:
                 wait = await self._claim()
-            except StoreUnavailable:
-                await self._sick()
+                if self._complaint:
+                    self._complaint = ""
+                    log.info("store_available")
+            except StoreUnavailable as error:
+                await self._sick(error)
             if wait > 0 and not self._woken.is_set():
                 try:
                     async with asyncio.timeout(wait):
@@ -295,8 +299,8 @@ class Lanes:
                 if beats % 4 == 0:
                     await self._free_strays()
                     await self._bring_forward()
-            except StoreUnavailable:
-                await self._sick()
+            except StoreUnavailable as error:
+                await self._sick(error)
             await self._close_retired()
 
     async def _free_strays(self) -> None:
@@ -323,12 +327,14 @@ class Lanes:
         for route in retired:
             await route.close()
 
-    async def _sick(self) -> None:
-        """Start nothing until the store takes a heartbeat again."""
+    async def _sick(self, error: StoreUnavailable) -> None:
+        """Start nothing until the store takes a heartbeat again. A trouble that stays is told once."""
         if not self._healthy.is_set():
             await self._healthy.wait()
             return
-        log.error("store_unavailable", running=len(self._running), here=len(self._here))
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.error("store_unavailable", reason=str(error), running=len(self._running), here=len(self._here))
         self._healthy.clear()
         while True:
             await asyncio.sleep(self._pause)
@@ -337,7 +343,6 @@ class Lanes:
             except StoreUnavailable:
                 continue
             break
-        log.info("store_available")
         self._healthy.set()
         self._pump()
         self.wake()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import msgspec
@@ -49,11 +49,15 @@ class Settled:
 class Settler:
     """The one writer of this worker's outcomes."""
 
-    def __init__(self, store: Store, reporter: Reporter, sick: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, store: Store, reporter: Reporter, sick: Callable[[StoreUnavailable], Awaitable[None]], pause: float
+    ) -> None:
         self._store = store
         self._reporter = reporter
         self._sick = sick
+        self._pause = pause
         self._waiting: list[Settled] = []
+        self._put_off = 0
         self._ready = asyncio.Event()
         self._done = asyncio.Event()
         self._done.set()
@@ -80,24 +84,25 @@ class Settler:
             await self._record(batch)
             if not self._waiting:
                 self._ready.clear()
-                self._done.set()
+                if not self._put_off:
+                    self._done.set()
 
     async def _record(self, batch: list[Settled]) -> None:
         failpoints.reach("before-settle")
-        settlements: list[Settlement] | None = None
-        while True:
+        batch, settlements = await self._with_reports(batch)
+        while batch:
             try:
-                if settlements is None:
-                    settlements = await self._with_reports(batch)
                 kept = await self._store.settle(settlements)
                 break
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 # They are tried, so they must be recorded: wait for the store, however long it takes.
-                await self._sick()
+                await self._sick(error)
             except Exception:
                 log.exception("settlement_defect", jobs=len(batch))
                 await self._one_by_one(batch)
                 return
+        else:
+            return
         try:
             await self._after(batch, settlements, kept)
         except StoreUnavailable:
@@ -114,24 +119,45 @@ class Settler:
         settled = batch[0]
         try:
             await self._store.settle([_held(after.settlement) for after in settled.after])
-        except StoreUnavailable:
-            await self._sick()
+        except StoreUnavailable as error:
+            await self._sick(error)
             await self._one_by_one(batch)
             return
         except Exception:
             log.exception("settlement_impossible", id=settled.message.id)
         settled.recorded(settled)
 
-    async def _with_reports(self, batch: list[Settled]) -> list[Settlement]:
-        settlements = [after.settlement for settled in batch for after in settled.after]
-        if not any(after.reported for settled in batch for after in settled.after):
-            return settlements
+    async def _with_reports(self, batch: list[Settled]) -> tuple[list[Settled], list[Settlement]]:
+        """The batch with its settlements, reports included; without the outcomes whose report can't be stored now."""
         reports: dict[str, NewMessage] = {}
-        for message_id, group in _by_message(batch).items():
-            reported = [a.reported for settled in group for a in settled.after if a.reported is not None]
-            if reported and (report := await self._report(group[0], reported)) is not None:
-                reports[message_id] = report
-        return [self._attached(after, reports) for settled in batch for after in settled.after]
+        late: set[str] = set()
+        if any(after.reported for settled in batch for after in settled.after):
+            for message_id, group in _by_message(batch).items():
+                reported = [a.reported for settled in group for a in settled.after if a.reported is not None]
+                try:
+                    if reported and (report := await self._report(group[0], reported)) is not None:
+                        reports[message_id] = report
+                except StoreUnavailable as error:
+                    log.warning("report_not_stored", id=message_id, reason=str(error))
+                    late.add(message_id)
+        if late:
+            batch = [now for settled in batch if (now := self._without_late(settled, late)).after]
+        return batch, [self._attached(after, reports) for settled in batch for after in settled.after]
+
+    def _without_late(self, settled: Settled, late: set[str]) -> Settled:
+        """What of ``settled`` can be recorded now; what waits for a report of these messages comes again in a moment.
+        One message's trouble, say with its key, mustn't hold up the outcomes of others."""
+        if settled.message.id not in late:
+            return settled
+        waiting = tuple(after for after in settled.after if after.reported is not None)
+        if waiting:
+            self._put_off += 1
+            asyncio.get_running_loop().call_later(self._pause, self._put_again, replace(settled, after=waiting))
+        return replace(settled, after=tuple(after for after in settled.after if after.reported is None))
+
+    def _put_again(self, settled: Settled) -> None:
+        self._put_off -= 1
+        self.put(settled)
 
     @staticmethod
     def _attached(after: Aftermath, reports: dict[str, NewMessage]) -> Settlement:

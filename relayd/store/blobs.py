@@ -19,7 +19,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ import structlog
 
 from relayd import failpoints
 from relayd.clock import Clock
-from relayd.errors import StoreUnavailable
+from relayd.errors import BodyNotStored
 from relayd.settings.models import StoreSettings
 from relayd.store.disk import Disk, FreeSpace
 from relayd.store.receiving import BlobReceiving, StoredBody
@@ -55,6 +55,8 @@ class _Segment:
     name: str
     descriptor: int
     position: int = 0
+    #: One sync at a time: a failure is told to one of those that share the descriptor.
+    syncing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Blobs:
@@ -70,6 +72,7 @@ class Blobs:
         self._disk = disk or Disk()
         self._space = FreeSpace(folder, settings.minimum_free, clock, self._disk)
         self._segments: dict[str, _Segment] = {}
+        self._distrusted: set[str] = set()
         self._weeks: set[str] = set()
         make_private_folder(folder / _INCOMING)
 
@@ -95,26 +98,31 @@ class Blobs:
         return ref
 
     async def sync(self, ref: BlobRef) -> None:
-        """Make a kept body survive a power cut. Raises StoreUnavailable, also for a failure that the store has met
-        and nobody knows of any more: the kernel tells each open descriptor of every failure since it was opened."""
+        """Make a kept body survive a power cut. Raises BodyNotStored, also for a failure that the store has met and
+        nobody knows of any more: the kernel tells each opening of a file of every failure since then."""
         if not ref.file.endswith(SEGMENT):
             return
-        segment = next((one for one in self._segments.values() if one.name == ref.file), None)
-        if segment is None:
-            raise StoreUnavailable("a body could not be stored: its segment has been given up")
-        descriptor = os.dup(segment.descriptor)
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, self._disk.sync_data, descriptor)
-        except OSError as error:
-            self.distrust()
-            raise _not_stored(error) from error
-        finally:
-            os.close(descriptor)
+        segment = self._open_segment(ref)
+        async with segment.syncing:
+            self._open_segment(ref)  # given up meanwhile, if the sync before this one failed
+            descriptor = os.dup(segment.descriptor)
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self._disk.sync_data, descriptor)
+            except OSError as error:
+                self.distrust()
+                raise _not_stored(error) from error
+            finally:
+                os.close(descriptor)
 
     def distrust(self) -> None:
         """Append no more to the open segments: after a failed write or sync nobody knows what is on the disk."""
+        self._distrusted.update(segment.name for segment in self._segments.values())
         for epoch in list(self._segments):
             self._close_segment(epoch)
+
+    def trusts(self, ref: BlobRef) -> bool:
+        """False when the body's segment was given up since the body was kept."""
+        return ref.file not in self._distrusted
 
     def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int) -> SealedBody:
         """A stored body for reading. What is wrong with its octets is told when they are read."""
@@ -156,7 +164,8 @@ class Blobs:
 
     async def close(self) -> None:
         """Close the open segments."""
-        self.distrust()
+        for epoch in list(self._segments):
+            self._close_segment(epoch)
 
     def _append(self, stored: StoredBody) -> BlobRef:
         sealed = stored.key.seal(PART, stored.plain)
@@ -170,6 +179,12 @@ class Blobs:
         ref = BlobRef(segment.name, segment.position, len(sealed))
         segment.position += len(sealed)
         return ref
+
+    def _open_segment(self, ref: BlobRef) -> _Segment:
+        for segment in self._segments.values():
+            if segment.name == ref.file:
+                return segment
+        raise BodyNotStored("a body could not be stored: its segment is no longer open")
 
     def _segment(self, epoch: str) -> _Segment:
         """The open one of this week, or a new one when there is none or it is full."""
@@ -234,9 +249,9 @@ class Blobs:
         return BlobRef(name, 0, length)
 
 
-def _not_stored(error: OSError) -> StoreUnavailable:
+def _not_stored(error: OSError) -> BodyNotStored:
     log.error("body_not_stored", error=error.strerror)
-    return StoreUnavailable(f"a body could not be stored: {error.strerror}")
+    return BodyNotStored(f"a body could not be stored: {error.strerror}")
 
 
 def _with_lock(path: Path, work: Callable[[Path], None]) -> bool:

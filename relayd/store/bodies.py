@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from relayd import failpoints
-from relayd.errors import StoreUnavailable
+from relayd.errors import BodyNotStored
 from relayd.store.blobs import SEGMENT
 from relayd.store.disk import Disk
 
@@ -28,11 +28,14 @@ class BodySync:
         self._folder = folder
         self._disk = disk
         self._descriptors: dict[str, int] = {}
+        #: Files whose sync has failed. The kernel tells of a failed write once and takes the pages for clean from then
+        #: on: a second sync would succeed, and what was appended before the first one failed may be lost all the same.
+        self._failed: set[str] = set()
 
     def sync(self, files: Iterable[str]) -> None:
         """Make what lies in these body files survive a power cut. Large bodies, in files of their own, do already.
 
-        Raises StoreUnavailable.
+        Raises BodyNotStored, for a file that it was raised for once then always.
         """
         for name in files:
             if name.endswith(SEGMENT):
@@ -43,13 +46,16 @@ class BodySync:
             self._forget(next(iter(self._descriptors)))
 
     def _sync(self, name: str) -> None:
+        if name in self._failed:
+            raise BodyNotStored("a body could not be stored: its segment has failed before")
         try:
             self._disk.sync_data(self._descriptor(name))
         except OSError as error:
+            self._failed.add(name)
             if name in self._descriptors:
                 self._forget(name)
             log.error("body_not_stored", file=name, error=error.strerror)
-            raise StoreUnavailable(f"a body could not be stored: {error.strerror}") from error
+            raise BodyNotStored(f"a body could not be stored: {error.strerror}") from error
         failpoints.reach("body-durable")
 
     def _descriptor(self, name: str) -> int:

@@ -17,7 +17,10 @@ class Store(Protocol):
     """
 
     async def accept(self, message: NewMessage) -> None:
-        """Commit one message whose body is durable already. Only after this returns may 250 be said."""
+        """Make the message's body durable where ``Blobs.keep`` put it (a store on another machine needs
+        ``Blobs.make_durable`` first), then commit the message. Only after this returns may 250 be said.
+
+        Raises BodyNotStored when the body is what failed: its segment isn't to be used any more."""
         ...
 
     async def claim(self, owner: str, now: float, limit: int, busy_until: float) -> list[Claimed]:

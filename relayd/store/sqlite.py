@@ -85,6 +85,7 @@ class SqliteStore:
         store = cls(folder, clock, settings or StoreSettings(), disk or Disk())
         try:
             store._writer = store._open_writer(create=True)
+            store._begin_afresh(store._writer)
             store._quick = await open_reader(store._path)
             store._slow = await open_reader(store._path)
         except BaseException:
@@ -235,6 +236,21 @@ class SqliteStore:
             writer.close()
             raise unavailable(error) from error
         return writer
+
+    @staticmethod
+    def _begin_afresh(writer: sqlite3.Connection) -> None:
+        """Put what the log holds into the database, and begin an empty log.
+
+        The process before us may have met a failed sync of the log. Its commit was refused, yet the kernel keeps the
+        pages, clean and on no disk: this start reads them as committed, what is written behind them is durable, and
+        after a power cut nothing behind the hole is found. The checkpoint writes all of it again.
+        """
+        try:
+            busy, *_ = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+        if busy:
+            raise StoreUnavailable("the database's log can't be begun anew while somebody reads it")
 
     def _drop_writer(self) -> None:
         """After a sick answer nothing that the connection remembers is trusted; the next batch opens it anew."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relayd.errors import Conflict, NotFound, StoreDamaged, StoreError, StoreFull, StoreUnavailable
+from relayd.errors import BodyNotStored, Conflict, NotFound, StoreDamaged, StoreError, StoreFull, StoreUnavailable
 from relayd.journal.event import Event
 from relayd.store.records import Claimed, Delivery, Message, NewMessage, Settlement
 
@@ -37,7 +37,8 @@ METHODS: Final[dict[str, tuple[Any, Any]]] = {
 ARGUMENTS: Final = {name: msgspec.msgpack.Decoder(types[0]) for name, types in METHODS.items()}
 RESULTS: Final = {name: msgspec.msgpack.Decoder(types[1]) for name, types in METHODS.items()}
 ERRORS: Final[dict[str, type[StoreError]]] = {
-    error.__name__: error for error in (StoreUnavailable, StoreFull, StoreDamaged, NotFound, Conflict, StoreError)
+    error.__name__: error
+    for error in (BodyNotStored, StoreUnavailable, StoreFull, StoreDamaged, NotFound, Conflict, StoreError)
 }
 
 

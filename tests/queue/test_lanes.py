@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relayd.directory.directory import Delivers, Directory, DomainEntry
+from relayd.errors import StoreUnavailable
 from relayd.mail.address import Domain
 from relayd.queue.outcome import Result
 from relayd.queue.scheduler import Lanes
-from relayd.store.records import Claimed, Settlement, State
+from relayd.store.records import Claimed, Message, NewMessage, Settlement, State
 from tests.kit.jobs import CONTENT
 from tests.kit.lanes import START, Site, open_site
 
@@ -392,3 +394,35 @@ async def test_an_outcome_that_cannot_be_recorded_waits_for_an_operator_and_spoi
     await lanes.idle()
     await lanes.drain()
     assert [await site.states(c) for c in claims] == [[State.DELIVERED], [State.HELD], [State.DELIVERED]]
+
+
+async def test_a_report_that_cannot_be_stored_now_holds_up_no_other_outcome(site: Site) -> None:
+    site.route.by_recipient = {
+        "gone@partner.example": (Result.FAILED, "5.1.1", "550 5.1.1 gone"),
+        "lost@partner.example": (Result.FAILED, "5.1.1", "550 5.1.1 lost"),
+    }
+    claims = [await site.accept(f"{name}@partner.example", owner="w1") for name in ("a", "gone", "lost", "c")]
+    keyless, report = claims[1].message.id, site.reporter.report
+    healed = asyncio.Event()
+
+    async def without_key(message: Message, *rest: Any) -> NewMessage | None:
+        if message.id == keyless and not healed.is_set():
+            raise StoreUnavailable("the key for a message of our own can't be had")
+        made: NewMessage | None = await report(message, *rest)
+        return made
+
+    site.reporter.report = without_key
+    lanes = site.lanes()
+    await lanes.start()
+    for claimed in claims:
+        lanes.offer(claimed)
+    others = [claims[0], claims[2], claims[3]]
+    done = [[State.DELIVERED], [State.FAILED], [State.DELIVERED]]
+    while [await site.states(c) for c in others] != done:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert await site.states(claims[1]) == [State.QUEUED]
+    healed.set()
+    await lanes.idle()
+    assert await site.states(claims[1]) == [State.FAILED]
+    assert sorted(identity for identity, _ in site.reporter.reports) == sorted(c.message.id for c in claims[1:3])
+    await lanes.drain()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from relayd.cli.connect import configuration_of
 from relayd.cli.verify import examine
+from relayd.errors import StoreUnavailable
 from relayd.store.database import connect_reader
 from relayd.store.records import State
 from relayd.store.verify import is_running
@@ -143,7 +144,10 @@ class Installation:
 
     def verify(self) -> list[str]:
         """What ``relayd verify --deep`` finds."""
-        violations, _ = examine(configuration_of(str(self.site.config)), deep=True)
+        try:
+            violations, _ = examine(configuration_of(str(self.site.config)), deep=True)
+        except StoreUnavailable as error:
+            return [str(error)]
         return [f"{one.rule} {one.subject}: {one.text}" for one in violations]
 
     def start(self, environment: Mapping[str, str], timeout: float) -> str:
