@@ -6,7 +6,7 @@ import secrets
 
 import structlog
 
-from relayd.errors import RelaydError, SmtpError, StoreUnavailable
+from relayd.errors import SmtpError, StoreError, StoreUnavailable, VaultError
 from relayd.mail.reply import Reply
 
 log = structlog.get_logger("relayd.smtp")
@@ -17,8 +17,8 @@ STORAGE = Reply(451, "4.3.0", "Storage is unavailable for the moment; try again 
 def reply_to(error: Exception, where: str) -> Reply:
     """The reply for ``error``, raised while ``where`` (a verb) was carried out."""
     if isinstance(error, SmtpError):
-        if isinstance(error.__cause__, RelaydError):
-            log.warning("trouble", verb=where, component=error.component, error=type(error.__cause__).__name__)
+        if isinstance(error.__cause__, StoreError | VaultError):
+            log.warning("trouble", verb=where, component=error.component, reason=str(error.__cause__))
         return error.reply
     if isinstance(error, StoreUnavailable):
         log.warning("storage_unavailable", verb=where)
