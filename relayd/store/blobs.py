@@ -115,10 +115,9 @@ class Blobs:
                 os.close(descriptor)
 
     def distrust(self) -> None:
-        """Append no more to the open segments: after a failed write or sync nobody knows what is on the disk."""
+        """After a failed sync nobody knows what of the open segments is on the disk: append no more to them."""
         self._distrusted.update(segment.name for segment in self._segments.values())
-        for epoch in list(self._segments):
-            self._close_segment(epoch)
+        self._close_segments()
 
     def trusts(self, ref: BlobRef) -> bool:
         """False when the body's segment was given up since the body was kept."""
@@ -164,8 +163,7 @@ class Blobs:
 
     async def close(self) -> None:
         """Close the open segments."""
-        for epoch in list(self._segments):
-            self._close_segment(epoch)
+        self._close_segments()
 
     def _append(self, stored: StoredBody) -> BlobRef:
         sealed = stored.key.seal(PART, stored.plain)
@@ -173,7 +171,7 @@ class Blobs:
             segment = self._segment(stored.key.epoch)
             self._disk.append(segment.descriptor, sealed)
         except OSError as error:
-            self.distrust()
+            self._close_segments()  # the tail may be torn; what was appended before it is as good as ever
             raise _not_stored(error) from error
         failpoints.reach("body-written")
         ref = BlobRef(segment.name, segment.position, len(sealed))
@@ -222,6 +220,10 @@ class Blobs:
             raise
         self._segments[epoch] = _Segment(path, name, descriptor)
         return self._segments[epoch]
+
+    def _close_segments(self) -> None:
+        for epoch in list(self._segments):
+            self._close_segment(epoch)
 
     def _close_segment(self, epoch: str) -> None:
         segment = self._segments.pop(epoch)

@@ -133,6 +133,20 @@ async def test_a_failure_that_one_sync_was_told_of_counts_for_all_that_waited(ri
     assert not any(blobs.trusts(message.body) for message in messages)
 
 
+async def test_a_failed_append_says_nothing_of_what_was_appended_before(rig: Rig, store: SqliteStore) -> None:
+    before = await kept(rig)
+    rig.disk.broken = {"append"}
+    key = rig.key()
+    receiving = rig.blobs.receive(key)
+    receiving.write(CONTENT)
+    with pytest.raises(BodyNotStored):
+        await rig.blobs.keep(receiving.finish())
+    rig.disk.broken = set()
+    await store.accept(before)
+    assert rig.blobs.trusts(before.body)
+    assert (await kept(rig)).body.file != before.body.file
+
+
 async def test_a_start_leaves_nothing_in_the_log(rig: Rig) -> None:
     """A commit whose sync had failed would be read from it, and lost in the next power cut with all behind it."""
     store = await rig.open()
