@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import settings
 
 from tests.kit import matrix
@@ -55,3 +56,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if differs and os.environ.get("CI"):
         print(f"\n{matrix.PAGE} was not what this run saw; run scripts/test tests/faults and commit the page")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    """A CA for the certificates of one file's peers."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its certificate, as relayd is given it."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    ca.cert_pem.write_to_path(str(path))
+    return path

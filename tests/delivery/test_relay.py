@@ -28,18 +28,6 @@ QUICK = Timeouts(connect=2, greeting=0.3, command=0.3, data=0.3, block=0.3, fina
 PATIENT = Timeouts(connect=5, greeting=5, command=5, data=5, block=5, final_dot=5)
 
 
-@pytest.fixture(scope="module")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    ca.cert_pem.write_to_path(str(path))
-    return path
-
-
 class Rig:
     """A route towards scripted peers."""
 

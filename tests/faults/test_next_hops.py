@@ -142,18 +142,6 @@ class Bench:
         self.stack.push_async_callback(self.lanes.drain)
 
 
-@pytest.fixture(scope="module")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    ca.cert_pem.write_to_path(str(path))
-    return path
-
-
 @pytest.fixture
 async def bench(tmp_path: Path, ca: trustme.CA) -> AsyncIterator[Bench]:
     async with (
