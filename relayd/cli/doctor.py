@@ -20,9 +20,11 @@ from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
 from relayd.directory.directory import DomainEntry
 from relayd.directory.load import build
+from relayd.dns.resolver import DnsResolver
 from relayd.errors import RelaydError
 from relayd.settings.load import Loaded, load
 from relayd.settings.models import Configuration
+from relayd.settings.values import address_and_port
 from relayd.telemetry.lag import quantile
 
 #: SQLite before this version can corrupt a WAL database that several connections write; relayd uses one writer.
@@ -162,20 +164,11 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
 
 
 async def _resolver(configuration: Configuration) -> Finding:
-    import dns.asyncresolver
-    import dns.exception
-    import dns.flags
-
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [configuration.resolver]
-    resolver.lifetime = 5.0
-    resolver.use_edns(0, dns.flags.DO, 1232)
-    try:
-        answer = await resolver.resolve(".", "SOA")
-    except dns.exception.DNSException as error:
-        return Finding("resolver", Level.WARN, f"{configuration.resolver} does not answer ({type(error).__name__})",
+    root = await DnsResolver(*address_and_port(configuration.resolver)).look_up("", "NS")
+    if not root.answer.certain:
+        return Finding("resolver", Level.WARN, f"{configuration.resolver} does not answer ({root.answer})",
                        "run a validating resolver such as unbound on this machine")  # fmt: skip
-    if answer.response.flags & dns.flags.AD:
+    if root.secure:
         return Finding("resolver", Level.OK, f"{configuration.resolver} answers and validates")
     return Finding("resolver", Level.WARN, f"{configuration.resolver} answers but does not validate DNSSEC",
                    "run a validating resolver such as unbound on this machine")  # fmt: skip

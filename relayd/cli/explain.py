@@ -25,6 +25,7 @@ from relayd.pipeline.plan import record
 from relayd.pipeline.policy import Context
 from relayd.pipeline.sample import MemoryLimits
 from relayd.settings.load import Loaded, load
+from relayd.settings.values import address_and_port
 
 _COMMANDS = {"sender": "MAIL", "recipient": "RCPT", "message": "DATA", "route": "ROUTE"}
 
@@ -88,7 +89,7 @@ async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[
         limits=MemoryLimits(clock),
         inspector=inspector,
         clock=clock,
-        signatures=DkimVerifier(txt_lookup(loaded.configuration.resolver)),
+        signatures=DkimVerifier(txt_lookup(*address_and_port(loaded.configuration.resolver))),
     )
     try:
         return await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)

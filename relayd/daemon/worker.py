@@ -34,6 +34,7 @@ from relayd.queue.outcome import Route
 from relayd.queue.reports import Reports
 from relayd.queue.scheduler import Lanes
 from relayd.settings.load import Loaded
+from relayd.settings.values import address_and_port
 from relayd.smtp.listener import ListenerServer, listen
 from relayd.smtp.service import Service
 from relayd.store.client import StoreClient
@@ -57,7 +58,7 @@ class Worker:
 
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
-        self.resolver = DnsResolver(configuration.resolver)
+        self.resolver = DnsResolver(*address_and_port(configuration.resolver))
         self.services = services = _services(number, seat, loaded)
         services.lanes = Lanes(
             store=services.store,
@@ -149,7 +150,7 @@ def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
         clock=clock,
         random=random.SystemRandom(),
         inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
-        signatures=DkimVerifier(txt_lookup(configuration.resolver)),
+        signatures=DkimVerifier(txt_lookup(*address_and_port(configuration.resolver))),
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
         ),

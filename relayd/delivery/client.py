@@ -10,10 +10,11 @@ from typing import Final
 import aiosmtplib
 
 from relayd.delivery.wire import Wire, reply_text
+from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
 from relayd.tls.contexts import ClientTls
 from relayd.tls.decision import Security, TlsDemand
-from relayd.tls.identity import facts_of, is_address, proves, unproven
+from relayd.tls.identity import facts_of, proves, unproven
 
 
 @dataclass(frozen=True, slots=True)

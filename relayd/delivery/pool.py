@@ -14,7 +14,8 @@ from typing import Final
 import structlog
 
 from relayd.delivery.client import Client, Hop, HopUnavailable, Timeouts
-from relayd.dns.resolver import Answer, Resolver
+from relayd.dns.records import Answer
+from relayd.dns.resolver import Resolver
 from relayd.tls.contexts import ClientTls
 
 #: How many addresses of one host are tried.

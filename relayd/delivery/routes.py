@@ -15,12 +15,12 @@ from relayd.delivery.relay import RelayRoute
 from relayd.delivery.ways import Ways, split_host
 from relayd.directory.directory import Directory
 from relayd.dns.resolver import Resolver
+from relayd.mail.address import is_address
 from relayd.pipeline.verdict import RouteKind
 from relayd.queue.outcome import Job, Outcome, Result, Route
 from relayd.settings.models import Configuration, MailboxSettings
 from relayd.tls.contexts import ClientTls
 from relayd.tls.decision import Security, TlsDemand
-from relayd.tls.identity import is_address
 
 
 class ByTarget:

@@ -8,7 +8,8 @@ from typing import Final
 
 from relayd.delivery.client import Hop
 from relayd.directory.directory import Directory
-from relayd.dns.resolver import Answer, Resolver
+from relayd.dns.records import Answer
+from relayd.dns.resolver import Resolver
 from relayd.mail.address import Domain
 from relayd.pipeline.verdict import MessageClass
 from relayd.settings.models import NoticeSettings

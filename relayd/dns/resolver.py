@@ -1,124 +1,177 @@
-"""DNS questions about mail: where a domain's mail goes (RFC 5321 §5.1, RFC 7505) and which addresses a host has.
+"""DNS questions about mail, asked of one validating resolver on this machine.
 
-The answers tell apart what a mail server must not confuse: a name that doesn't exist, one without such records, a
-resolver that couldn't find out (SERVFAIL, which a validating resolver also says of a forged answer), and silence.
+:class:`Resolver` turns raw records into what mail needs to know; :class:`DnsResolver` gets them over the network.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, Protocol
+import re
+from abc import ABC, abstractmethod
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, Final
 
 import dns.asyncresolver
 import dns.exception
 import dns.flags
+import dns.name
+import dns.rdata
 import dns.rdatatype
 import dns.resolver
+import dns.reversename
 
-from relayd.mail.address import Domain
-from relayd.tls.identity import is_address
-
-
-class Answer(StrEnum):
-    """How a question ended. Only the first three say something about the name itself."""
-
-    FOUND = "found"
-    NO_NAME = "nxdomain"
-    NO_DATA = "nodata"
-    FAILED = "servfail"
-    TIMEOUT = "timeout"
-
-    @property
-    def certain(self) -> bool:
-        return self in (Answer.FOUND, Answer.NO_NAME, Answer.NO_DATA)
-
-
-@dataclass(frozen=True, slots=True)
-class MailHosts:
-    """A domain's mail hosts, most preferred first. ``null`` is RFC 7505's "accepts no mail". ``implicit`` means that
-    the domain has no MX and is its own host. ``secure`` repeats the resolver's AD bit."""
-
-    answer: Answer
-    hosts: tuple[str, ...] = ()
-    null: bool = False
-    implicit: bool = False
-    secure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """A host's IP addresses, IPv6 first."""
-
-    answer: Answer
-    addresses: tuple[str, ...] = ()
-    secure: bool = False
-
-
-class Resolver(Protocol):
-    """What delivery asks of DNS. Never raises for what DNS says."""
-
-    async def mail_hosts(self, domain: Domain) -> MailHosts: ...
-
-    async def addresses(self, host: str) -> Addresses: ...
-
+from relayd.dns.records import Addresses, Answer, MailHosts, Mx, Records, Tlsa
+from relayd.mail.address import Domain, is_address
 
 _CACHED_NAMES: Final = 10_000
 _LOCALHOST: Final = ("::1", "127.0.0.1")  # RFC 6761 §6.3
+#: A host name that can be connected to and stand in a log. DNS carries any octets.
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}")
 
 
-class DnsResolver:
-    """Asks one resolver, which must be local and validating. Answers are kept for their TTL."""
+class Resolver(ABC):
+    """What relayd asks of DNS. Never raises for what DNS says."""
 
-    def __init__(self, server: str = "127.0.0.1", port: int = 53, timeout: float = 5.0) -> None:
-        self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._resolver.nameservers = [server]
-        self._resolver.port = port
-        self._resolver.lifetime = timeout
-        self._resolver.timeout = timeout / 2
-        self._resolver.use_edns(0, dns.flags.DO, 1232)
-        self._resolver.cache = dns.resolver.LRUCache(_CACHED_NAMES)
+    @abstractmethod
+    async def look_up(self, name: str, kind: str) -> Records[Any]:
+        """The records of one kind ("A", "AAAA", "MX", "TXT", "TLSA", "PTR") as str, str, Mx, bytes (strings joined),
+        Tlsa and str. Names come without a dot at the end, in lower case."""
+
+    async def texts(self, name: str) -> Records[bytes]:
+        """TXT records, each with its strings joined (RFC 7208 §3.3)."""
+        return await self.look_up(name, "TXT")
+
+    async def mx(self, name: str) -> Records[Mx]:
+        """MX records, most preferred first, without those whose host is no host name."""
+        return await self.look_up(name, "MX")
+
+    async def tlsa(self, name: str) -> Records[Tlsa]:
+        """TLSA records of a full name such as ``_25._tcp.mx.example.org``."""
+        return await self.look_up(name, "TLSA")
+
+    async def names_of(self, address: IPv4Address | IPv6Address) -> Records[str]:
+        """The names that an IP address is said to have (PTR)."""
+        return await self.look_up(dns.reversename.from_address(str(address)).to_text(omit_final_dot=True), "PTR")
 
     async def mail_hosts(self, domain: Domain) -> MailHosts:
+        """Where a domain's mail goes (RFC 5321 §5.1, RFC 7505)."""
         if domain.startswith("["):
             return MailHosts(Answer.FOUND, (_literal(domain),), implicit=True)
-        answer, found = await self._ask(domain, "MX")
-        if answer is Answer.NO_DATA:
-            return MailHosts(Answer.FOUND, (str(domain),), implicit=True)
-        if found is None:
-            return MailHosts(answer)
-        secure = bool(found.response.flags & dns.flags.AD)
-        records = sorted((r.preference, str(r.exchange).rstrip(".").lower()) for r in found)
-        hosts = tuple(host for _, host in records if host)
-        return MailHosts(Answer.FOUND, hosts, null=not hosts, secure=secure)
+        found = await self.mx(domain)
+        if found.answer is Answer.NO_DATA:
+            return MailHosts(Answer.FOUND, (str(domain),), False, True, found.secure, found.canonical)
+        if found.answer is not Answer.FOUND:
+            return MailHosts(found.answer, secure=found.secure)
+        hosts = tuple(dict.fromkeys(record.host for record in found.values if record.host))
+        null = [record.host for record in found.values] == [""]
+        return MailHosts(Answer.FOUND, hosts, null, False, found.secure, found.canonical)
 
     async def addresses(self, host: str) -> Addresses:
+        """Where a host can be reached."""
         if is_address(host):
             return Addresses(Answer.FOUND, (host,))
         if host.lower().rstrip(".") == "localhost":
             return Addresses(Answer.FOUND, _LOCALHOST)
-        answers = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"))
-        found = [answer for _, answer in answers if answer is not None]
+        families = await asyncio.gather(self.look_up(host, "AAAA"), self.look_up(host, "A"))
+        secure = all(family.secure for family in families)
+        found = tuple(address for family in families for address in family.values)
+        canonical = next((family.canonical for family in families if family.canonical), "")
         if found:
-            secure = all(answer.response.flags & dns.flags.AD for answer in found)
-            return Addresses(Answer.FOUND, tuple(r.address for answer in found for r in answer), secure)
-        kinds = [kind for kind, _ in answers]
+            return Addresses(Answer.FOUND, found, secure, canonical)
         # One family that couldn't be asked may be the one that has addresses.
-        uncertain = [kind for kind in kinds if not kind.certain]
-        return Addresses(uncertain[0] if uncertain else kinds[1])
+        uncertain = [family.answer for family in families if not family.answer.certain]
+        return Addresses(uncertain[0] if uncertain else families[1].answer, (), secure, canonical)
 
-    async def _ask(self, name: str, kind: str) -> tuple[Answer, dns.resolver.Answer | None]:
+
+class DnsResolver(Resolver):
+    """Asks one resolver. Answers are kept for their TTL; who asks what is being asked already waits for that answer.
+
+    The resolver's word on DNSSEC (the AD bit) counts only where no network lies between it and us.
+    """
+
+    def __init__(self, server: str = "127.0.0.1", port: int = 53, timeout: float = 5.0) -> None:
+        self._trusted = ip_address(server).is_loopback
+        cache = dns.resolver.LRUCache(_CACHED_NAMES)
+        self._resolver = _asking(server, port, timeout, cache)
+        self._unchecked = _asking(server, port, timeout, None)
+        self._unchecked.flags = dns.flags.RD | dns.flags.CD
+        self._asked: dict[tuple[str, str], asyncio.Task[Records[Any]]] = {}
+
+    async def look_up(self, name: str, kind: str) -> Records[Any]:
+        key = (name.lower().rstrip("."), kind)
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = asyncio.create_task(self._ask(*key))
+            task.add_done_callback(lambda _: self._asked.pop(key, None))
+        # Who gives up waiting must not take the answer away from the others.
+        return await asyncio.shield(task)
+
+    async def _ask(self, name: str, kind: str) -> Records[Any]:
         try:
-            return Answer.FOUND, await self._resolver.resolve(name.rstrip(".") + ".", kind, search=False)
-        except dns.resolver.NXDOMAIN:
-            return Answer.NO_NAME, None
-        except dns.resolver.NoAnswer:
-            return Answer.NO_DATA, None
+            answer = await self._resolver.resolve(f"{name}.", kind, search=False, raise_on_no_answer=False)
+        except dns.resolver.NXDOMAIN as error:
+            response = next(iter(error.responses().values()), None)  # type: ignore[no-untyped-call]
+            secure = self._trusted and response is not None and bool(response.flags & dns.flags.AD)
+            return Records(Answer.NO_NAME, secure=secure)
         except dns.exception.Timeout:
-            return Answer.TIMEOUT, None
+            return Records(Answer.TIMEOUT)
+        except dns.resolver.NoNameservers:
+            return Records(await self._why_failed(name, kind))
         except (dns.exception.DNSException, OSError):
-            return Answer.FAILED, None
+            return Records(Answer.FAILED)
+        secure = self._trusted and bool(answer.response.flags & dns.flags.AD)
+        canonical = _text(answer.canonical_name)
+        if answer.rrset is None:
+            return Records(Answer.NO_DATA, (), secure, canonical)
+        values = [value for record in answer.rrset if (value := _value(record)) is not None]
+        if kind == "MX":
+            values.sort(key=lambda record: (record.preference, record.host))
+        return Records(Answer.FOUND, tuple(values), secure, canonical)
+
+    async def _why_failed(self, name: str, kind: str) -> Answer:
+        """A validating resolver says SERVFAIL of a forged answer too; with checking disabled it shows it."""
+        try:
+            await self._unchecked.resolve(f"{name}.", kind, search=False, raise_on_no_answer=False)
+        except dns.resolver.NXDOMAIN:
+            return Answer.BOGUS
+        except (dns.exception.DNSException, OSError):
+            return Answer.FAILED
+        return Answer.BOGUS
+
+
+def _asking(server: str, port: int, timeout: float, cache: dns.resolver.LRUCache | None) -> dns.asyncresolver.Resolver:
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = [server]
+    resolver.port = port
+    resolver.lifetime = timeout
+    resolver.timeout = timeout / 2
+    resolver.use_edns(0, dns.flags.DO, 1232)
+    resolver.cache = cache
+    return resolver
+
+
+def _value(record: dns.rdata.Rdata) -> Any:
+    """A record as its value; None for a name that can't be a host's."""
+    match record.rdtype:
+        case dns.rdatatype.MX:
+            exchange: dns.name.Name = record.exchange  # type: ignore[attr-defined]
+            if exchange == dns.name.root:
+                return Mx(record.preference, "")  # type: ignore[attr-defined]
+            host = _text(exchange)
+            return Mx(record.preference, host) if _HOST.fullmatch(host) else None  # type: ignore[attr-defined]
+        case dns.rdatatype.TLSA:
+            return Tlsa(record.usage, record.selector, record.mtype, bytes(record.cert))  # type: ignore[attr-defined]
+        case dns.rdatatype.TXT:
+            return b"".join(record.strings)  # type: ignore[attr-defined]
+        case dns.rdatatype.PTR:
+            host = _text(record.target)  # type: ignore[attr-defined]
+            return host if _HOST.fullmatch(host) else None
+        case _:
+            return record.address  # type: ignore[attr-defined]
+
+
+def _text(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower()
 
 
 def _literal(domain: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NewType, final
 
 import idna
@@ -138,6 +138,15 @@ def make_address(local: str, domain: str) -> Address:
     if octets + 1 + len(normalised) > _MOST_MAILBOX:
         raise SyntaxInvalid("the address is longer than 254 octets")
     return Address(local, normalised)
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is given as an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 _DOMAIN_ENDS = re.compile(r"[ \t<>,;:()]|\Z")

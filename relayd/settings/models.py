@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import Duration, ListenAddress, Network, Settings, Size
+from relayd.settings.values import Duration, ListenAddress, Network, ResolverAddress, Settings, Size
 
 
 class ListenerSettings(Settings):
@@ -174,5 +174,7 @@ class Configuration(Settings):
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
     policy_folders: tuple[Path, ...] = Field((), description="Folders with policies of your own.")
-    resolver: str = Field("127.0.0.1", description="The DNS resolver; must be local and validating.")
+    resolver: ResolverAddress = Field(
+        "127.0.0.1", description="The DNS resolver: an address, or address:port. Must be local and validating."
+    )
     log: Literal["json", "text"] = Field("json", description="json: a line of JSON per event. text: for people.")

@@ -87,6 +87,24 @@ def _listen_address(value: object) -> object:
     raise ValueError('expected an address and a port in quotes, such as "0.0.0.0:25" or "[::]:25"')
 
 
+def address_and_port(text: str) -> tuple[str, int]:
+    """A resolver's place: "127.0.0.1", "::1", "127.0.0.1:5353" or "[::1]:5353" as address and port (53 unless said).
+    Raises ValueError."""
+    match = _HOST_PORT.fullmatch(text)
+    address, port = ((match["six"] or match["host"]), int(match["port"])) if match else (text, 53)
+    if not 0 < port < 65536:
+        raise ValueError("no port")
+    return str(ip_address(address)), port
+
+
+def _resolver(value: object) -> object:
+    try:
+        address_and_port(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("expected an IP address, such as 127.0.0.1, or with a port, 127.0.0.1:5353") from None
+    return value
+
+
 def _spki(value: object) -> object:
     if isinstance(value, str):
         digest = value.replace(":", "").strip().lower()
@@ -107,6 +125,7 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 DomainName = Annotated[Domain, BeforeValidator(_domain)]
 HostPort = Annotated[str, BeforeValidator(_host_port)]
 ListenAddress = Annotated[str, BeforeValidator(_listen_address)]
+ResolverAddress = Annotated[str, BeforeValidator(_resolver)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
 Name = Annotated[str, BeforeValidator(_name)]
 

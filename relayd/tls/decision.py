@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from relayd.directory.directory import DomainEntry, NtaEntry
+from relayd.dns.records import Tlsa
 
 
 class Security(StrEnum):
-    """VERIFIED: TLS, and the certificate proves who it is. ENCRYPTED: TLS with any certificate. OFFERED: TLS where the
-    other side offers it, else plain text."""
+    """DANE: TLS, and the certificate matches a TLSA record. VERIFIED: TLS, and the certificate proves a name under a
+    CA, or a pin. ENCRYPTED: TLS with any certificate. OFFERED: TLS where it is offered, else plain text."""
 
+    DANE = "dane"
     VERIFIED = "verified"
     ENCRYPTED = "encrypted"
     OFFERED = "offered"
@@ -23,12 +26,29 @@ class Security(StrEnum):
 @dataclass(frozen=True, slots=True)
 class TlsDemand:
     """What one next hop has to show. ``names`` and ``ca_file`` count for VERIFIED; with ``pins`` (hex SHA-256 of the
-    SubjectPublicKeyInfo) one of them must match, and names and CAs aren't asked."""
+    SubjectPublicKeyInfo) one of them must match, and names and CAs aren't asked. For DANE one of ``tlsa`` must match,
+    and ``names`` are those of which a certificate under a trust anchor (usage 2) must have one. ``server_name`` is for
+    SNI; the first name or the host when it is "". ``reason`` says in words why just this is demanded."""
 
     security: Security
     names: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     ca_file: str = ""
+    tlsa: tuple[Tlsa, ...] = ()
+    server_name: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the sender asks of the way. ``require_tls``: REQUIRETLS was given with MAIL (RFC 8689 §2). ``tls_optional``:
+    the header says ``TLS-Required: No`` and REQUIRETLS wasn't given (RFC 8689 §3)."""
+
+    require_tls: bool = False
+    tls_optional: bool = False
+
+
+NO_WISHES: Final = Wishes()
 
 
 def demand_for_domain(entry: DomainEntry, host: str) -> TlsDemand:

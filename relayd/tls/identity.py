@@ -9,17 +9,9 @@ from ipaddress import ip_address
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
 from relayd.tls.decision import Security, TlsDemand
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is given as an IP address."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def spki_sha256(certificate: bytes) -> str:

@@ -7,7 +7,7 @@ import pytest
 from relayd.delivery.client import Hop
 from relayd.delivery.ways import NoWay, Ways, split_host
 from relayd.directory.directory import Delivers, Directory, DomainEntry, NtaEntry
-from relayd.dns.resolver import Addresses, Answer, MailHosts
+from relayd.dns.records import Addresses, Answer, MailHosts
 from relayd.mail.address import Domain
 from relayd.settings.models import NoticeSettings
 from relayd.tls.decision import Security

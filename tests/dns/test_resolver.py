@@ -11,7 +11,8 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from relayd.dns.resolver import Addresses, Answer, DnsResolver, MailHosts
+from relayd.dns.records import Addresses, Answer, MailHosts
+from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import Domain
 
 ZONE = {
@@ -64,10 +65,13 @@ async def zone() -> AsyncIterator[tuple[Zone, DnsResolver]]:
 @pytest.mark.parametrize(
     ("domain", "expected"),
     [
-        ("ok.example", MailHosts(Answer.FOUND, ("mx1.ok.example", "mx2.ok.example"))),
-        ("signed.example", MailHosts(Answer.FOUND, ("mx.signed.example",), secure=True)),
-        ("null.example", MailHosts(Answer.FOUND, null=True)),
-        ("implicit.example", MailHosts(Answer.FOUND, ("implicit.example",), implicit=True)),
+        ("ok.example", MailHosts(Answer.FOUND, ("mx1.ok.example", "mx2.ok.example"), canonical="ok.example")),
+        ("signed.example", MailHosts(Answer.FOUND, ("mx.signed.example",), secure=True, canonical="signed.example")),
+        ("null.example", MailHosts(Answer.FOUND, null=True, canonical="null.example")),
+        (
+            "implicit.example",
+            MailHosts(Answer.FOUND, ("implicit.example",), implicit=True, canonical="implicit.example"),
+        ),
         ("absent.example", MailHosts(Answer.NO_NAME)),
         ("broken.example", MailHosts(Answer.FAILED)),
         ("silent.example", MailHosts(Answer.TIMEOUT)),
@@ -82,12 +86,12 @@ async def test_mail_hosts(zone: tuple[Zone, DnsResolver], domain: str, expected:
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("host.example", Addresses(Answer.FOUND, ("2001:db8::1", "192.0.2.1"))),
-        ("four.example", Addresses(Answer.FOUND, ("192.0.2.4",))),
-        ("implicit.example", Addresses(Answer.NO_DATA)),
+        ("host.example", Addresses(Answer.FOUND, ("2001:db8::1", "192.0.2.1"), canonical="host.example")),
+        ("four.example", Addresses(Answer.FOUND, ("192.0.2.4",), canonical="four.example")),
+        ("implicit.example", Addresses(Answer.NO_DATA, canonical="implicit.example")),
         ("absent.example", Addresses(Answer.NO_NAME)),
         ("broken.example", Addresses(Answer.FAILED)),
-        ("halffail.example", Addresses(Answer.FAILED)),
+        ("halffail.example", Addresses(Answer.FAILED, canonical="halffail.example")),
         ("silent.example", Addresses(Answer.TIMEOUT)),
         ("192.0.2.7", Addresses(Answer.FOUND, ("192.0.2.7",))),
         ("localhost", Addresses(Answer.FOUND, ("::1", "127.0.0.1"))),
