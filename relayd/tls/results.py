@@ -1,0 +1,55 @@
+"""What became of TLS with a receiving server, for the daily report to its domain (RFC 8460 §4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class PolicyType(StrEnum):
+    """Which policy was applied (RFC 8460 §4.4)."""
+
+    TLSA = "tlsa"
+    STS = "sts"
+    NONE = "no-policy-found"
+
+
+class ResultType(StrEnum):
+    """Why a session failed (RFC 8460 §4.3)."""
+
+    STARTTLS_NOT_SUPPORTED = "starttls-not-supported"
+    CERTIFICATE_HOST_MISMATCH = "certificate-host-mismatch"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_NOT_TRUSTED = "certificate-not-trusted"
+    VALIDATION_FAILURE = "validation-failure"
+    TLSA_INVALID = "tlsa-invalid"
+    DNSSEC_INVALID = "dnssec-invalid"
+    DANE_REQUIRED = "dane-required"
+    STS_POLICY_FETCH_ERROR = "sts-policy-fetch-error"
+    STS_POLICY_INVALID = "sts-policy-invalid"
+    STS_WEBPKI_INVALID = "sts-webpki-invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsResult:
+    """One session, or one policy that couldn't be had. ``domain`` is the recipient's, ``policy`` the policy's text
+    (TLSA records or the lines of the STS policy), ``mx_patterns`` its patterns; ``host`` and ``address`` name the
+    receiving server. ``failure`` is None for a success."""
+
+    domain: str
+    type: PolicyType
+    policy: tuple[str, ...] = ()
+    mx_patterns: tuple[str, ...] = ()
+    host: str = ""
+    address: str = ""
+    failure: ResultType | None = None
+    reason: str = ""
+
+
+class TlsResults(Protocol):
+    """Where results are counted."""
+
+    def note(self, result: TlsResult) -> None:
+        """Count one. Doesn't wait and never raises: a count is never worth a message."""
+        ...
