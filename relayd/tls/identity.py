@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 
 
 def spki_sha256(certificate: bytes) -> str:

@@ -33,6 +33,12 @@ class StsPolicy:
         _, _, parent = host.partition(".")
         return any(pattern == host or (pattern.startswith("*.") and pattern[2:] == parent) for pattern in self.mx)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The policy as text, for the daily report (RFC 8460 §4.4)."""
+        patterns = (f"mx: {pattern}" for pattern in self.mx)
+        return ("version: STSv1", f"mode: {self.mode}", *patterns, f"max_age: {self.max_age}")
+
 
 class StsPolicies(Protocol):
     """The policies of the world."""
@@ -41,3 +47,10 @@ class StsPolicies(Protocol):
         """The policy to apply now: fresh, or kept and not yet expired (RFC 8461 §5.1). None when there is none. Never
         raises for what DNS or a server says."""
         ...
+
+
+class NoStsPolicies:
+    """Where nobody fetches policies, there are none."""
+
+    async def policy(self, domain: Domain) -> StsPolicy | None:
+        return None
