@@ -12,7 +12,16 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import DomainName, Duration, ListenAddress, Network, ResolverAddress, Settings, Size
+from relayd.settings.values import (
+    DomainName,
+    Duration,
+    ListenAddress,
+    LoopbackAddress,
+    Network,
+    ResolverAddress,
+    Settings,
+    Size,
+)
 
 
 class ListenerSettings(Settings):
@@ -173,6 +182,14 @@ class TlsOverrideSettings(Settings):
     until: date = Field(description="The last day it counts, in UTC.")
 
 
+class MetricsSettings(Settings):
+    """What Prometheus reads, at /metrics."""
+
+    address: LoopbackAddress | None = Field(
+        None, description='Where a process of its own serves them: "127.0.0.1:9464". Absent: counted, not served.'
+    )
+
+
 class Configuration(Settings):
     """The whole of relayd.yaml. Other files stand beside it in the same folder."""
 
@@ -190,6 +207,7 @@ class Configuration(Settings):
     viewer: ViewerSettings = ViewerSettings()
     sms: SmsSettings = SmsSettings()
     notices: NoticeSettings = NoticeSettings()
+    metrics: MetricsSettings = MetricsSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
