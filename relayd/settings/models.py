@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import Duration, ListenAddress, Network, ResolverAddress, Settings, Size
+from relayd.settings.values import Duration, ListenAddress, LoopbackAddress, Network, ResolverAddress, Settings, Size
 
 
 class ListenerSettings(Settings):
@@ -163,6 +163,14 @@ class MtaStsSettings(Settings):
     )
 
 
+class MetricsSettings(Settings):
+    """What Prometheus reads, at /metrics."""
+
+    address: LoopbackAddress | None = Field(
+        None, description='Where a process of its own serves them: "127.0.0.1:9464". Absent: counted, not served.'
+    )
+
+
 class Configuration(Settings):
     """The whole of relayd.yaml. Other files stand beside it in the same folder."""
 
@@ -181,6 +189,7 @@ class Configuration(Settings):
     sms: SmsSettings = SmsSettings()
     notices: NoticeSettings = NoticeSettings()
     mta_sts: MtaStsSettings = MtaStsSettings()
+    metrics: MetricsSettings = MetricsSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
