@@ -50,7 +50,9 @@ class TlsSettings(Settings):
         None,
         description="CAs of peers' client certificates, beside the system's.",
     )
-    trusted_ca: Path | None = Field(None, description="CAs for next hops; the system's when absent.")
+    trusted_ca: Path | None = Field(
+        None, description="CAs for next hops and MTA-STS policies; the system's when absent."
+    )
 
 
 class SmtpLimits(Settings):
@@ -182,6 +184,14 @@ class TlsOverrideSettings(Settings):
     until: date = Field(description="The last day it counts, in UTC.")
 
 
+class MtaStsSettings(Settings):
+    """Fetching other domains' MTA-STS policies."""
+
+    private_networks: tuple[Network, ...] = Field(
+        (), description="Networks where a policy's web server may be, beside the public internet."
+    )
+
+
 class MetricsSettings(Settings):
     """What Prometheus reads, at /metrics."""
 
@@ -207,6 +217,7 @@ class Configuration(Settings):
     viewer: ViewerSettings = ViewerSettings()
     sms: SmsSettings = SmsSettings()
     notices: NoticeSettings = NoticeSettings()
+    mta_sts: MtaStsSettings = MtaStsSettings()
     metrics: MetricsSettings = MetricsSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")

@@ -19,6 +19,7 @@ from relayd.tls.demand import Ignored, Override
 from relayd.tls.demand import Security as Security
 from relayd.tls.demand import TlsDemand as TlsDemand
 from relayd.tls.demand import Wishes as Wishes
+from relayd.tls.mta_sts import policy_lines
 from relayd.tls.results import Applied, PolicyType, ResultType
 from relayd.tls.sts_policy import StsMode, StsPolicy
 
@@ -153,7 +154,7 @@ def _by_sts(world: World, facts: HostFacts) -> HostPlan | None:
     policy = world.policy
     if policy is None or not _enforced(world):
         return None
-    applied = Applied(world.domain, PolicyType.STS, policy.lines, policy.mx)
+    applied = Applied(world.domain, PolicyType.STS, policy_lines(policy), policy.mx)
     if not policy.covers(facts.host):
         words = f"the MTA-STS policy of {world.domain} doesn't list {facts.host}"
         failure = ResultType.VALIDATION_FAILURE
@@ -173,7 +174,7 @@ def _encrypted(world: World, facts: HostFacts, words: str) -> HostPlan:
     policy = world.policy
     applied = Applied(world.domain)
     if policy is not None and policy.mode is StsMode.TESTING:
-        applied = Applied(world.domain, PolicyType.STS, policy.lines, policy.mx, watched=True)
+        applied = Applied(world.domain, PolicyType.STS, policy_lines(policy), policy.mx, watched=True)
     demand = TlsDemand(Security.ENCRYPTED, reason=words)
     return HostPlan(facts.host, facts.port, words, demand, applied=applied)
 
