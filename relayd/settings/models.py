@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import Duration, ListenAddress, Network, ResolverAddress, Settings, Size
+from relayd.settings.values import Duration, ListenAddress, LoopbackAddress, Network, ResolverAddress, Settings, Size
 
 
 class ListenerSettings(Settings):
@@ -41,7 +41,9 @@ class TlsSettings(Settings):
         None,
         description="CAs of peers' client certificates, beside the system's.",
     )
-    trusted_ca: Path | None = Field(None, description="CAs for next hops; the system's when absent.")
+    trusted_ca: Path | None = Field(
+        None, description="CAs for next hops and MTA-STS policies; the system's when absent."
+    )
 
 
 class SmtpLimits(Settings):
@@ -153,6 +155,22 @@ class NoticeSettings(Settings):
     from_address: str = Field("", description="Header From of notices; postmaster@hostname when empty.")
 
 
+class MtaStsSettings(Settings):
+    """Fetching other domains' MTA-STS policies."""
+
+    private_networks: tuple[Network, ...] = Field(
+        (), description="Networks where a policy's web server may be, beside the public internet."
+    )
+
+
+class MetricsSettings(Settings):
+    """What Prometheus reads, at /metrics."""
+
+    address: LoopbackAddress | None = Field(
+        None, description='Where a process of its own serves them: "127.0.0.1:9464". Absent: counted, not served.'
+    )
+
+
 class Configuration(Settings):
     """The whole of relayd.yaml. Other files stand beside it in the same folder."""
 
@@ -170,6 +188,8 @@ class Configuration(Settings):
     viewer: ViewerSettings = ViewerSettings()
     sms: SmsSettings = SmsSettings()
     notices: NoticeSettings = NoticeSettings()
+    mta_sts: MtaStsSettings = MtaStsSettings()
+    metrics: MetricsSettings = MetricsSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
