@@ -34,7 +34,7 @@ from relayd.vault.sealing import pack
 
 _FOLDER: Final = "dkim"
 _PURPOSE: Final = "dkim key"
-_RSA_BITS: Final = 2048  # docs/decisions/058-dkim-keys.md
+_RSA_BITS: Final = 2048  # RFC 8301 §3.2; docs/decisions/058-dkim-keys.md
 
 
 class DkimKeyFiles:
