@@ -12,7 +12,19 @@ import relayd
 #: Left to right. What stands first knows nothing of what follows.
 ORDER = (
     *("errors", "clock", "failpoints", "dumps", "mail", "dns", "journal", "settings", "directory", "vault"),
-    *("tls", "authenticity", "sms", "smtp", "pipeline", "inspection", "store", "queue", "delivery", "telemetry"),
+    *(
+        "tls",
+        "authenticity",
+        "sms",
+        "smtp",
+        "pipeline",
+        "inspection",
+        "store",
+        "queue",
+        "reporting",
+        "delivery",
+        "telemetry",
+    ),
     *("daemon", "cli"),
 )
 ROOT = Path(relayd.__file__).parent

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import Duration, ListenAddress, Network, ResolverAddress, Settings, Size
+from relayd.settings.values import Duration, ListenAddress, MailAddress, Network, ResolverAddress, Settings, Size
 
 
 class ListenerSettings(Settings):
@@ -153,6 +153,21 @@ class NoticeSettings(Settings):
     from_address: str = Field("", description="Header From of notices; postmaster@hostname when empty.")
 
 
+class ReportSettings(Settings):
+    """Reports about TLS (TLSRPT) and about sender authentication (DMARC): ours to others, and theirs to us."""
+
+    address: MailAddress = Field(
+        "",
+        description="Where others send their reports, read by relayd, and From of ours. Its domain must be in the "
+        "domainbook, and should have a DKIM key. Without an address there are no reports.",
+    )
+    organisation: str = Field("", max_length=100, description="Who we are, in our reports; hostname when empty.")
+    contact: MailAddress = Field("", description="Whom to write to about our reports; address when empty.")
+    tls: bool = Field(True, description="Send TLS reports (RFC 8460) to domains that ask for them.")
+    dmarc: bool = Field(True, description="Send DMARC aggregate reports (RFC 9990) to domains that ask for them.")
+    keep: Duration = Field(timedelta(days=90), description="How long the summaries of received reports are kept.")
+
+
 class Configuration(Settings):
     """The whole of relayd.yaml. Other files stand beside it in the same folder."""
 
@@ -170,6 +185,7 @@ class Configuration(Settings):
     viewer: ViewerSettings = ViewerSettings()
     sms: SmsSettings = SmsSettings()
     notices: NoticeSettings = NoticeSettings()
+    reports: ReportSettings = ReportSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")

@@ -6,11 +6,11 @@ import sqlite3
 from typing import Final
 
 from relayd.errors import StoreUnavailable
-from relayd.store import forgetting, probe, queue_commands, resend, strays, tables, viewer
+from relayd.store import forgetting, probe, queue_commands, report_counts, resend, strays, tables, viewer
 
 _VERSION: Final = 1
-OPERATIONS: Final = (queue_commands, resend, forgetting, strays, probe, viewer)
-SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA)
+OPERATIONS: Final = (queue_commands, resend, forgetting, strays, probe, viewer, report_counts)
+SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, report_counts.SCHEMA)
 
 
 def prepare(db: sqlite3.Connection) -> None:
