@@ -11,21 +11,9 @@ import relayd
 
 #: Left to right. What stands first knows nothing of what follows.
 ORDER = (
-    *("errors", "clock", "failpoints", "dumps", "mail", "dns", "journal", "settings", "directory", "vault"),
-    *(
-        "tls",
-        "authenticity",
-        "sms",
-        "smtp",
-        "pipeline",
-        "inspection",
-        "store",
-        "queue",
-        "reporting",
-        "delivery",
-        "telemetry",
-    ),
-    *("daemon", "cli"),
+    *("errors", "clock", "failpoints", "dumps", "telemetry", "mail", "dns", "journal", "settings", "directory"),
+    *("vault", "tls", "authenticity", "sms", "smtp", "pipeline", "inspection", "store", "queue", "reporting"),
+    *("delivery", "daemon", "cli"),
 )
 ROOT = Path(relayd.__file__).parent
 

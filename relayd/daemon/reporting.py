@@ -21,14 +21,14 @@ class Reporting:
     def __init__(self, services: Services, resolver: Resolver) -> None:
         self.tls: Tally[TlsResult] = Tally(Kind.TLS, services.clock, lambda result: result.domain)
         self._services = services
+        configuration = services.in_force.configuration
         self._flusher = Flusher(services.store, services.owner, (self.tls,))
-        self._poster = HttpsPoster(resolver)
         self._sender = ReportSender(
             store=services.store,
             composer=services.composer,
             in_force=lambda: services.in_force,
             sources={Kind.TLS: TlsSource(resolver)},
-            poster=self._poster,
+            poster=HttpsPoster(resolver, configuration.tls.trusted_ca, configuration.reports.private_networks),
             clock=services.clock,
             random=services.random.random,
             wake=lambda: services.lanes.wake(),
@@ -51,4 +51,3 @@ class Reporting:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(StoreUnavailable):
             await self._flusher.flush()
-        await self._poster.close()

@@ -12,7 +12,16 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import Duration, ListenAddress, MailAddress, Network, ResolverAddress, Settings, Size
+from relayd.settings.values import (
+    Duration,
+    ListenAddress,
+    LoopbackAddress,
+    MailAddress,
+    Network,
+    ResolverAddress,
+    Settings,
+    Size,
+)
 
 
 class ListenerSettings(Settings):
@@ -41,7 +50,9 @@ class TlsSettings(Settings):
         None,
         description="CAs of peers' client certificates, beside the system's.",
     )
-    trusted_ca: Path | None = Field(None, description="CAs for next hops; the system's when absent.")
+    trusted_ca: Path | None = Field(
+        None, description="CAs for next hops and MTA-STS policies; the system's when absent."
+    )
 
 
 class SmtpLimits(Settings):
@@ -153,6 +164,22 @@ class NoticeSettings(Settings):
     from_address: str = Field("", description="Header From of notices; postmaster@hostname when empty.")
 
 
+class MtaStsSettings(Settings):
+    """Fetching other domains' MTA-STS policies."""
+
+    private_networks: tuple[Network, ...] = Field(
+        (), description="Networks where a policy's web server may be, beside the public internet."
+    )
+
+
+class MetricsSettings(Settings):
+    """What Prometheus reads, at /metrics."""
+
+    address: LoopbackAddress | None = Field(
+        None, description='Where a process of its own serves them: "127.0.0.1:9464". Absent: counted, not served.'
+    )
+
+
 class ReportSettings(Settings):
     """Reports about TLS (TLSRPT) and about sender authentication (DMARC): ours to others, and theirs to us."""
 
@@ -166,6 +193,9 @@ class ReportSettings(Settings):
     tls: bool = Field(True, description="Send TLS reports (RFC 8460) to domains that ask for them.")
     dmarc: bool = Field(True, description="Send DMARC aggregate reports (RFC 9990) to domains that ask for them.")
     keep: Duration = Field(timedelta(days=90), description="How long the summaries of received reports are kept.")
+    private_networks: tuple[Network, ...] = Field(
+        (), description="Networks where a server that takes reports by HTTPS may be, beside the public internet."
+    )
 
 
 class Configuration(Settings):
@@ -185,6 +215,8 @@ class Configuration(Settings):
     viewer: ViewerSettings = ViewerSettings()
     sms: SmsSettings = SmsSettings()
     notices: NoticeSettings = NoticeSettings()
+    mta_sts: MtaStsSettings = MtaStsSettings()
+    metrics: MetricsSettings = MetricsSettings()
     reports: ReportSettings = ReportSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")

@@ -152,3 +152,12 @@ def _client_context(chain: bool, ca_file: str) -> ssl.SSLContext:
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return context
+
+
+def https_context(trusted_ca: Path | None = None) -> ssl.SSLContext:
+    """A context for asking a web server whose name the certificate has to prove (RFC 9525), under ``trusted_ca`` or
+    the system's CAs."""
+    context = _client_context(True, str(trusted_ca or ""))
+    context.check_hostname = True
+    context.hostname_checks_common_name = False
+    return context

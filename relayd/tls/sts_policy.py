@@ -30,8 +30,8 @@ class StsPolicy:
     def covers(self, host: str) -> bool:
         """Whether a pattern matches; a wildcard stands for one whole left-most label (RFC 8461 §4.1)."""
         host = host.lower().rstrip(".")
-        _, _, parent = host.partition(".")
-        return any(pattern == host or (pattern.startswith("*.") and pattern[2:] == parent) for pattern in self.mx)
+        label, _, parent = host.partition(".")
+        return host in self.mx or (bool(label) and f"*.{parent}" in self.mx)
 
 
 class StsPolicies(Protocol):

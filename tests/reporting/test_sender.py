@@ -68,9 +68,6 @@ class FakePoster:
         self.posted.append((str(destination), content, media_type))
         return self.answers.pop(0) if self.answers else Posted()
 
-    async def close(self) -> None:
-        return
-
 
 class Rig:
     """One installation that counts and reports."""
