@@ -1,13 +1,11 @@
-"""The mail that carries a report (RFC 8460 §5.3, RFC 9990 §2.6): signed for its From domain, so that it is aligned."""
+"""The mail that carries a report (RFC 8460 §5.3, RFC 9990). The composer signs it for its From domain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from email import policy
 from email.message import EmailMessage
 from typing import Final
 
-from relayd.authenticity.dkim_sign import BodyHash, Signer
 from relayd.mail.received import format_date
 from relayd.reporting.counts import Kind
 from relayd.reporting.heading import Heading
@@ -19,9 +17,7 @@ _TEXTS: Final = {
 }
 
 
-def report_mail(
-    heading: Heading, report: bytes, recipient: str, message_id: str, now: float, signers: Sequence[Signer]
-) -> bytes:
+def report_mail(heading: Heading, report: bytes, recipient: str, message_id: str, now: float) -> bytes:
     """The message to ``recipient`` with ``report``, which is compressed already."""
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = heading.sender
@@ -42,12 +38,4 @@ def report_mail(
     if heading.kind is Kind.TLS:
         mail.set_type("multipart/report")
         mail.set_param("report-type", "tlsrpt")
-    return _signed(mail.as_bytes(), signers, now)
-
-
-def _signed(content: bytes, signers: Sequence[Signer], now: float) -> bytes:
-    head, _, body = content.partition(b"\r\n\r\n")
-    body_hash = BodyHash()
-    body_hash.feed(body)
-    digest = body_hash.digest()
-    return b"".join(signer.sign(head + b"\r\n", digest, now) for signer in signers) + content
+    return mail.as_bytes()

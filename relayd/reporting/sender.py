@@ -17,11 +17,10 @@ from typing import Final, Protocol
 import structlog
 
 from relayd import failpoints
-from relayd.authenticity.dkim_sign import Signer
 from relayd.clock import Clock
 from relayd.directory.directory import Directory
 from relayd.errors import RelaydError, StoreUnavailable
-from relayd.mail.address import Domain, normalise_domain
+from relayd.mail.address import normalise_domain
 from relayd.queue.composer import Composer
 from relayd.reporting.counts import Kind
 from relayd.reporting.destinations import Destination, Way, parse_uri
@@ -56,9 +55,6 @@ class InForce(Protocol):
 
     @property
     def directory(self) -> Directory: ...
-
-    @property
-    def signers(self) -> Mapping[Domain, tuple[Signer, ...]]: ...
 
 
 class Source(Protocol):
@@ -201,12 +197,11 @@ class ReportSender:
         in_force, now = self._in_force(), self._clock.now()
         ours = normalise_domain(framed.submitter)
         identity = new_id(self._clock)
-        signers = in_force.signers.get(ours, ())
         owner = in_force.directory.owner(ours)
         return await self._composer.compose(
             organisation=owner.id if owner else "",
             recipient=destination.target,
-            content=report_mail(framed, packed, destination.target, identity, now, signers),
+            content=report_mail(framed, packed, destination.target, identity, now),
             parent="",
             identity=identity,
         )

@@ -26,6 +26,7 @@ from relayd.directory.directory import Directory
 from relayd.dns.records import Answer
 from relayd.errors import StoreUnavailable
 from relayd.mail.address import Domain
+from relayd.queue.composer import Composer
 from relayd.reporting.counts import Flusher, Kind, Tally
 from relayd.reporting.destinations import Destination
 from relayd.reporting.post import Posted
@@ -91,17 +92,19 @@ class Rig:
                 "reports": {"address": "reports@relay.example", "organisation": "Relay Noord"},
             }
         )
+        signers = {Domain("relay.example"): (Signer("relay.example", "r1", KEY),)}
+        directory = Directory({}, {}, {}, {}, {})
+        self.composer = Composer(site.vault, site.blobs, lambda: directory, self.clock, 90, lambda: signers)
         self.sender = self.another()
 
     def another(self) -> ReportSender:
         in_force = SimpleNamespace(
             configuration=self.configuration,
             directory=Directory({}, {}, {}, {}, {}),
-            signers={Domain("relay.example"): (Signer("relay.example", "r1", KEY),)},
         )
         return ReportSender(
             store=self.site.store,  # type: ignore[arg-type]
-            composer=self.site.composer,
+            composer=self.composer,
             in_force=lambda: in_force,
             sources={Kind.TLS: TlsSource(self.dns)},
             poster=self.poster,
@@ -213,6 +216,8 @@ async def test_the_mail_is_what_the_rfc_describes_and_signed_for_its_author(
     assert all(len(line) <= 998 for line in content.split(b"\r\n"))
     public = base64.b64encode(KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
     record = b"v=DKIM1; k=ed25519; p=" + public
+    signed = str(mail["DKIM-Signature"]).replace(" ", "")
+    assert signed.count("tls-report-domain") == signed.count("tls-report-submitter") == 2  # once more than it occurs
     monkeypatch.setattr(dkim, "time", SimpleNamespace(time=rig.clock.now))
     assert dkim.DKIM(content).verify(dnsfunc=lambda name, timeout=5: record)
 
