@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Iterable
 from datetime import date
 
-from relayd.directory.directory import NtaEntry
 from relayd.directory.nta7516 import NtaStanding, standing, today
 from relayd.mail.address import Domain
 from relayd.mail.reply import Reply
@@ -60,13 +59,8 @@ def _sender_is_not(mail: Mail, context: Context, day: date) -> str:
 async def _standing(domain: Domain, day: date, context: Context) -> NtaStanding:
     entry = context.directory.nta.get(domain)
     if entry is not None and entry.counts_on(day):
-        return _by_entry(entry)
+        return entry.standing
     return standing(await context.nta.look_up(domain), day)
-
-
-def _by_entry(entry: NtaEntry) -> NtaStanding:
-    word = "allows" if entry.allow else "denies"
-    return NtaStanding(entry.allow, f"the NTA 7516 register {word} {entry.domain}: {entry.reason}")
 
 
 def _verdict(domain: Domain, keys: tuple[str, ...], found: NtaStanding) -> Verdict:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from relayd.directory.networks import NetworkTable
-from relayd.directory.nta7516 import NtaRecord
+from relayd.directory.nta7516 import NtaRecord, NtaStanding
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Listener, Peer, TlsFacts
 
@@ -144,6 +144,13 @@ class NtaEntry:
 
     def counts_on(self, day: date) -> bool:
         return self.until is None or day <= self.until
+
+    @property
+    def standing(self) -> NtaStanding:
+        """What follows while it counts."""
+        return NtaStanding(
+            self.allow, f"the NTA 7516 register {'allows' if self.allow else 'denies'} {self.domain}: {self.reason}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

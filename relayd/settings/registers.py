@@ -10,7 +10,7 @@ from pydantic import Field, RootModel, model_validator
 
 from relayd.settings.values import DomainName, HostPort, Name, Network, Settings, SpkiDigest
 
-_MONTH: Final = r"^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])$"
+_MONTH: Final = r"^[1-9][0-9]{3}-(0[1-9]|1[0-2])$"
 #: Fields of every message: what drops and puts the header of NTA 7516 must leave them alone.
 _TAKEN: Final = frozenset(
     ("from", "to", "cc", "bcc", "subject", "date", "sender", "reply-to", "message-id", "in-reply-to", "references",
