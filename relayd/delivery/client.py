@@ -51,7 +51,7 @@ class Hop:
 
 
 class HopUnavailable(Exception):
-    """This next hop can't be used now. ``status`` is an enhanced code of class 4."""
+    """This next hop can't be used now, or, with an enhanced code ``status`` of class 5, never for this message."""
 
     def __init__(self, status: str, reply: str, remote: str = "") -> None:
         self.status = status
@@ -59,9 +59,13 @@ class HopUnavailable(Exception):
         self.remote = remote
         super().__init__(reply)
 
+    @property
+    def permanent(self) -> bool:
+        return self.status.startswith("5")
+
 
 #: Enhanced codes for what a connection can lack (RFC 3463 §3.8, RFC 8689 §4.2.2 for X.7.10).
-_NO_TLS: Final = "4.7.10"
+NO_TLS: Final = "4.7.10"
 _NOT_PROVEN: Final = "4.7.5"
 
 
@@ -160,7 +164,7 @@ class Client(aiosmtplib.SMTP):
         if not self.supports_extension("starttls"):
             if demand.security is not Security.OFFERED:
                 TLS_OUT_FAILURES.add("starttls")
-                raise HopUnavailable(_NO_TLS, f"{self.hop.host}: TLS is required, and it offers none", self.remote)
+                raise HopUnavailable(NO_TLS, f"{self.hop.host}: TLS is required, and it offers none", self.remote)
             return
         if self.hop.socket_path:
             return
