@@ -122,7 +122,7 @@ class DomainEntry:
     certificate must prove (default: the host); ``pins`` SPKI SHA-256 digests, one of which suffices instead.
 
     ``organisation`` is the participant it belongs to, "" for a domain of a partner network. ``ca_file`` replaces the
-    system's CAs.
+    system's CAs. With ``dane`` the next hops must be proven by TLSA records instead of names, CAs and pins.
     """
 
     domain: Domain
@@ -135,6 +135,7 @@ class DomainEntry:
     ca_file: str = ""
     insecure_plaintext: bool = False
     store: str = ""
+    dane: bool = False
 
 
 @dataclass(frozen=True, slots=True)

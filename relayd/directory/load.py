@@ -94,6 +94,7 @@ def _domain(domain: Domain, entry: DomainbookEntry) -> DomainEntry:
         pins=entry.pins,
         ca_file=str(entry.ca_file or ""),
         insecure_plaintext=entry.insecure_plaintext,
+        dane=entry.dane,
         store=entry.store or "",
     )
 

@@ -5,14 +5,23 @@ Durations are text such as ``90s``, ``20m``, ``2h``, ``90d``; sizes ``256KiB``, 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import Duration, ListenAddress, LoopbackAddress, Network, ResolverAddress, Settings, Size
+from relayd.settings.values import (
+    DomainName,
+    Duration,
+    ListenAddress,
+    LoopbackAddress,
+    Network,
+    ResolverAddress,
+    Settings,
+    Size,
+)
 
 
 class ListenerSettings(Settings):
@@ -155,6 +164,26 @@ class NoticeSettings(Settings):
     from_address: str = Field("", description="Header From of notices; postmaster@hostname when empty.")
 
 
+class DnssecSettings(Settings):
+    """The names by which the resolver's validation is tested, at start and every hour."""
+
+    signed_name: str = Field(".", description="A name in a signed zone: the resolver must vouch for its answer.")
+    broken_name: str = Field(
+        "dnssec-failed.org", description="A name whose signatures don't hold: the resolver must not answer it."
+    )
+
+
+class TlsOverrideSettings(Settings):
+    """An exception for a domain whose published records are broken. It makes the way to it less sure: say why."""
+
+    domain: DomainName = Field(description="The recipients' domain.")
+    ignore: Annotated[frozenset[Literal["dane", "mta_sts"]], Field(min_length=1)] = Field(
+        description="What isn't asked for any more: dane, mta_sts or both."
+    )
+    reason: str = Field(min_length=1, description="Why, for whoever reads this later.")
+    until: date = Field(description="The last day it counts, in UTC.")
+
+
 class MtaStsSettings(Settings):
     """Fetching other domains' MTA-STS policies."""
 
@@ -196,5 +225,9 @@ class Configuration(Settings):
     policy_folders: tuple[Path, ...] = Field((), description="Folders with policies of your own.")
     resolver: ResolverAddress = Field(
         "127.0.0.1", description="The DNS resolver: an address, or address:port. Must be local and validating."
+    )
+    dnssec: DnssecSettings = DnssecSettings()
+    tls_overrides: tuple[TlsOverrideSettings, ...] = Field(
+        (), description="Domains whose DANE records or MTA-STS policy are left out of account for a time."
     )
     log: Literal["json", "text"] = Field("json", description="json: a line of JSON per event. text: for people.")
