@@ -40,6 +40,8 @@ from relayd.smtp.listener import ListenerServer, listen
 from relayd.smtp.service import Service
 from relayd.store.client import StoreClient
 from relayd.tls.contexts import ServerTls
+from relayd.tls.sts_cache import KeptStsPolicies
+from relayd.tls.sts_fetch import HttpsStsSource
 
 log = structlog.get_logger("relayd.worker")
 
@@ -61,6 +63,7 @@ class Worker:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
         self.services = services = _services(number, seat, loaded)
+        self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock)
         self.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
@@ -78,7 +81,17 @@ class Worker:
 
     def _ways(self) -> Ways:
         in_force = self.services.in_force
-        return build_ways(in_force.configuration, in_force.directory, self.resolver, self.services.clock)
+        return build_ways(
+            in_force.configuration,
+            in_force.directory,
+            self.resolver,
+            self.services.clock,
+            policies=self.policies,
+        )
+
+    def _sts_source(self) -> HttpsStsSource:
+        configuration = self.services.in_force.configuration
+        return HttpsStsSource(self.resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
 
     def _routes(self) -> dict[str, Route]:
         services = self.services
@@ -97,6 +110,7 @@ class Worker:
         await self.control.start()
         await self.services.store.connect()
         await self.services.lanes.start()
+        self.policies.start()
         for item in listening:
             server = listen([item.socket], self._service(item))
             self.listeners.append((item, server))
@@ -105,6 +119,7 @@ class Worker:
         for_sessions, for_deliveries = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
         await asyncio.gather(*(server.drain(for_sessions) for _, server in self.listeners))
         await self.services.lanes.drain(for_deliveries)
+        await self.policies.close()
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
@@ -118,6 +133,7 @@ class Worker:
             log.error("reload refused", problems=len(error.problems))
             return
         self.services.in_force = fresh
+        self.policies.source = self._sts_source()
         self.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
