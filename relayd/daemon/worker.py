@@ -177,7 +177,9 @@ def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
         ),
-        composer=Composer(vault, blobs, directory, clock, configuration.retention.days),
+        composer=Composer(
+            vault, blobs, directory, clock, configuration.retention.days, lambda: services.in_force.signers
+        ),
     )
     return services
 
