@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from relayd.directory.networks import NetworkTable
+from relayd.directory.nta7516 import NtaRecord, NtaStanding
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Listener, Peer, TlsFacts
 
@@ -74,14 +74,6 @@ class OrganisationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DkimKey:
-    """One signing key of a domain: its selector and the file of its private key."""
-
-    selector: str
-    key_file: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Organisation:
     """A verified participant. ``relays_for`` lists domains of others that it, as a provider, may send from.
 
@@ -98,7 +90,6 @@ class Organisation:
     contacts: Mapping[str, str] = field(default_factory=dict, repr=False)
     proof: TenantProof | None = None
     domain_settings: Mapping[Domain, OrganisationSettings] = field(default_factory=dict)
-    dkim: Mapping[Domain, tuple[DkimKey, ...]] = field(default_factory=dict)
 
     def settings_of(self, domain: Domain) -> OrganisationSettings:
         """The settings that hold for mail of ``domain``."""
@@ -140,8 +131,8 @@ class DomainEntry:
 
 @dataclass(frozen=True, slots=True)
 class NtaEntry:
-    """A local entry of the NTA 7516 register: allow or deny, with reason and end date. ``hosts`` are "host:port"
-    whose certificates can be verified; without them the entry gives no route."""
+    """A local entry of the NTA 7516 register about another domain: allow or deny, with reason and end date. ``hosts``
+    are "host:port" whose certificates can be verified; what is allowed goes there."""
 
     domain: Domain
     allow: bool
@@ -150,6 +141,27 @@ class NtaEntry:
     hosts: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     ca_file: str = ""
+
+    def counts_on(self, day: date) -> bool:
+        return self.until is None or day <= self.until
+
+    @property
+    def standing(self) -> NtaStanding:
+        """What follows while it counts."""
+        return NtaStanding(
+            self.allow, f"the NTA 7516 register {'allows' if self.allow else 'denies'} {self.domain}: {self.reason}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NtaProvider:
+    """What we do as a provider under NTA 7516: ``own`` has the record that each compliant organisation publishes, by
+    its id. ``header`` is the name and exact value of the field between providers, ("", "") where none is agreed.
+    ``peers`` holds the networks that other providers may send from; None where that isn't looked at."""
+
+    own: Mapping[str, NtaRecord] = field(default_factory=dict)
+    header: tuple[str, str] = ("", "")
+    peers: NetworkTable[Literal[True]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +210,7 @@ class Directory:
     owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
     mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
     folders: frozenset[str] = frozenset()  # the names under folders:
+    nta_provider: NtaProvider = NtaProvider()
 
     def recognise(self, peer: Peer) -> Origin:
         """Who this peer is. What it proved most strongly counts: a login, then a certificate, then its network."""
