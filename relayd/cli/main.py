@@ -25,6 +25,7 @@ GROUPS: Final = (
     "keys",
     "account",
     "dkim",
+    "nta7516",
 )
 
 _EPILOG = """\
