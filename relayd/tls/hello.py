@@ -58,8 +58,8 @@ _SCHEMES: Final = {
 
 @dataclass(slots=True)
 class Hello:
-    """A ClientHello or ServerHello. ``group``, and ``exchange_hash`` of the signature in TLS 1.2's key exchange, are what
-    the server chose, "" where it doesn't tell. ``compression`` lists methods, 0 for none."""
+    """A ClientHello or ServerHello. ``group``, and ``exchange_hash`` of the signature in TLS 1.2's key exchange, are
+    what the server chose, "" where it doesn't tell. ``compression`` lists methods, 0 for none."""
 
     compression: tuple[int, ...]
     extensions: frozenset[int]

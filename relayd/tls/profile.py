@@ -121,7 +121,7 @@ _HARMLESS: Final = "OpenSSL can't refuse it; with ECDHE and without renegotiatio
 def look(side: Side, attempt: Try) -> Iterator[Row]:
     """The rows of one side. ``attempt`` does a handshake between it and a peer."""
     met = False
-    for item in ITEMS if side not in CLIENTS else (*ITEMS, _WEAK):
+    for item in (*ITEMS, _WEAK) if side is Side.PROVEN else ITEMS:
         row = _row(side, item, attempt(item.offer))
         met = met or bool(row.taken)
         yield row
