@@ -14,17 +14,17 @@ from pathlib import Path
 
 from cryptography import x509
 
+from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json, with_shipped_openssl_conf
 from relayd.cli.table import table
 from relayd.daemon.sockets import split_address
-from relayd.errors import RelaydError
 from relayd.mail.address import is_address
 from relayd.settings.load import load
 from relayd.settings.models import Configuration
 from relayd.tls import guideline, throwaway
 from relayd.tls.contexts import ClientTls, server_context
 from relayd.tls.decision import Security, TlsDemand
-from relayd.tls.guideline import Level
+from relayd.tls.guideline import Judged, Level
 from relayd.tls.probe import TIMEOUT, Offer, Prober, Seen
 from relayd.tls.profile import CLIENTS, Row, Side, look
 
@@ -99,9 +99,8 @@ def _ours(folder: Path, configuration: Configuration) -> Iterator[Row]:
         for name, one in pairs.items()
         if name != "weak"
     }
-    yield from _certificate(Side.SERVER, configuration.tls.certificate)
-    if configuration.viewer.certificate is not None:
-        yield from _certificate(Side.SERVER, configuration.viewer.certificate)
+    for one in shown(configuration):
+        yield _certificate(Side.SERVER, one.judged, str(one.file))
     yield from look(Side.SERVER, lambda offer: prober.against_server(offer, servers[offer.shows]))
     yield _renegotiation(Side.SERVER, servers["rsa"])
     trusted = folder / "trusted.pem"
@@ -120,17 +119,8 @@ def _renegotiation(side: Side, context: ssl.SSLContext) -> Row:
     return Row(side, "TLS 1.2", "renegotiation by the peer", Level.INSUFFICIENT, not off, detail, not off)
 
 
-def _certificate(side: Side, file: Path) -> Iterator[Row]:
-    try:
-        chain = x509.load_pem_x509_certificates(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RelaydError(f"{file} can't be read as certificates ({type(error).__name__})") from error
-    yield from _judged(side, chain, str(file))
-
-
-def _judged(side: Side, chain: Sequence[x509.Certificate], where: str) -> Iterator[Row]:
-    for found in guideline.certificate(chain):
-        yield Row(side, "certificate", found.what, found.level, True, where, not found.level.passes)
+def _certificate(side: Side, judged: Judged, detail: str) -> Row:
+    return Row(side, "certificate", judged.what, judged.level, True, detail, not judged.level.passes)
 
 
 def _remote(folder: Path, host: str, port: int, starttls: str) -> Iterator[Row]:
@@ -149,7 +139,8 @@ def _remote(folder: Path, host: str, port: int, starttls: str) -> Iterator[Row]:
 
     yield from look(Side.REMOTE, attempt)
     if leaf:
-        yield from _judged(Side.REMOTE, [x509.load_der_x509_certificate(leaf)], "the leaf only")
+        for judged in guideline.certificate([x509.load_der_x509_certificate(leaf)]):
+            yield _certificate(Side.REMOTE, judged, "of its issuers nothing is known here")
 
 
 def _connected(host: str, port: int, starttls: str) -> socket.socket:

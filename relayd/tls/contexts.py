@@ -146,11 +146,11 @@ class ClientTls:
         context = self._contexts.get(key)
         if context is None:
             suites = SUITES if proven else SUITES + SUITES_PHASING_OUT
-            context = self._contexts[key] = _client_context(suites, chain, ca_file)
+            context = self._contexts[key] = _client_context(chain, ca_file, suites)
         return context
 
 
-def _client_context(suites: tuple[str, ...], chain: bool, ca_file: str) -> ssl.SSLContext:
+def _client_context(chain: bool, ca_file: str, suites: tuple[str, ...] = SUITES) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context, suites)
     # A certificate may prove any of several names; OpenSSL would compare just one. See identity.proves().
