@@ -16,6 +16,7 @@ from relayd.errors import ConfigurationError, RelaydError
 GROUPS: Final = (
     *("serve", "check", "explain", "reload", "queue", "message", "verify", "doctor", "tls_profile", "keys", "account"),
     "dkim",
+    "nta7516",
 )
 
 _EPILOG = """\

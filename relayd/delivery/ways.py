@@ -12,6 +12,7 @@ from typing import Final
 from relayd.clock import Clock, SystemClock
 from relayd.delivery.client import Hop
 from relayd.directory.directory import Directory
+from relayd.directory.nta7516 import today
 from relayd.dns.hosts import look_at_host
 from relayd.dns.records import Answer, MailHosts
 from relayd.dns.resolver import Resolver
@@ -90,8 +91,8 @@ class Ways:
     async def to(
         self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES
     ) -> tuple[Hop, ...] | NoWay:
-        """The hops for a copy to ``domain`` whose route names ``target``: a domain of the domainbook or the NTA 7516
-        register, "nta:" and a domain with an NTA 7516 record, or "" for MX."""
+        """The hops for a copy to ``domain`` whose route names ``target``: a domain of the domainbook, "nta:" and a
+        domain that NTA 7516's register or record speaks of, or "" for MX."""
         plans = await self.plan(target, domain, message_class, wishes)
         if isinstance(plans, NoWay):
             return plans
@@ -110,7 +111,7 @@ class Ways:
     ) -> tuple[HostPlan, ...] | NoWay:
         """What :meth:`to` decides from, with the hosts that mustn't be used now and why."""
         if target.startswith(NTA_TARGET):
-            return await self._by_nta_record(Domain(target.removeprefix(NTA_TARGET)))
+            return await self._by_nta(Domain(target.removeprefix(NTA_TARGET)))
         if target:
             return await self._by_directory(Domain(target))
         if message_class == MessageClass.NOTICE:
@@ -137,16 +138,13 @@ class Ways:
         plans = self._known.get(domain)
         if plans is None:
             plans = self._known[domain] = self._listed(domain)
-        return plans or NoWay("4.4.4", f"neither domainbook nor NTA 7516 register has a next hop for {domain} now")
+        return plans or NoWay("4.4.4", f"the domainbook has no next hop for {domain} now")
 
     def _listed(self, domain: Domain) -> tuple[HostPlan, ...]:
         """The hosts that the directory names, which need no look-up."""
         if (entry := self._directory.domainbook.get(domain)) is not None and entry.next_hops:
             places = [split_host(text) for text in entry.next_hops]
             return tuple(_plain(host, port, demand_for_domain(entry, host)) for host, port in places)
-        if (nta := self._directory.nta.get(domain)) is not None and nta.allow:
-            places = [split_host(text) for text in nta.hosts]
-            return tuple(_plain(host, port, demand_for_nta(nta, host)) for host, port in places)
         return ()
 
     async def _notice(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
@@ -158,8 +156,15 @@ class Ways:
             return hosts
         return tuple(_plain(host, _SMTP, demand) for host in hosts)
 
-    async def _by_nta_record(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
-        """The hosts of an NTA 7516 record. The way never gets wider than the record says: what fails here waits."""
+    async def _by_nta(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+        """The hosts of a local NTA 7516 entry, else of the domain's record. The way never gets wider than these say:
+        what fails here waits."""
+        entry = self._directory.nta.get(domain)
+        if entry is not None and entry.counts_on(today(self._clock.now())):
+            if not entry.allow:
+                return NoWay("4.7.5", f"the NTA 7516 register denies {domain}: {entry.reason}")
+            places = [split_host(text) for text in entry.hosts]
+            return tuple(_plain(host, port, demand_for_nta(entry, host)) for host, port in places)
         why = f"{domain} is reached as NTA 7516 says"
         listed = await self._nta_hosts(domain)
         if isinstance(listed, NoWay):
