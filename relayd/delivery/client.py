@@ -56,8 +56,12 @@ class Hop:
 
 
 class HopUnavailable(Exception):
+<<<<<<< HEAD
+    """This next hop can't be used now, or, with an enhanced code ``status`` of class 5, never for this message."""
+=======
     """This next hop can't be used now. ``status`` is an enhanced code of class 4; ``failure`` says how the daily report
     calls it when it was for TLS."""
+>>>>>>> main
 
     def __init__(self, status: str, reply: str, remote: str = "", failure: ResultType | None = None) -> None:
         self.status = status
@@ -66,9 +70,13 @@ class HopUnavailable(Exception):
         self.failure = failure
         super().__init__(reply)
 
+    @property
+    def permanent(self) -> bool:
+        return self.status.startswith("5")
+
 
 #: Enhanced codes for what a connection can lack (RFC 3463 §3.8, RFC 8689 §4.2.2 for X.7.10).
-_NO_TLS: Final = "4.7.10"
+NO_TLS: Final = "4.7.10"
 _NOT_PROVEN: Final = "4.7.5"
 _CONNECTION: Final = "4.4.1"
 #: OpenSSL's numbers for a certificate that isn't in force (yet).
@@ -161,8 +169,12 @@ class Client(aiosmtplib.SMTP):
         if not self.supports_extension("starttls"):
             if demand.security is not Security.OFFERED:
                 TLS_OUT_FAILURES.add("starttls")
+<<<<<<< HEAD
+                raise HopUnavailable(NO_TLS, f"{self.hop.host}: TLS is required, and it offers none", self.remote)
+=======
                 words = "TLS is required, and it offers none"
                 raise self._insecure(_NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED)
+>>>>>>> main
             return
         if self.hop.socket_path:
             return
