@@ -76,6 +76,7 @@ class Ways:
         overrides: Overrides | None = None,
         results: TlsResults | None = None,
         clock: Clock | None = None,
+        port: int = _SMTP,
     ) -> None:
         self._directory = directory
         self._resolver = resolver
@@ -86,6 +87,7 @@ class Ways:
         self._overrides = overrides or {}
         self._results = results or NoTlsResults()
         self._clock = clock or SystemClock()
+        self._port = port  # where mail hosts listen
         self._known: dict[str, tuple[HostPlan, ...]] = {}
 
     async def to(
@@ -154,7 +156,7 @@ class Ways:
         hosts = self._usable(domain, await self._resolver.mail_hosts(domain))
         if isinstance(hosts, NoWay):
             return hosts
-        return tuple(_plain(host, _SMTP, demand) for host in hosts)
+        return tuple(_plain(host, self._port, demand) for host in hosts)
 
     async def _by_nta(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
         """The hosts of a local NTA 7516 entry, else of the domain's record. The way never gets wider than these say:
@@ -180,7 +182,7 @@ class Ways:
         return await self._by_mandatory_dane(domain, listed, why)
 
     async def _by_mandatory_dane(self, domain: Domain, hosts: Sequence[str], why: str) -> tuple[HostPlan, ...]:
-        places = [split_host(text) for text in hosts[:_MX_HOSTS]]
+        places = [split_host(text, self._port) for text in hosts[:_MX_HOSTS]]
         facts = await asyncio.gather(*(look_at_host(self._resolver, host, port) for host, port in places))
         return tuple(plan_mandatory_dane(domain, one, why, self._resolver.validation) for one in facts)
 
@@ -191,7 +193,7 @@ class Ways:
         hosts = self._usable(domain, found)
         if isinstance(hosts, NoWay):
             return hosts
-        facts = await asyncio.gather(*(look_at_host(self._resolver, host, _SMTP) for host in hosts))
+        facts = await asyncio.gather(*(look_at_host(self._resolver, host, self._port) for host in hosts))
         world = World(domain, found, None, self.override(domain), self._resolver.validation)
         plans = plan_by_mx(world, facts, confidential=confidential, wishes=wishes)
         if all(plan.proven for plan in plans):
@@ -237,10 +239,10 @@ def _why_not(plans: Sequence[HostPlan], wishes: Wishes) -> NoWay:
     return NoWay(plan.status, plan.reason)
 
 
-def split_host(text: str) -> tuple[str, int]:
+def split_host(text: str, default: int = _SMTP) -> tuple[str, int]:
     """ "host:port", "[IPv6]:port" or a host alone, as host and port."""
     if text.startswith("["):
         host, _, port = text[1:].partition("]")
-        return host, int(port.lstrip(":") or _SMTP)
+        return host, int(port.lstrip(":") or default)
     host, _, port = text.rpartition(":")
-    return (host, int(port)) if host else (text, _SMTP)
+    return (host, int(port)) if host else (text, default)
