@@ -17,7 +17,7 @@ from relayd.directory.directory import (
     TenantProof,
 )
 from relayd.directory.networks import NetworkTable
-from relayd.mail.address import Domain
+from relayd.mail.address import Domain, parse_address
 from relayd.settings.accounts import AccountLine
 from relayd.settings.load import Loaded
 from relayd.settings.organisations import (
@@ -50,6 +50,7 @@ def build(loaded: Loaded) -> Directory:
         recognition=_recognition(file),
         mailbox_stores=frozenset(loaded.configuration.mailboxes),
         folders=frozenset(loaded.configuration.folders),
+        report_address=parse_address(address).key if (address := loaded.configuration.reports.address) else "",
         owners={domain: name for name, entry in file.organisations.items() for domain in entry.domains},
     )
 

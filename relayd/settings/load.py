@@ -56,7 +56,9 @@ def load(folder: Path) -> Loaded:
     accounts = reader.accounts(configuration)
     contacts = reader.contacts(organisations)
     if configuration and organisations and domainbook:
-        reader.problems += inconsistencies(reader.sources, configuration, organisations, domainbook.root, accounts)
+        reader.problems += inconsistencies(
+            reader.sources, configuration, organisations, domainbook.root, accounts, policies.root if policies else ()
+        )
     if reader.problems or not (configuration and policies and organisations and domainbook and nta):
         raise ConfigurationError(reader.problems)
     return Loaded(

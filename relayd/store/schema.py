@@ -12,6 +12,7 @@ from relayd.store import (
     queue_commands,
     queue_measure,
     report_counts,
+    report_received,
     resend,
     strays,
     sts_policies,
@@ -22,8 +23,15 @@ from relayd.store import (
 _VERSION: Final = 1
 OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
+    report_received,
 )
-SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, sts_policies.SCHEMA, report_counts.SCHEMA)
+SCHEMAS: Final[tuple[str, ...]] = (
+    tables.SCHEMA,
+    viewer.SCHEMA,
+    sts_policies.SCHEMA,
+    report_counts.SCHEMA,
+    report_received.SCHEMA,
+)
 
 
 def prepare(db: sqlite3.Connection) -> None:
