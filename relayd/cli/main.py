@@ -20,6 +20,7 @@ GROUPS: Final = (
     "reload",
     "queue",
     "message",
+    "reports",
     "verify",
     "doctor",
     "keys",
