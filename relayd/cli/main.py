@@ -26,6 +26,7 @@ GROUPS: Final = (
     "keys",
     "account",
     "dkim",
+    "nta7516",
 )
 
 _EPILOG = """\

@@ -20,12 +20,14 @@ from relayd.daemon.rejudge import rejudge
 from relayd.daemon.reporting import Reporting, report_route
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
+from relayd.delivery.nta_hosts import nta_hosts
 from relayd.delivery.routes import build_routes, build_ways
 from relayd.delivery.viewer import ViewerRoute
 from relayd.delivery.ways import Ways
 from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
-from relayd.dns.resolver import DnsResolver
+from relayd.directory.nta7516_dns import NtaDns
+from relayd.dns.resolver import DnsResolver, Resolver
 from relayd.dns.txt import txt_lookup
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
@@ -61,7 +63,7 @@ class Worker:
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
-        self.services = services = _services(number, seat, loaded)
+        self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
         self.ways = self._ways()
         services.lanes = Lanes(
@@ -85,6 +87,7 @@ class Worker:
             in_force.directory,
             self.resolver,
             self.services.clock,
+            nta_hosts=nta_hosts(self.resolver, self.services.clock),
             results=self.reporting.tls,
         )
 
@@ -147,7 +150,7 @@ class Worker:
         )
 
 
-def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
+def _services(number: int, seat: Seat, loaded: Loaded, resolver: Resolver) -> Services:
     configuration = loaded.configuration
     in_force = prepare(loaded)
     clock = SystemClock()
@@ -170,6 +173,7 @@ def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
         random=random.SystemRandom(),
         inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
         signatures=DkimVerifier(txt_lookup(*address_and_port(configuration.resolver))),
+        nta=NtaDns(resolver),
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
         ),

@@ -66,6 +66,7 @@ class TlsFacts(msgspec.Struct, frozen=True):
 
     ``spki_sha256`` is the lower-case hex digest of the peer's SubjectPublicKeyInfo, None without a certificate.
     ``names`` are its DNS names in lower case, filled only when ``verified`` (the chain led to a CA we trust).
+    ``proof`` is what a next hop proved itself by: "dane 3 1 1", "mta-sts", "ca", "pin", "" for nothing.
     """
 
     version: str
@@ -73,6 +74,7 @@ class TlsFacts(msgspec.Struct, frozen=True):
     spki_sha256: str | None = None
     names: tuple[str, ...] = ()
     verified: bool = False
+    proof: str = ""
 
 
 class Peer(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import OrganisationsFile, PlatformEntry, PlatformMembership, RecognisedBy
 from relayd.settings.policies import PolicySettings
-from relayd.settings.registers import DomainbookEntry
+from relayd.settings.registers import DomainbookEntry, NtaRegister
 from relayd.settings.soundness import unsound
 from relayd.settings.source import Source
 
@@ -26,6 +26,7 @@ def inconsistencies(
     configuration: Configuration,
     organisations: OrganisationsFile,
     domainbook: Mapping[Domain, DomainbookEntry],
+    nta: NtaRegister,
     accounts: Sequence[AccountLine],
     policies: Sequence[PolicySettings] = (),
 ) -> list[Problem]:
@@ -39,6 +40,7 @@ def inconsistencies(
         *_platforms(source, organisations),
         *_machines(source, organisations, accounts),
         *_domainbook(sources["domainbook.yaml"], configuration, organisations, domainbook),
+        *_nta(sources["nta7516.yaml"], organisations, nta),
         *_accounts(configuration, organisations, accounts),
         *_reports(sources["relayd.yaml"], configuration, policies),
     ]
@@ -202,6 +204,13 @@ def _domainbook(
         if entry.store not in stores:
             hint = suggest(entry.store or "", stores) or f"add it under {section} in relayd.yaml"
             yield source.problem([written, "store"], f"there is no {entry.delivers} called {entry.store}; {hint}")
+
+
+def _nta(source: Source, organisations: OrganisationsFile, nta: NtaRegister) -> Iterator[Problem]:
+    for name in nta.own:
+        if name not in organisations.organisations:
+            hint = suggest(name, organisations.organisations)
+            yield source.problem(["own", name], f"there is no organisation {name}; {hint}")
 
 
 def _accounts(
