@@ -25,6 +25,7 @@ GROUPS: Final = (
     "doctor",
     "keys",
     "account",
+    *("serve", "check", "explain", "reload", "queue", "message", "verify", "doctor", "tls_profile", "keys", "account"),
     "dkim",
     "nta7516",
 )
