@@ -53,8 +53,11 @@ class Disposition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dmarc:
-    """``domain`` is the author's (From), ``policy_domain`` where the record was found. ``disposition`` is what the
-    record asks for when ``result`` is FAIL. ``published`` holds the record's tags as they were read."""
+    """``domain`` is the author's (From), ``policy_domain`` where the record was found, "" where none was.
+
+    ``disposition`` is what the record asks for messages that fail; with TEMPERROR and no ``policy_domain`` nobody
+    knows.
+    ``published`` holds the record's tags as they were read. PERMERROR: there is no one author's domain."""
 
     result: Result
     domain: str = ""

@@ -33,6 +33,7 @@ from relayd.smtp.door import Credentials, Receiving
 from relayd.store.blobs import StoredBody
 from relayd.store.ids import new_id
 from relayd.store.records import Claimed, Delivery, NewDelivery, NewMessage, State
+from relayd.telemetry.metrics import ACCEPTED, REFUSED
 from relayd.vault.epochs import epoch_of
 from relayd.vault.meta import seal_meta
 
@@ -138,6 +139,7 @@ class IntakeTransaction:
             return plan.reply
         message, meta = await self._durable(mail, arriving, stored, plan)
         await self._accept(message)
+        ACCEPTED.add(mail.peer.listener.value)
         failpoints.reach("before-reply")
         log.info(
             "accepted",
@@ -260,8 +262,9 @@ class IntakeTransaction:
 
 
 def _log_refusal(mail: Mail, judged: Iterable[Judged], reply: Reply) -> None:
-    """Say which policy refused and why: of what isn't accepted there is no journal."""
+    """Count it, and say which policy refused and why: of what isn't accepted there is no journal."""
     said = next((one for one in judged if isinstance(one.verdict, Refuse | Defer)), None)
+    REFUSED.add(said.policy if said else "", "5yz" if reply.permanent else "4yz")
     log.info(
         "refused",
         id=mail.id,

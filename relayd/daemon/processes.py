@@ -1,4 +1,5 @@
-"""What runs: one store process, the mail workers, the web process. Each is forked by the supervisor."""
+"""What runs: one store process, the mail workers, the web process, and one that serves metrics where they are wanted.
+Each is forked by the supervisor."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import uvloop
 from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections
 from relayd.daemon.memory import give_back, keep_for_reuse
+from relayd.daemon.metrics import run_metrics
 from relayd.daemon.sockets import Listening
 from relayd.daemon.store_process import run_store
 from relayd.daemon.supervisor import REFUSED, Role
@@ -26,6 +28,7 @@ from relayd.errors import RelaydError, StoreDamaged, VaultError
 from relayd.settings.load import Loaded
 from relayd.telemetry.lag import LagHistogram, LagSampler
 from relayd.telemetry.log import configure, watch_loop
+from relayd.telemetry.metrics import Board
 
 log = structlog.get_logger("relayd.daemon")
 
@@ -39,27 +42,32 @@ def roles(loaded: Loaded) -> list[Role]:
     """The processes this configuration asks for."""
     count = loaded.configuration.workers or os.cpu_count() or 1
     connections = Connections(count)
-    wanted = [_role("store", run_store, _STORE)]
-    wanted += [_role(f"worker-{number}", partial(run_worker, number, connections), _WORKERS) for number in range(count)]
+    runners: dict[str, tuple[Runner, int]] = {"store": (run_store, _STORE)}
+    runners |= {f"worker-{number}": (partial(run_worker, number, connections), _WORKERS) for number in range(count)}
     if loaded.configuration.viewer.enabled:
-        wanted.append(_role("web", run_web, _WEB))
-    return wanted
+        runners["web"] = (run_web, _WEB)
+    board = Board([*runners, "metrics"])
+    if loaded.configuration.metrics.address:
+        runners["metrics"] = (partial(run_metrics, board), _WEB)
+    return [_role(name, runner, order, board) for name, (runner, order) in runners.items()]
 
 
-def _role(name: str, runner: Runner, order: int) -> Role:
+def _role(name: str, runner: Runner, order: int, board: Board) -> Role:
     lag = LagHistogram()
-    return Role(name, partial(_process, name, runner, lag), order, lag)
+    return Role(name, partial(_process, name, runner, lag, board), order, lag)
 
 
 def _process(
     name: str,
     runner: Runner,
     lag: LagHistogram,
+    board: Board,
     loaded: Loaded,
     listening: list[Listening],
     channel: socket.socket,
 ) -> int:
     configure(loaded.configuration.log, name)
+    board.count_here(name)
     # A message makes some thousand objects that reference counting frees; looking for cycles among them so often as
     # by default costs a tenth of all work.
     gc.set_threshold(20_000, 20, 100)

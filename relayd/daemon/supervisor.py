@@ -333,7 +333,7 @@ def _tell(channel: socket.socket, message: tuple[str, Loaded | None]) -> None:
 def _refuse_what_needs_a_restart(old: Loaded, new: Loaded) -> None:
     problems = [
         Problem("relayd.yaml", None, key, "can't change while relayd runs; restart it for this")
-        for key in ("state", "keys", "listeners", "workers")
+        for key in ("state", "keys", "listeners", "workers", "metrics")
         if getattr(old.configuration, key) != getattr(new.configuration, key)
     ]
     if problems:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import socket
-from collections.abc import Callable, Iterator
 
 import structlog
 import uvicorn
@@ -14,6 +11,7 @@ from relayd.clock import SystemClock
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.services import open_blobs, open_vault
+from relayd.daemon.serving import serve_until_stopped
 from relayd.daemon.sockets import Listening, split_address
 from relayd.errors import ConfigurationError
 from relayd.queue.composer import Composer
@@ -49,14 +47,16 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         vault=vault,
         blobs=blobs,
         directory=lambda: in_force.directory,
-        composer=Composer(vault, blobs, lambda: in_force.directory, clock, configuration.retention.days),
+        composer=Composer(
+            vault, blobs, lambda: in_force.directory, clock, configuration.retention.days, lambda: in_force.signers
+        ),
         sms=make_sender(configuration),
         clock=clock,
     )
     viewer = configuration.viewer
     host, port = split_address(viewer.address)
-    server = _Server(
-        control.ready,
+    await serve_until_stopped(
+        control,
         uvicorn.Config(
             create_app(services),
             host=host,
@@ -72,27 +72,5 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             ssl_keyfile=viewer.key,
         ),
     )
-    serving = asyncio.create_task(server.serve())
-    stopping = asyncio.create_task(control.stopped.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await serving
     await blobs.close()
     await store.close()
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens, and leaves signals to the supervisor."""
-
-    def __init__(self, ready: Callable[[], None], config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

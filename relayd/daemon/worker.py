@@ -19,8 +19,9 @@ from relayd.daemon.intake import Intake
 from relayd.daemon.rejudge import rejudge
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
-from relayd.delivery.routes import build_routes
+from relayd.delivery.routes import build_routes, build_ways
 from relayd.delivery.viewer import ViewerRoute
+from relayd.delivery.ways import Ways
 from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
 from relayd.dns.resolver import DnsResolver
@@ -60,6 +61,7 @@ class Worker:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
         self.services = services = _services(number, seat, loaded)
+        self.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
             contents=SealedContents(services.vault, services.blobs),
@@ -74,10 +76,14 @@ class Worker:
         self.control = ControlChannel(channel, self.reload)
         self.listeners: list[tuple[Listening, ListenerServer]] = []
 
+    def _ways(self) -> Ways:
+        in_force = self.services.in_force
+        return build_ways(in_force.configuration, in_force.directory, self.resolver, self.services.clock)
+
     def _routes(self) -> dict[str, Route]:
         services = self.services
         in_force = services.in_force
-        routes = build_routes(in_force.configuration, in_force.directory, self.resolver)
+        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, self.ways)
         routes[RouteKind.VIEWER.value] = ViewerRoute(
             in_force.configuration,
             lambda: services.in_force.directory,
@@ -112,6 +118,7 @@ class Worker:
             log.error("reload refused", problems=len(error.problems))
             return
         self.services.in_force = fresh
+        self.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
             server.service = self._service(item)
@@ -154,7 +161,9 @@ def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
         ),
-        composer=Composer(vault, blobs, directory, clock, configuration.retention.days),
+        composer=Composer(
+            vault, blobs, directory, clock, configuration.retention.days, lambda: services.in_force.signers
+        ),
     )
     return services
 

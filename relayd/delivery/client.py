@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import aiosmtplib
@@ -12,9 +12,11 @@ import aiosmtplib
 from relayd.delivery.wire import Wire, reply_text
 from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
+from relayd.telemetry.metrics import TLS_OUT, TLS_OUT_FAILURES
 from relayd.tls.contexts import ClientTls
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 from relayd.tls.identity import facts_of, proves, unproven
+from relayd.tls.results import Applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,15 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Where to connect and what it has to prove: a host and port, or the path of a Unix socket."""
+    """Where to connect and what it has to prove: a host and port, or the path of a Unix socket. ``applied`` is the
+    policy that the daily report names; it makes no other place of it."""
 
     host: str
     port: int
     demand: TlsDemand
     socket_path: str = ""
     lmtp: bool = False
+    applied: Applied | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         if self.socket_path:
@@ -125,11 +129,13 @@ class Client(aiosmtplib.SMTP):
             raise HopUnavailable("4.3.2", said, self.remote) from error
         except ssl.SSLCertVerificationError as error:
             self.abort()
+            TLS_OUT_FAILURES.add("certificate")
             raise HopUnavailable(
                 _NOT_PROVEN, f"{self.hop.host}: its certificate isn't trusted: {error.verify_message}", self.remote
             ) from error
         except ssl.SSLError as error:
             self.abort()
+            TLS_OUT_FAILURES.add("handshake")
             raise HopUnavailable(
                 _NOT_PROVEN,
                 f"{self.hop.host}: the TLS handshake failed: {error.reason or 'no reason given'}",
@@ -156,6 +162,7 @@ class Client(aiosmtplib.SMTP):
         demand = self.hop.demand
         if not self.supports_extension("starttls"):
             if demand.security is not Security.OFFERED:
+                TLS_OUT_FAILURES.add("starttls")
                 raise HopUnavailable(_NO_TLS, f"{self.hop.host}: TLS is required, and it offers none", self.remote)
             return
         if self.hop.socket_path:
@@ -167,7 +174,10 @@ class Client(aiosmtplib.SMTP):
         await self.starttls(server_hostname=self._server_name(), tls_context=context, timeout=self.timeouts.command)
         self.tls = facts_of(self.get_transport_info("ssl_object"))
         if not proves(self.tls, demand):
+            TLS_OUT_FAILURES.add("proof")
             raise HopUnavailable(_NOT_PROVEN, f"{self.hop.host}: {unproven(self.tls, demand)}", self.remote)
+        proof = demand.security if demand.security in (Security.DANE, Security.VERIFIED) else Security.ENCRYPTED
+        TLS_OUT.add(proof.value, self.tls.version)
         # RFC 3207 §4.2: what was said before TLS is forgotten.
         await self._hello()
 

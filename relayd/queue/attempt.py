@@ -19,6 +19,7 @@ from relayd.queue.work import Work
 from relayd.settings.models import QueueSettings
 from relayd.store.blobs import Blobs
 from relayd.store.records import Claimed, Delivery, Message, Settlement, State
+from relayd.telemetry.metrics import DELIVERIES
 from relayd.vault.meta import open_meta
 from relayd.vault.vault import Vault
 
@@ -144,6 +145,7 @@ class Attempt:
 
 
 def _log(message: Message, delivery: Delivery, outcome: Outcome, state: State) -> None:
+    DELIVERIES.add(delivery.route, outcome.result.value)
     log.info(
         "delivery",
         id=message.id,

@@ -5,14 +5,23 @@ Durations are text such as ``90s``, ``20m``, ``2h``, ``90d``; sizes ``256KiB``, 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from relayd.settings.values import Duration, ListenAddress, Network, ResolverAddress, Settings, Size
+from relayd.settings.values import (
+    DomainName,
+    Duration,
+    ListenAddress,
+    LoopbackAddress,
+    Network,
+    ResolverAddress,
+    Settings,
+    Size,
+)
 
 
 class ListenerSettings(Settings):
@@ -41,7 +50,9 @@ class TlsSettings(Settings):
         None,
         description="CAs of peers' client certificates, beside the system's.",
     )
-    trusted_ca: Path | None = Field(None, description="CAs for next hops; the system's when absent.")
+    trusted_ca: Path | None = Field(
+        None, description="CAs for next hops and MTA-STS policies; the system's when absent."
+    )
 
 
 class SmtpLimits(Settings):
@@ -153,6 +164,42 @@ class NoticeSettings(Settings):
     from_address: str = Field("", description="Header From of notices; postmaster@hostname when empty.")
 
 
+class DnssecSettings(Settings):
+    """The names by which the resolver's validation is tested, at start and every hour."""
+
+    signed_name: str = Field(".", description="A name in a signed zone: the resolver must vouch for its answer.")
+    broken_name: str = Field(
+        "dnssec-failed.org", description="A name whose signatures don't hold: the resolver must not answer it."
+    )
+
+
+class TlsOverrideSettings(Settings):
+    """An exception for a domain whose published records are broken. It makes the way to it less sure: say why."""
+
+    domain: DomainName = Field(description="The recipients' domain.")
+    ignore: Annotated[frozenset[Literal["dane", "mta_sts"]], Field(min_length=1)] = Field(
+        description="What isn't asked for any more: dane, mta_sts or both."
+    )
+    reason: str = Field(min_length=1, description="Why, for whoever reads this later.")
+    until: date = Field(description="The last day it counts, in UTC.")
+
+
+class MtaStsSettings(Settings):
+    """Fetching other domains' MTA-STS policies."""
+
+    private_networks: tuple[Network, ...] = Field(
+        (), description="Networks where a policy's web server may be, beside the public internet."
+    )
+
+
+class MetricsSettings(Settings):
+    """What Prometheus reads, at /metrics."""
+
+    address: LoopbackAddress | None = Field(
+        None, description='Where a process of its own serves them: "127.0.0.1:9464". Absent: counted, not served.'
+    )
+
+
 class Configuration(Settings):
     """The whole of relayd.yaml. Other files stand beside it in the same folder."""
 
@@ -170,11 +217,17 @@ class Configuration(Settings):
     viewer: ViewerSettings = ViewerSettings()
     sms: SmsSettings = SmsSettings()
     notices: NoticeSettings = NoticeSettings()
+    mta_sts: MtaStsSettings = MtaStsSettings()
+    metrics: MetricsSettings = MetricsSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
     policy_folders: tuple[Path, ...] = Field((), description="Folders with policies of your own.")
     resolver: ResolverAddress = Field(
         "127.0.0.1", description="The DNS resolver: an address, or address:port. Must be local and validating."
+    )
+    dnssec: DnssecSettings = DnssecSettings()
+    tls_overrides: tuple[TlsOverrideSettings, ...] = Field(
+        (), description="Domains whose DANE records or MTA-STS policy are left out of account for a time."
     )
     log: Literal["json", "text"] = Field("json", description="json: a line of JSON per event. text: for people.")

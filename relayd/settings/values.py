@@ -87,6 +87,13 @@ def _listen_address(value: object) -> object:
     raise ValueError('expected an address and a port in quotes, such as "0.0.0.0:25" or "[::]:25"')
 
 
+def _loopback_address(value: object) -> object:
+    host, _, _ = str(_listen_address(value)).rpartition(":")
+    if not ip_address(host.strip("[]")).is_loopback:
+        raise ValueError('expected an address of this machine alone, such as "127.0.0.1:9464"')
+    return value
+
+
 def address_and_port(text: str) -> tuple[str, int]:
     """A resolver's place: "127.0.0.1", "::1", "127.0.0.1:5353" or "[::1]:5353" as address and port (53 unless said).
     Raises ValueError."""
@@ -125,6 +132,7 @@ Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 DomainName = Annotated[Domain, BeforeValidator(_domain)]
 HostPort = Annotated[str, BeforeValidator(_host_port)]
 ListenAddress = Annotated[str, BeforeValidator(_listen_address)]
+LoopbackAddress = Annotated[str, BeforeValidator(_loopback_address)]
 ResolverAddress = Annotated[str, BeforeValidator(_resolver)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
 Name = Annotated[str, BeforeValidator(_name)]

@@ -26,6 +26,7 @@ from relayd.smtp.failure import reply_to
 from relayd.smtp.proxy import Origin, ProxyHeaderInvalid, plain_address, read_header
 from relayd.smtp.server import Session
 from relayd.smtp.service import Service
+from relayd.telemetry.metrics import TLS_IN
 
 #: Seconds without accepting when the process or the machine has no descriptor or memory left.
 _PAUSE: Final = 1.0
@@ -163,12 +164,15 @@ class ListenerServer:
                 make, sock, ssl=context, ssl_handshake_timeout=None if context is None else handshake.TIMEOUT
             )
         except (OSError, EOFError) as error:  # ssl.SSLError is an OSError
+            TLS_IN.add("failed")
             log.info("tls_failed", peer=str(peer.address), reason=getattr(error, "reason", type(error).__name__))
             door.disconnect(peer)
             return False
         except asyncio.CancelledError:
             door.disconnect(peer)
             raise
+        if session.peer.tls is not None:
+            TLS_IN.add(session.peer.tls.version)
         if session.task is not None and not session.task.done():
             self._sessions.add(session)
             if not self._accepting:

@@ -99,16 +99,6 @@ def queue_list(db: sqlite3.Connection, now: float, chosen: Chosen, limit: int = 
     ]
 
 
-@reads
-def queue_counts(db: sqlite3.Connection, now: float) -> dict[str, int]:
-    """How many open deliveries there are in each state."""
-    rows = db.execute(
-        "SELECT state, count(*) "  # noqa: S608
-        f"FROM ({OPEN_PLACES}) JOIN delivery USING (message_id, number) GROUP BY state"
-    )
-    return dict(rows.fetchall())
-
-
 @writes
 def queue_retry(db: sqlite3.Connection, now: float, chosen: Chosen) -> Changed:
     """Try these at once."""

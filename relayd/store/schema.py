@@ -6,11 +6,21 @@ import sqlite3
 from typing import Final
 
 from relayd.errors import StoreUnavailable
-from relayd.store import forgetting, probe, queue_commands, resend, strays, tables, viewer
+from relayd.store import (
+    forgetting,
+    probe,
+    queue_commands,
+    queue_measure,
+    resend,
+    strays,
+    sts_policies,
+    tables,
+    viewer,
+)
 
 _VERSION: Final = 1
-OPERATIONS: Final = (queue_commands, resend, forgetting, strays, probe, viewer)
-SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA)
+OPERATIONS: Final = (queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies)
+SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, sts_policies.SCHEMA)
 
 
 def prepare(db: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ import structlog
 
 from relayd.errors import ConfigurationError, Problem
 from relayd.settings.models import TlsSettings
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 
 #: TLS 1.2 suites: forward secrecy and authenticated encryption only.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -151,4 +151,13 @@ def _client_context(chain: bool, ca_file: str) -> ssl.SSLContext:
         context.load_verify_locations(cafile=ca_file)
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    return context
+
+
+def https_context(trusted_ca: Path | None = None) -> ssl.SSLContext:
+    """A context for asking a web server whose name the certificate has to prove (RFC 9525), under ``trusted_ca`` or
+    the system's CAs."""
+    context = _client_context(True, str(trusted_ca or ""))
+    context.check_hostname = True
+    context.hostname_checks_common_name = False
     return context

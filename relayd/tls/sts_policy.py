@@ -30,8 +30,8 @@ class StsPolicy:
     def covers(self, host: str) -> bool:
         """Whether a pattern matches; a wildcard stands for one whole left-most label (RFC 8461 §4.1)."""
         host = host.lower().rstrip(".")
-        _, _, parent = host.partition(".")
-        return any(pattern == host or (pattern.startswith("*.") and pattern[2:] == parent) for pattern in self.mx)
+        label, _, parent = host.partition(".")
+        return host in self.mx or (bool(label) and f"*.{parent}" in self.mx)
 
 
 class StsPolicies(Protocol):
@@ -41,3 +41,10 @@ class StsPolicies(Protocol):
         """The policy to apply now: fresh, or kept and not yet expired (RFC 8461 §5.1). None when there is none. Never
         raises for what DNS or a server says."""
         ...
+
+
+class NoStsPolicies:
+    """Where nobody fetches policies, there are none."""
+
+    async def policy(self, domain: Domain) -> StsPolicy | None:
+        return None

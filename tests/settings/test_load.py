@@ -85,6 +85,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("relayd", RELAYD + "limits: {message_size: big}", "relayd.yaml:9: limits.message_size: expected a size such as 256KiB or 36MB"),
     ("relayd", RELAYD + "queue: {lifetime: 2}", "relayd.yaml:9: queue.lifetime: expected a duration such as 90s, 20m, 2h or 90d"),
     ("relayd", RELAYD + "queue: 3", "relayd.yaml:9: queue: expected a mapping: indented lines of 'key: value'"),
+    ("relayd", RELAYD + 'metrics: {address: "192.0.2.1:9464"}', 'metrics.address: expected an address of this machine alone, such as "127.0.0.1:9464"'),
     ("relayd", RELAYD.replace("127.0.0.1:2525", "smtp"), 'relayd.yaml:5: listeners.0.address: expected an address and a port in quotes, such as "0.0.0.0:25" or "[::]:25"'),
     ("relayd", RELAYD.replace("keys: keys", "keys: state/keys"), "relayd.yaml:3: keys: must not lie inside state; keys have a backup of their own"),
     ("relayd", RELAYD + "sms: {sender: file, file: x}", "relayd.yaml:9: sms.sender: file writes access codes to disk; it needs demo: true"),

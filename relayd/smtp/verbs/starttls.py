@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from relayd.mail.reply import Reply
 from relayd.smtp import handshake, replies
 from relayd.smtp.wire import Hangup
+from relayd.telemetry.metrics import TLS_IN
 
 if TYPE_CHECKING:
     from relayd.smtp.server import Session
@@ -42,6 +43,7 @@ async def command(session: Session, argument: str) -> Reply | None:
             plain, session, context, server_side=True, ssl_handshake_timeout=handshake.TIMEOUT
         )
     except (TimeoutError, OSError, EOFError) as error:  # ssl.SSLError is an OSError
+        TLS_IN.add("failed")
         log.info("tls_failed", peer=str(session.peer.address), reason=getattr(error, "reason", type(error).__name__))
         raise Hangup from None
     if transport is None:  # the peer left during the handshake
@@ -49,5 +51,7 @@ async def command(session: Session, argument: str) -> Reply | None:
     session.transport = transport
     session.wire.attach(transport)
     # RFC 3207 §4.2: what was known before is forgotten.
-    session.peer = replace(session.peer, helo="", tls=handshake.facts_of(transport), account=None, account_mechanism="")
+    tls = handshake.facts_of(transport)
+    session.peer = replace(session.peer, helo="", tls=tls, account=None, account_mechanism="")
+    TLS_IN.add(tls.version if tls else "")
     return None
