@@ -48,7 +48,7 @@ class Pki:
         self.intermediate = self._issue(f"{name}-intermediate", (), self.root, authority=True)
 
     def self_signed(self, file: str, *names: str, started: int = 1, days: int = 30, bits: int = 0) -> Issued:
-        """A certificate that nobody vouches for. ``started`` days ago, valid for ``days``; RSA of ``bits``, or P-256."""
+        """A certificate that nobody vouches for. ``started`` days ago, good for ``days``; RSA of ``bits``, or P-256."""
         return self._issue(file, names, None, started=started, days=days, bits=bits)
 
     def leaf(

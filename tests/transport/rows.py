@@ -26,6 +26,18 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Sts:
+    """What a domain says by MTA-STS. ``mx`` are patterns, by default all hosts of the table. ``shows`` is the web
+    server's certificate: good, misnamed, expired or self-signed. ``answer`` is what it does: ok, redirect, missing,
+    large, or text of its own instead of a policy."""
+
+    mode: str = "enforce"
+    mx: str = "*.mx.example"
+    shows: str = "good"
+    answer: str = "ok"
+
+
+@dataclass(frozen=True)
 class Row:
     """``proof`` is the beginning of what is said to prove the way; ``status`` that of the enhanced code. ``finger`` is
     what posttls-finger says of the first host: Verified, Untrusted, or "" where it connects to none or without TLS."""
@@ -39,6 +51,12 @@ class Row:
     finger: str | None = None
     domain: str = "signed"
     message_class: str = "ordinary"
+    sts: Sts | None = None
+    require_tls: bool = False
+    tls_optional: bool = False
+    #: What the domainbook says of it, or that it is reached by its NTA 7516 record.
+    book: str = ""
+    nta: bool = False
 
 
 def _dane(name: str, shows: str, tlsa: str | Sequence[str], proof: str = "dane", **more: object) -> list[Row]:
@@ -139,4 +157,87 @@ ROWS += [
         domain="named-by-domain"),
     *_dane("3 1 1, key of 1024 bits", "self-signed, 1024 bits", "3 1 1 leaf", ""),
     *_dane("2 0 1, leaf signed with SHA-1", "private CA, SHA-1", "2 0 1 root", ""),
+]  # fmt: skip
+
+
+def _sts(name: str, shows: str, sts: Sts, result: str, proof: str = "", **more: object) -> list[Row]:
+    """A host that only MTA-STS can prove, in a domain that isn't signed: ordinary mail, then confidential mail."""
+    facts: dict[str, object] = {
+        "source": "RFC 8461 §5",
+        "hosts": (Host(shows),),
+        "result": result,
+        "status": "2." if result == DELIVERED else "4.7.5",
+        "proof": proof,
+        "domain": "unsigned",
+        "sts": sts,
+    }
+    facts |= more
+    confidential = facts | {"message_class": "confidential"}
+    if not proof:
+        confidential |= {"result": DEFERRED, "status": "4.7.5"}
+    return [
+        Row(f"MTA-STS {name}", **facts),  # type: ignore[arg-type]
+        Row(f"MTA-STS {name}, confidential", **confidential),  # type: ignore[arg-type]
+    ]
+
+
+#: A policy that can't be had is none; its domain is told.
+_NONE_HAD = {"source": "RFC 8461 §3.3"}
+ROWS += [
+    *_sts("enforce", "public CA", Sts(), DELIVERED, "mta-sts"),
+    *_sts("enforce, certificate self-signed", "self-signed", Sts(), DEFERRED),
+    *_sts("enforce, certificate expired", "public CA, expired", Sts(), DEFERRED),
+    *_sts("enforce, certificate names another host", "public CA, other name", Sts(), DEFERRED),
+    *_sts("enforce, host not listed", "public CA", Sts(mx="mx.elsewhere.example"), DEFERRED),
+    *_sts("enforce, STARTTLS not offered", "no TLS", Sts(), DEFERRED, status="4.7.10"),
+    *_sts("testing, certificate self-signed", "self-signed", Sts("testing"), DELIVERED),
+    *_sts("testing, certificate good", "public CA", Sts("testing"), DELIVERED),
+    *_sts("none", "public CA", Sts("none"), DELIVERED),
+    *_sts("policy redirected", "public CA", Sts(answer="redirect"), DELIVERED, **_NONE_HAD),
+    *_sts("policy missing", "public CA", Sts(answer="missing"), DELIVERED, **_NONE_HAD),
+    *_sts("policy too large", "public CA", Sts(answer="large"), DELIVERED, **_NONE_HAD),
+    *_sts("policy unreadable", "public CA", Sts(answer="version: STSv9\r\n"), DELIVERED, **_NONE_HAD),
+    *_sts("web server's certificate misnamed", "public CA", Sts(shows="misnamed"), DELIVERED, **_NONE_HAD),
+    *_sts("web server's certificate expired", "public CA", Sts(shows="expired"), DELIVERED, **_NONE_HAD),
+    *_sts("web server's certificate self-signed", "public CA", Sts(shows="self-signed"), DELIVERED, **_NONE_HAD),
+    *_dane("DANE fails, MTA-STS would pass", "public CA", "3 1 1 other", "", source="RFC 8461 §2", sts=Sts()),
+    *_dane("DANE passes, MTA-STS lists another host", "self-signed", "3 1 1 leaf", source="RFC 8461 §2",
+           sts=Sts(mx="mx.elsewhere.example")),
+    *_dane("unusable TLSA, MTA-STS passes", "public CA", "1 1 1 leaf", "mta-sts", source="RFC 8461 §2", sts=Sts(),
+           finger="Untrusted"),
+    Row("TLSA bogus, MTA-STS would pass", "RFC 8461 §2", (Host("public CA", ("3 1 1 leaf",), zone="spoilt-tlsa"),),
+        DEFERRED, "4.4.3", sts=Sts(mx="*.spoilt-tlsa.example")),
+    Row("REQUIRETLS, next hop without it", "RFC 8689 §4.2.1", (Host(tlsa=("3 1 1 leaf",)),), FAILED, "5.7.30",
+        require_tls=True, finger="Verified"),
+    Row("REQUIRETLS, nothing proves the host", "RFC 8689 §4.2.1", (Host(),), FAILED, "5.7.10", require_tls=True,
+        finger="Untrusted"),
+    Row("REQUIRETLS, STARTTLS not offered", "RFC 8689 §4.2.1", (Host("no TLS"),), FAILED, "5.7.10", require_tls=True),
+    Row("TLS-Required: No, DANE fails", "RFC 8689 §4.3", (Host(tlsa=("3 1 1 other",)),), DELIVERED, tls_optional=True,
+        finger="Untrusted"),
+    Row("TLS-Required: No, MTA-STS fails", "RFC 8689 §4.3", (Host(),), DELIVERED, domain="unsigned", sts=Sts(),
+        tls_optional=True),
+    Row("TLS-Required: No, DANE fails, confidential", "RFC 8689 §4.3", (Host(tlsa=("3 1 1 other",)),), DEFERRED,
+        "4.7.5", tls_optional=True, message_class="confidential", finger="Untrusted"),
+    Row("domainbook: a name under a CA", "docs/tls-decision.md", (Host("public CA"),), DELIVERED, proof="ca",
+        book="name", message_class="confidential", domain="unsigned"),
+    Row("domainbook: certificate names another host", "docs/tls-decision.md", (Host("public CA, other name"),),
+        DEFERRED, "4.7.5", book="name", message_class="confidential", domain="unsigned"),
+    Row("domainbook: a pin", "docs/tls-decision.md", (Host("self-signed"),), DELIVERED, proof="pin", book="pin",
+        message_class="confidential", domain="unsigned"),
+    Row("domainbook: another pin", "docs/tls-decision.md", (Host("self-signed, other key"),), DEFERRED, "4.7.5",
+        book="pin", message_class="confidential", domain="unsigned"),
+    Row("domainbook: dane", "docs/tls-decision.md", (Host(tlsa=("3 1 1 leaf",)),), DELIVERED, proof="dane",
+        book="dane", message_class="confidential", finger="Verified"),
+    Row("domainbook: dane, no TLSA", "docs/tls-decision.md", (Host("public CA"),), DEFERRED, "4.7.5", book="dane",
+        message_class="confidential"),
+    Row("NTA 7516 host with DANE", "docs/policies/nta7516.md", (Host(tlsa=("3 1 1 leaf",)),), DELIVERED, proof="dane",
+        nta=True, message_class="confidential", finger="Verified"),
+    Row("NTA 7516 host without TLSA", "docs/policies/nta7516.md", (Host("public CA"),), DEFERRED, "4.7.5", nta=True,
+        message_class="confidential"),
+    Row("NTA 7516 host, TLSA of another key", "docs/policies/nta7516.md", (Host(tlsa=("3 1 1 other",)),), DEFERRED,
+        "4.7.5", nta=True, message_class="confidential", finger="Untrusted"),
+    Row("NTA 7516 host, TLSA unusable", "docs/policies/nta7516.md", (Host(tlsa=("1 1 1 leaf",)),), DEFERRED, "4.7.5",
+        nta=True, message_class="confidential", finger="Untrusted"),
+    Row("NTA 7516 host in an unsigned zone", "docs/policies/nta7516.md",
+        (Host(tlsa=("3 1 1 leaf",), zone="plain-mx"),), DEFERRED, "4.7.5", nta=True, message_class="confidential"),
 ]  # fmt: skip

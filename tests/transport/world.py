@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.kit.signed_dns import SignedDns, Signing, Zone, resolv_conf, with_resolv_conf
+from tests.transport.policy_servers import PolicyServers
 from tests.transport.receivers import NEXT_HOP, Receivers
 from tests.transport.rows import Host, Row
 
@@ -35,17 +36,20 @@ class World:
         self.receivers = Receivers(folder / "certificates")
         self._folder = folder
         self._numbers = {row.name: number for number, row in enumerate(rows)}
+        self.policy_servers = PolicyServers(self.receivers.web)
         self._records: dict[str, list[str]] = defaultdict(list)
         self._spoilt: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for row in rows:
             self._add(row)
         self.dns = SignedDns(folder / "dns", self._zones(), address="127.77.0.53", port=53)
         self.postfix = self.receivers.start()
+        self.policy_servers.start()
         (folder / "client").mkdir()
         (folder / "client" / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = client.example\n")
         self._resolv_conf = resolv_conf(self.dns, folder / "resolv.conf")
 
     def stop(self) -> None:
+        self.policy_servers.stop()
         self.postfix.stop()
         self.dns.stop()
 
@@ -62,6 +66,13 @@ class World:
                 return f"{self._label(row)}.signed.example"
             case zone:
                 return f"{self._label(row)}.{zone}.example"
+
+    def hosts(self, row: Row) -> list[str]:
+        """The full names of its mail hosts."""
+        if row.domain == "implicit":
+            return [self.domain(row)]
+        label = self._label(row)
+        return [f"{label}-{place}.{_HOST_ZONES[host.zone][0]}" for place, host in enumerate(row.hosts)]
 
     def finger(self, row: Row) -> str:
         """What posttls-finger, Postfix's DANE client, says of the first host: Verified, Untrusted, or ""."""
@@ -87,6 +98,9 @@ class World:
                 self._records[parent].append(f"{zone} MX {10 * (place + 1)} {name}.")
         if row.domain == "null":
             self._records[parent].append(f"{zone} MX 0 .")
+        if row.sts is not None:
+            address = self.policy_servers.add(f"mta-sts.{self.domain(row)}", row.sts)
+            self._records[parent] += [f"mta-sts.{zone} A {address}", f'_mta-sts.{zone} TXT "v=STSv1; id=1;"']
 
     def _host(self, label: str, host: Host) -> str:
         """Adds the host's records; returns its full name."""
