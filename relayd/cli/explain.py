@@ -14,6 +14,8 @@ from relayd.authenticity.dkim_verify import DkimVerifier
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.clock import SystemClock
 from relayd.directory.load import build
+from relayd.directory.nta7516_dns import NtaDns
+from relayd.dns.resolver import DnsResolver
 from relayd.dns.txt import txt_lookup
 from relayd.errors import RelaydError, SyntaxInvalid
 from relayd.inspection.inspector import ProcessInspector
@@ -90,6 +92,7 @@ async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[
         inspector=inspector,
         clock=clock,
         signatures=DkimVerifier(txt_lookup(*address_and_port(loaded.configuration.resolver))),
+        nta=NtaDns(DnsResolver(*address_and_port(loaded.configuration.resolver))),
     )
     try:
         return await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)

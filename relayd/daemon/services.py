@@ -9,7 +9,7 @@ from relayd.clock import Clock, SystemClock
 from relayd.daemon.connections import Seat
 from relayd.daemon.in_force import InForce
 from relayd.inspection.inspector import ProcessInspector
-from relayd.pipeline.policy import Context, Signatures
+from relayd.pipeline.policy import Context, NtaRecords, Signatures
 from relayd.queue.composer import Composer
 from relayd.queue.scheduler import Lanes
 from relayd.settings.models import Configuration
@@ -35,6 +35,7 @@ class Services:
     random: random.Random
     inspector: ProcessInspector
     signatures: Signatures
+    nta: NtaRecords
     credentials: Credentials
     composer: Composer
     lanes: Lanes = field(init=False)
@@ -47,6 +48,7 @@ class Services:
             inspector=self.inspector,
             clock=self.clock,
             signatures=self.signatures,
+            nta=self.nta,
         )
 
 

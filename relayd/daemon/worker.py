@@ -17,14 +17,17 @@ from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
 from relayd.daemon.rejudge import rejudge
+from relayd.daemon.reporting import Reporting
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
+from relayd.delivery.nta_hosts import nta_hosts
 from relayd.delivery.routes import build_routes, build_ways
 from relayd.delivery.viewer import ViewerRoute
 from relayd.delivery.ways import Ways
 from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
-from relayd.dns.resolver import DnsResolver
+from relayd.directory.nta7516_dns import NtaDns
+from relayd.dns.resolver import DnsResolver, Resolver
 from relayd.dns.txt import txt_lookup
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
@@ -40,6 +43,8 @@ from relayd.smtp.listener import ListenerServer, listen
 from relayd.smtp.service import Service
 from relayd.store.client import StoreClient
 from relayd.tls.contexts import ServerTls
+from relayd.tls.sts_cache import KeptStsPolicies
+from relayd.tls.sts_fetch import HttpsStsSource
 
 log = structlog.get_logger("relayd.worker")
 
@@ -60,7 +65,13 @@ class Worker:
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
+<<<<<<< HEAD
         self.services = services = _services(number, seat, loaded)
+        self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock)
+=======
+        self.services = services = _services(number, seat, loaded, self.resolver)
+        self.reporting = Reporting(services, self.resolver)
+>>>>>>> main
         self.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
@@ -78,7 +89,23 @@ class Worker:
 
     def _ways(self) -> Ways:
         in_force = self.services.in_force
-        return build_ways(in_force.configuration, in_force.directory, self.resolver, self.services.clock)
+        return build_ways(
+            in_force.configuration,
+            in_force.directory,
+            self.resolver,
+            self.services.clock,
+<<<<<<< HEAD
+            policies=self.policies,
+        )
+
+    def _sts_source(self) -> HttpsStsSource:
+        configuration = self.services.in_force.configuration
+        return HttpsStsSource(self.resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
+=======
+            nta_hosts=nta_hosts(self.resolver, self.services.clock),
+            results=self.reporting.tls,
+        )
+>>>>>>> main
 
     def _routes(self) -> dict[str, Route]:
         services = self.services
@@ -97,6 +124,11 @@ class Worker:
         await self.control.start()
         await self.services.store.connect()
         await self.services.lanes.start()
+<<<<<<< HEAD
+        self.policies.start()
+=======
+        self.reporting.start()
+>>>>>>> main
         for item in listening:
             server = listen([item.socket], self._service(item))
             self.listeners.append((item, server))
@@ -105,6 +137,11 @@ class Worker:
         for_sessions, for_deliveries = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
         await asyncio.gather(*(server.drain(for_sessions) for _, server in self.listeners))
         await self.services.lanes.drain(for_deliveries)
+<<<<<<< HEAD
+        await self.policies.close()
+=======
+        await self.reporting.stop()
+>>>>>>> main
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
@@ -118,6 +155,11 @@ class Worker:
             log.error("reload refused", problems=len(error.problems))
             return
         self.services.in_force = fresh
+<<<<<<< HEAD
+        self.policies.source = self._sts_source()
+=======
+        self.reporting.reload()
+>>>>>>> main
         self.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
@@ -135,7 +177,7 @@ class Worker:
         )
 
 
-def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
+def _services(number: int, seat: Seat, loaded: Loaded, resolver: Resolver) -> Services:
     configuration = loaded.configuration
     in_force = prepare(loaded)
     clock = SystemClock()
@@ -158,6 +200,7 @@ def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
         random=random.SystemRandom(),
         inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
         signatures=DkimVerifier(txt_lookup(*address_and_port(configuration.resolver))),
+        nta=NtaDns(resolver),
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
         ),

@@ -15,6 +15,8 @@ import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from relayd.clock import Clock
+from relayd.directory.nta7516 import Published
+from relayd.dns.records import Answer
 from relayd.mail.address import Domain
 from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Peer, Recipient
@@ -103,6 +105,19 @@ class NoSignatures:
         return frozenset()
 
 
+class NtaRecords(Protocol):
+    """Asks DNS what a domain publishes of NTA 7516."""
+
+    async def look_up(self, domain: Domain) -> Published: ...
+
+
+class NoNtaRecords:
+    """Where nobody asks, nobody publishes anything."""
+
+    async def look_up(self, domain: Domain) -> Published:
+        return Published(domain, Answer.NO_DATA)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a policy may use: lookups, counters, the inspector, the clock, signatures. No more than that."""
@@ -112,6 +127,7 @@ class Context:
     inspector: Inspector
     clock: Clock
     signatures: Signatures = field(default_factory=NoSignatures)
+    nta: NtaRecords = field(default_factory=NoNtaRecords)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

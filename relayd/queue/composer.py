@@ -24,6 +24,8 @@ from relayd.vault.meta import seal_meta
 from relayd.vault.vault import Vault
 
 _BLOCK: Final = 256 * 1024
+#: What says whom a TLS report is about belongs under its signature (RFC 8460 §5.3).
+_REPORT_FIELDS: Final = ("tls-report-domain", "tls-report-submitter")
 
 
 def way_to(directory: Directory, address: Address) -> RouteTarget:
@@ -130,9 +132,11 @@ class Composer:
 
     def _signatures(self, head: bytes, hashed: BodyHash, now: float) -> bytes:
         """So that DMARC holds for mail of our own, whose envelope sender is nobody's."""
-        authors = Headers(head).addresses("from")
+        headers = Headers(head)
+        authors = headers.addresses("from")
         signers = self._signers().get(authors[0].domain, ()) if authors else ()
-        return sign_all(signers, head, hashed.digest(), now) if signers else b""
+        also = [name for name in _REPORT_FIELDS if headers.all(name)]
+        return sign_all(signers, head, hashed.digest(), now, also) if signers else b""
 
     def _days(self, organisation: str) -> int:
         found = self._directory().organisations.get(organisation)

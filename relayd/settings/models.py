@@ -17,6 +17,7 @@ from relayd.settings.values import (
     Duration,
     ListenAddress,
     LoopbackAddress,
+    MailAddress,
     Network,
     ResolverAddress,
     Settings,
@@ -200,6 +201,24 @@ class MetricsSettings(Settings):
     )
 
 
+class ReportSettings(Settings):
+    """Reports about TLS (TLSRPT) and about sender authentication (DMARC): ours to others, and theirs to us."""
+
+    address: MailAddress = Field(
+        "",
+        description="Where others send their reports, read by relayd, and From of ours. Its domain must be in the "
+        "domainbook, and should have a DKIM key. Without an address there are no reports.",
+    )
+    organisation: str = Field("", max_length=100, description="Who we are, in our reports; hostname when empty.")
+    contact: MailAddress = Field("", description="Whom to write to about our reports; address when empty.")
+    tls: bool = Field(True, description="Send TLS reports (RFC 8460) to domains that ask for them.")
+    dmarc: bool = Field(True, description="Send DMARC aggregate reports (RFC 9990) to domains that ask for them.")
+    keep: Duration = Field(timedelta(days=90), description="How long the summaries of received reports are kept.")
+    private_networks: tuple[Network, ...] = Field(
+        (), description="Networks where a server that takes reports by HTTPS may be, beside the public internet."
+    )
+
+
 class Configuration(Settings):
     """The whole of relayd.yaml. Other files stand beside it in the same folder."""
 
@@ -219,6 +238,7 @@ class Configuration(Settings):
     notices: NoticeSettings = NoticeSettings()
     mta_sts: MtaStsSettings = MtaStsSettings()
     metrics: MetricsSettings = MetricsSettings()
+    reports: ReportSettings = ReportSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
