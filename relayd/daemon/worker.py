@@ -65,13 +65,9 @@ class Worker:
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
-<<<<<<< HEAD
-        self.services = services = _services(number, seat, loaded)
-        self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock)
-=======
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
->>>>>>> main
+        self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
         self.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
@@ -94,18 +90,14 @@ class Worker:
             in_force.directory,
             self.resolver,
             self.services.clock,
-<<<<<<< HEAD
             policies=self.policies,
+            nta_hosts=nta_hosts(self.resolver, self.services.clock),
+            results=self.reporting.tls,
         )
 
     def _sts_source(self) -> HttpsStsSource:
         configuration = self.services.in_force.configuration
         return HttpsStsSource(self.resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
-=======
-            nta_hosts=nta_hosts(self.resolver, self.services.clock),
-            results=self.reporting.tls,
-        )
->>>>>>> main
 
     def _routes(self) -> dict[str, Route]:
         services = self.services
@@ -124,11 +116,8 @@ class Worker:
         await self.control.start()
         await self.services.store.connect()
         await self.services.lanes.start()
-<<<<<<< HEAD
         self.policies.start()
-=======
         self.reporting.start()
->>>>>>> main
         for item in listening:
             server = listen([item.socket], self._service(item))
             self.listeners.append((item, server))
@@ -137,11 +126,8 @@ class Worker:
         for_sessions, for_deliveries = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
         await asyncio.gather(*(server.drain(for_sessions) for _, server in self.listeners))
         await self.services.lanes.drain(for_deliveries)
-<<<<<<< HEAD
         await self.policies.close()
-=======
         await self.reporting.stop()
->>>>>>> main
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
@@ -155,11 +141,8 @@ class Worker:
             log.error("reload refused", problems=len(error.problems))
             return
         self.services.in_force = fresh
-<<<<<<< HEAD
         self.policies.source = self._sts_source()
-=======
         self.reporting.reload()
->>>>>>> main
         self.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:

@@ -56,12 +56,8 @@ class Hop:
 
 
 class HopUnavailable(Exception):
-<<<<<<< HEAD
-    """This next hop can't be used now, or, with an enhanced code ``status`` of class 5, never for this message."""
-=======
-    """This next hop can't be used now. ``status`` is an enhanced code of class 4; ``failure`` says how the daily report
-    calls it when it was for TLS."""
->>>>>>> main
+    """This next hop can't be used now, or, with an enhanced code ``status`` of class 5, never for this message.
+    ``failure`` says how the daily report calls it when it was for TLS."""
 
     def __init__(self, status: str, reply: str, remote: str = "", failure: ResultType | None = None) -> None:
         self.status = status
@@ -169,12 +165,8 @@ class Client(aiosmtplib.SMTP):
         if not self.supports_extension("starttls"):
             if demand.security is not Security.OFFERED:
                 TLS_OUT_FAILURES.add("starttls")
-<<<<<<< HEAD
-                raise HopUnavailable(NO_TLS, f"{self.hop.host}: TLS is required, and it offers none", self.remote)
-=======
                 words = "TLS is required, and it offers none"
-                raise self._insecure(_NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED)
->>>>>>> main
+                raise self._insecure(NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED)
             return
         if self.hop.socket_path:
             return
@@ -201,11 +193,11 @@ class Client(aiosmtplib.SMTP):
             TLS_OUT_FAILURES.add("starttls")
             said = reply_text(aiosmtplib.SMTPResponse(error.code, error.message))
             words = f"it offers STARTTLS and refuses it: {said}"
-            raise self._insecure(_NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED) from error
+            raise self._insecure(NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED) from error
         except PeerBroken as error:
             TLS_OUT_FAILURES.add("handshake")
             words = "octets came with its reply to STARTTLS or in place of one: somebody may have put them there"
-            raise self._insecure(_NO_TLS, words, ResultType.VALIDATION_FAILURE) from error
+            raise self._insecure(NO_TLS, words, ResultType.VALIDATION_FAILURE) from error
         except ssl.SSLCertVerificationError as error:
             TLS_OUT_FAILURES.add("certificate")
             words = f"its certificate isn't trusted: {error.verify_message}"

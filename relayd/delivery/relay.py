@@ -16,11 +16,8 @@ from relayd.delivery.wire import announced
 from relayd.mail.envelope import TlsFacts
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.store.records import Delivery
-<<<<<<< HEAD
 from relayd.tls.decision import Wishes
-=======
 from relayd.tls.results import PolicyType
->>>>>>> main
 
 #: Recipients in one transaction where the peer announces no other limit (RFC 5321 §4.5.3.1.8).
 _RECIPIENTS: Final = 100
@@ -136,7 +133,7 @@ def wishes_of(job: Job) -> Wishes:
 
 def _for_good(error: HopUnavailable) -> HopUnavailable:
     """RFC 8689 §4.2.1, §4.2.2: with REQUIRETLS, a host without TLS is none."""
-    return HopUnavailable("5.7.10", error.reply, error.remote) if error.status == NO_TLS else error
+    return HopUnavailable("5.7.10", error.reply, error.remote, error.failure) if error.status == NO_TLS else error
 
 
 class RelayRoute:
@@ -154,29 +151,22 @@ class RelayRoute:
         if isinstance(hops, NoWay):
             sending.unreached(Result.FAILED if hops.permanent else Result.DEFERRED, hops.status, hops.reply)
             return sending.outcomes()
-<<<<<<< HEAD
         failures: list[tuple[Hop, HopUnavailable]] = []
-=======
         refused: Hop | None = None
->>>>>>> main
         for hop in hops:
             if refused is not None and (hop.host, hop.port) == (refused.host, refused.port):
                 continue  # it couldn't be reached, whatever it would have had to prove
             try:
                 await send_through(self._pool, hop, sending)
             except HopUnavailable as error:
-<<<<<<< HEAD
                 failures.append((hop, _for_good(error) if wishes.require_tls else error))
-=======
-                last = (error.status, error.reply, error.remote)
                 refused = hop if error.failure is None else None
->>>>>>> main
             else:
                 return sending.outcomes()
         # A host that may be of use later makes the message wait, whatever the others said.
-        hop, last = next((one for one in reversed(failures) if not one[1].permanent), failures[-1])
+        sending.hop, last = next((one for one in reversed(failures) if not one[1].permanent), failures[-1])
         result = Result.FAILED if last.permanent else Result.DEFERRED
-        sending.unreached(result, last.status, last.reply, str(hop), last.remote)
+        sending.unreached(result, last.status, last.reply, last.remote)
         return sending.outcomes()
 
     async def close(self) -> None:

@@ -19,19 +19,13 @@ from relayd.store import (
     viewer,
 )
 
-<<<<<<< HEAD
 _VERSION: Final = 2
-OPERATIONS: Final = (queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies)
-SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, sts_policies.SCHEMA)
 #: What makes version N of a database of version N - 1, beyond what is missing altogether.
 _STEPS: Final = {2: "ALTER TABLE message ADD COLUMN require_tls INTEGER NOT NULL DEFAULT 0"}
-=======
-_VERSION: Final = 1
 OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
 )
 SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, sts_policies.SCHEMA, report_counts.SCHEMA)
->>>>>>> main
 
 
 def prepare(db: sqlite3.Connection) -> None:
