@@ -59,9 +59,10 @@ class Pki:
         sent: Sequence[Issued] = (),
         started: int = 1,
         days: int = 30,
+        bits: int = 0,
     ) -> Issued:
         """A server's certificate under ``issuer`` (the intermediate); ``sent`` are what the server sends behind it."""
-        return self._issue(file, names, issuer or self.intermediate, sent=sent, started=started, days=days)
+        return self._issue(file, names, issuer or self.intermediate, sent=sent, started=started, days=days, bits=bits)
 
     def signed_with_sha1(self, file: str, name: str, sent: Sequence[Issued]) -> Issued:
         """A leaf under the intermediate that nothing of today would sign so: by openssl(1)."""

@@ -58,6 +58,7 @@ class Receivers:
             "private CA, names the domain": own.leaf("domain", NEXT_HOP, sent=everything),
             "private CA, other name": own.leaf("misnamed", ELSEWHERE, sent=everything),
             "private CA, expired": own.leaf("old", NAMED, sent=everything, started=60, days=30),
+            "private CA, 1024 bits": own.leaf("frail", NAMED, sent=everything, bits=1024),
             "private CA, SHA-1": own.signed_with_sha1("sha1", NAMED, everything),
             "public CA": web.leaf("public", NAMED, sent=[web.intermediate]),
             "public CA, expired": web.leaf("lapsed", NAMED, sent=[web.intermediate], started=60, days=30),

@@ -113,7 +113,6 @@ for _name, _source, _host, _domain in (
     ("usage 1 only", "RFC 7672 §3.1.3", Host(tlsa=("1 1 1 leaf",)), "signed"),
     ("unknown matching type", "RFC 7672 §3.1", Host(tlsa=("3 1 9 abcd",)), "signed"),
     ("unknown selector", "RFC 7672 §3.1", Host(tlsa=(f"3 7 1 {BAD}",)), "signed"),
-    ("digest of the wrong length", "RFC 7672 §3.1", Host(tlsa=("3 1 1 abcd",)), "signed"),
     ("TLSA in an unsigned zone", "RFC 7672 §2.2.2", Host(tlsa=("3 1 1 leaf",), zone="plain-mx"), "signed"),
     ("nothing signed", "RFC 7672 §2.2.1", Host(zone="plain-mx"), "unsigned"),
 ):
@@ -125,6 +124,8 @@ for _name, _source, _host, _domain in (
 
 ROWS += [
     Row("TLSA bogus", "RFC 7672 §2.1.2", (Host(tlsa=("3 1 1 leaf",), zone="spoilt-tlsa"),), DEFERRED, "4."),
+    Row("TLSA malformed: a digest of the wrong length", "RFC 7672 §2.1.1", (Host(tlsa=("3 1 1 abcd",)),), DEFERRED,
+        "4.4.3"),
     Row("TLSA can't be asked", "RFC 7672 §2.1.1", (Host(tlsa=(), zone="lame-tlsa"),), DEFERRED, "4."),
     Row("address bogus", "RFC 7672 §2.1.2", (Host(tlsa=("3 1 1 leaf",), zone="spoilt-address"),), DEFERRED, "4."),
     Row("MX bogus", "RFC 7672 §2.1.2", (Host(),), DEFERRED, "4.", domain="broken"),
@@ -149,13 +150,14 @@ ROWS += [
     Row("alias into an unsigned zone, TLSA there", "RFC 7672 §2.2.2",
         (Host(tlsa=("3 1 1 leaf",), alias_in="plain-mx"),), DELIVERED, finger="Untrusted"),
     Row("unsigned domain, its host signed with TLSA", "RFC 7672 §2.2.1", (Host(tlsa=("3 1 1 leaf",)),), DELIVERED,
-        domain="unsigned"),
+        proof="dane", domain="unsigned"),
     Row("unsigned domain, its host signed with TLSA, confidential", "RFC 7672 §2.2.1",
         (Host(tlsa=("3 1 1 leaf",)),), DEFERRED, "4.7", domain="unsigned", message_class="confidential"),
     Row("certificate of 2 0 1 names the domain", "RFC 7672 §3.2.3",
         (Host("private CA, names the domain", ("2 0 1 root",)),), DELIVERED, proof="dane", finger="Verified",
         domain="named-by-domain"),
-    *_dane("3 1 1, key of 1024 bits", "self-signed, 1024 bits", "3 1 1 leaf", ""),
+    *_dane("3 1 1, key of 1024 bits", "self-signed, 1024 bits", "3 1 1 leaf"),
+    *_dane("2 0 1, leaf's key of 1024 bits", "private CA, 1024 bits", "2 0 1 root", "", finger=None),
     *_dane("2 0 1, leaf signed with SHA-1", "private CA, SHA-1", "2 0 1 root", ""),
 ]  # fmt: skip
 
@@ -173,8 +175,8 @@ def _sts(name: str, shows: str, sts: Sts, result: str, proof: str = "", **more: 
     }
     facts |= more
     confidential = facts | {"message_class": "confidential"}
-    if not proof:
-        confidential |= {"result": DEFERRED, "status": "4.7.5"}
+    if not proof or sts.mode != "enforce":
+        confidential |= {"result": DEFERRED, "proof": "", "status": "4.7.10" if shows == "no TLS" else "4.7.5"}
     return [
         Row(f"MTA-STS {name}", **facts),  # type: ignore[arg-type]
         Row(f"MTA-STS {name}, confidential", **confidential),  # type: ignore[arg-type]
@@ -191,7 +193,7 @@ ROWS += [
     *_sts("enforce, host not listed", "public CA", Sts(mx="mx.elsewhere.example"), DEFERRED),
     *_sts("enforce, STARTTLS not offered", "no TLS", Sts(), DEFERRED, status="4.7.10"),
     *_sts("testing, certificate self-signed", "self-signed", Sts("testing"), DELIVERED),
-    *_sts("testing, certificate good", "public CA", Sts("testing"), DELIVERED),
+    *_sts("testing, certificate good", "public CA", Sts("testing"), DELIVERED, "mta-sts"),
     *_sts("none", "public CA", Sts("none"), DELIVERED),
     *_sts("policy redirected", "public CA", Sts(answer="redirect"), DELIVERED, **_NONE_HAD),
     *_sts("policy missing", "public CA", Sts(answer="missing"), DELIVERED, **_NONE_HAD),
