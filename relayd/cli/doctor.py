@@ -18,6 +18,7 @@ from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.doctor_dkim import dkim
 from relayd.cli.doctor_nta7516 import nta7516
+from relayd.cli.doctor_reports import reports
 from relayd.cli.doctor_store import disk, store
 from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
@@ -176,6 +177,7 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     now, directory = SystemClock().now(), build(loaded)
     findings += await dkim(loaded.configuration, resolver, now)
     findings += await nta7516(directory, resolver, now)
+    findings += await reports(loaded.configuration, resolver)
     entries = [entry for entry in directory.domainbook.values() if entry.next_hops]
     findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
     return findings
