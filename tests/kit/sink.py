@@ -84,6 +84,7 @@ class Sink:
         folder: Path,
         certificate: Certificate | None = None,
         *,
+        address: str = "127.0.0.1",
         port: int = 0,
         keep: bool = True,
         hostname: str = "mail.partner.example",
@@ -95,7 +96,7 @@ class Sink:
         self.folder = folder
         self._receipts = folder / "receipts.jsonl"
         self._refusals = folder / "refusals.jsonl"
-        command = [*python("tests.kit.sink"), "--port", str(self.port), "--folder", str(folder)]
+        command = [*python("tests.kit.sink"), "--address", address, "--port", str(self.port), "--folder", str(folder)]
         command += ["--hostname", hostname, "--pause", str(pause)]
         if certificate:
             command += ["--certificate", str(certificate.certificate), "--key", str(certificate.key)]
@@ -344,7 +345,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             with contextlib.suppress(OSError):
                 writer.close()
 
-    listening = await asyncio.start_server(session, "127.0.0.1", arguments.port, limit=_BIGGEST, backlog=1000)
+    listening = await asyncio.start_server(session, arguments.address, arguments.port, limit=_BIGGEST, backlog=1000)
     (arguments.folder / "ready").touch()
     async with listening:
         await listening.serve_forever()
@@ -352,6 +353,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--hostname", required=True)
