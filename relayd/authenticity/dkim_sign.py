@@ -9,18 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import stat
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from relayd.errors import ConfigurationError, Problem, SyntaxInvalid
+from relayd.errors import SyntaxInvalid
 from relayd.mail.address import normalise_domain
 from relayd.mail.headers import Headers
 
@@ -31,8 +29,8 @@ _SIGNED: Final = (
 _WHITE_SPACE = re.compile(rb"[ \t]+")
 _LINE_END = re.compile(rb"\r\n")
 _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*")
-_LEAST_RSA_BITS = 2048
 _WIDTH = 72
+_LONGEST_SELECTOR = 63  # one label's length; DNS allows more, nobody needs it
 
 
 class BodyHash:
@@ -89,6 +87,11 @@ def _content_end(data: bytes) -> int:
     return end
 
 
+def is_selector(text: str) -> bool:
+    """Whether ``text`` can stand before ``._domainkey`` (RFC 6376 §3.1)."""
+    return len(text) <= _LONGEST_SELECTOR and bool(_SELECTOR.fullmatch(text))
+
+
 class Signer:
     """Signs for one domain with one key."""
 
@@ -96,18 +99,19 @@ class Signer:
 
     def __init__(self, domain: str, selector: str, key: RSAPrivateKey | Ed25519PrivateKey) -> None:
         self.domain = normalise_domain(domain)
-        if not _SELECTOR.fullmatch(selector):
+        if not is_selector(selector):
             raise SyntaxInvalid("not a DKIM selector")
         self.selector = selector
         self._key = key
         self._algorithm = "rsa-sha256" if isinstance(key, RSAPrivateKey) else "ed25519-sha256"
 
-    def sign(self, head: bytes, body_hash: bytes, now: float) -> bytes:
-        """The DKIM-Signature field, folded, with its line end. ``head`` is the copy's header section as it is sent."""
+    def sign(self, head: bytes, body_hash: bytes, now: float, also: Iterable[str] = ()) -> bytes:
+        """The DKIM-Signature field, folded, with its line end. ``head`` is the copy's header section as it is sent;
+        ``also`` names fields to sign beside the usual ones, in lower case."""
         headers = Headers(head)
         names: list[str] = []
         covered = hashlib.sha256()
-        for name in _SIGNED:
+        for name in dict.fromkeys((*_SIGNED, *also)):
             fields = headers.all(name)
             names += [name] * (len(fields) + 1)
             for field in reversed(fields):  # RFC 6376 §5.4.2: from the last one up
@@ -129,29 +133,9 @@ class Signer:
         return self._key.sign(digest)  # RFC 8463 §3: PureEdDSA over the SHA-256 hash
 
 
-def load_signer(domain: str, selector: str, key_file: Path) -> Signer:
-    """The signer with the PEM key in ``key_file``. Raises ConfigurationError when that can't be used."""
-    try:
-        if key_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise _unfit(key_file, "others than its owner may read it; set its mode to 0600")
-        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-    except OSError as error:
-        raise _unfit(key_file, f"can't be read: {error.strerror}") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise _unfit(key_file, "is no PEM private key without a password") from None
-    if isinstance(key, RSAPrivateKey):
-        if key.key_size < _LEAST_RSA_BITS:  # RFC 8301 §3.2
-            raise _unfit(key_file, f"is an RSA key of less than {_LEAST_RSA_BITS} bits")
-    elif not isinstance(key, Ed25519PrivateKey):
-        raise _unfit(key_file, "is neither an RSA nor an Ed25519 key")
-    try:
-        return Signer(domain, selector, key)
-    except SyntaxInvalid as error:
-        raise _unfit(key_file, str(error)) from None
-
-
-def _unfit(key_file: Path, text: str) -> ConfigurationError:
-    return ConfigurationError([Problem(key_file, None, "dkim", text)])
+def sign_all(signers: Iterable[Signer], head: bytes, body_hash: bytes, now: float, also: Iterable[str] = ()) -> bytes:
+    """One signature of each signer, none over another's. Arguments as :meth:`Signer.sign` has them."""
+    return b"".join(signer.sign(head, body_hash, now, also) for signer in signers)
 
 
 def _relaxed(raw: bytes) -> bytes:

@@ -15,9 +15,11 @@ from pathlib import Path
 from cryptography import x509
 
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.doctor_dkim import dkim
 from relayd.cli.doctor_store import disk, store
 from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
+from relayd.clock import SystemClock
 from relayd.directory.directory import DomainEntry
 from relayd.directory.load import build
 from relayd.dns.resolver import DnsResolver
@@ -157,14 +159,16 @@ def loop_lag(counts: Mapping[str, Sequence[int]]) -> Finding:
 
 async def examine_network(loaded: Loaded) -> list[Finding]:
     """What the resolver and the next hops answer."""
-    findings = [await _resolver(loaded.configuration)]
+    resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
+    findings = [await _resolver(loaded.configuration, resolver)]
     entries = [entry for entry in build(loaded).domainbook.values() if entry.next_hops]
+    findings += await dkim(loaded.configuration, resolver, SystemClock().now())
     findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
     return findings
 
 
-async def _resolver(configuration: Configuration) -> Finding:
-    root = await DnsResolver(*address_and_port(configuration.resolver)).look_up("", "NS")
+async def _resolver(configuration: Configuration, resolver: DnsResolver) -> Finding:
+    root = await resolver.look_up("", "NS")
     if not root.answer.certain:
         return Finding("resolver", Level.WARN, f"{configuration.resolver} does not answer ({root.answer})",
                        "run a validating resolver such as unbound on this machine")  # fmt: skip

@@ -13,7 +13,19 @@ from relayd.dumps import forbid_core_dumps
 from relayd.errors import ConfigurationError, RelaydError
 
 #: The modules of the command groups, in the order of ``relayd --help``.
-GROUPS: Final = ("serve", "check", "explain", "reload", "queue", "message", "verify", "doctor", "keys", "account")
+GROUPS: Final = (
+    "serve",
+    "check",
+    "explain",
+    "reload",
+    "queue",
+    "message",
+    "verify",
+    "doctor",
+    "keys",
+    "account",
+    "dkim",
+)
 
 _EPILOG = """\
 examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relayd.authenticity.dkim_sign import sign_all
 from relayd.daemon.arriving import Arriving
 from relayd.daemon.in_force import InForce
 from relayd.mail.envelope import Listener
@@ -51,5 +52,4 @@ def _signature(
     signers = in_force.signers.get(authors[0].domain, ())
     if not signers or arriving.body_hash is None:
         return b""
-    head, digest = apply(patch, headers.head), arriving.body_hash.digest()
-    return b"".join(signer.sign(head, digest, now) for signer in signers)
+    return sign_all(signers, apply(patch, headers.head), arriving.body_hash.digest(), now)

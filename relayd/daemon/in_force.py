@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relayd.authenticity.dkim_sign import Signer, load_signer
+from relayd.authenticity.dkim_sign import Signer
+from relayd.authenticity.dkim_store import load_signers
 from relayd.clock import Clock
 from relayd.directory.directory import Directory
 from relayd.directory.load import build
@@ -49,9 +50,5 @@ def load_tried(folder: Path, clock: Clock) -> Loaded:
 def prepare(loaded: Loaded) -> InForce:
     """Build everything from the files. Raises ConfigurationError with all that is wrong."""
     directory = build(loaded)
-    signers = {
-        domain: tuple(load_signer(domain, key.selector, key.key_file) for key in keys)
-        for organisation in directory.organisations.values()
-        for domain, keys in organisation.dkim.items()
-    }
+    signers = load_signers(loaded.configuration.keys)
     return InForce(loaded.configuration, directory, build_pipeline(loaded), signers)

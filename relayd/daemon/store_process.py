@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 
 import structlog
 
+from relayd.authenticity.dkim_sign import Signer
+from relayd.authenticity.dkim_store import load_signers
 from relayd.clock import SystemClock
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.services import open_blobs, open_vault
 from relayd.daemon.sockets import Listening
-from relayd.errors import RelaydError, StoreDamaged, StoreUnavailable
+from relayd.errors import ConfigurationError, RelaydError, StoreDamaged, StoreUnavailable
+from relayd.mail.address import Domain
 from relayd.queue.composer import Composer
 from relayd.queue.reports import Reports
 from relayd.settings.load import Loaded
@@ -85,12 +89,23 @@ def _refuse_to_start_empty(configuration: Configuration) -> None:
         )
 
 
+def _signers(configuration: Configuration) -> Mapping[Domain, tuple[Signer, ...]]:
+    """The DKIM keys of this moment: this process is told of no reload. Nothing is kept longer for want of one."""
+    try:
+        return load_signers(configuration.keys)
+    except ConfigurationError as error:
+        log.error("dkim_keys_unavailable", problems=len(error.problems))
+        return {}
+
+
 async def _forget(store: SqliteStore, loaded: Loaded) -> None:
     """Once an hour: destroy the keys that are due, delete the rows, unlink what nothing refers to."""
     configuration, clock = loaded.configuration, SystemClock()
     in_force = prepare(loaded)
     vault, blobs = open_vault(configuration), open_blobs(configuration, "store", clock)
-    composer = Composer(vault, blobs, lambda: in_force.directory, clock, configuration.retention.days)
+    composer = Composer(
+        vault, blobs, lambda: in_force.directory, clock, configuration.retention.days, lambda: _signers(configuration)
+    )
     reports = Reports(composer, lambda: in_force, clock)
 
     async def tell(ending: Ending) -> None:

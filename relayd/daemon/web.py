@@ -47,7 +47,9 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         vault=vault,
         blobs=blobs,
         directory=lambda: in_force.directory,
-        composer=Composer(vault, blobs, lambda: in_force.directory, clock, configuration.retention.days),
+        composer=Composer(
+            vault, blobs, lambda: in_force.directory, clock, configuration.retention.days, lambda: in_force.signers
+        ),
         sms=make_sender(configuration),
         clock=clock,
     )

@@ -17,10 +17,12 @@ from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
 from relayd.daemon.rejudge import rejudge
+from relayd.daemon.reporting import Reporting
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
-from relayd.delivery.routes import build_routes
+from relayd.delivery.routes import build_routes, build_ways
 from relayd.delivery.viewer import ViewerRoute
+from relayd.delivery.ways import Ways
 from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
 from relayd.dns.resolver import DnsResolver
@@ -60,6 +62,8 @@ class Worker:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
         self.services = services = _services(number, seat, loaded)
+        self.reporting = Reporting(services, self.resolver)
+        self.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
             contents=SealedContents(services.vault, services.blobs),
@@ -74,10 +78,20 @@ class Worker:
         self.control = ControlChannel(channel, self.reload)
         self.listeners: list[tuple[Listening, ListenerServer]] = []
 
+    def _ways(self) -> Ways:
+        in_force = self.services.in_force
+        return build_ways(
+            in_force.configuration,
+            in_force.directory,
+            self.resolver,
+            self.services.clock,
+            results=self.reporting.tls,
+        )
+
     def _routes(self) -> dict[str, Route]:
         services = self.services
         in_force = services.in_force
-        routes = build_routes(in_force.configuration, in_force.directory, self.resolver)
+        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, self.ways)
         routes[RouteKind.VIEWER.value] = ViewerRoute(
             in_force.configuration,
             lambda: services.in_force.directory,
@@ -91,6 +105,7 @@ class Worker:
         await self.control.start()
         await self.services.store.connect()
         await self.services.lanes.start()
+        self.reporting.start()
         for item in listening:
             server = listen([item.socket], self._service(item))
             self.listeners.append((item, server))
@@ -99,6 +114,7 @@ class Worker:
         for_sessions, for_deliveries = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
         await asyncio.gather(*(server.drain(for_sessions) for _, server in self.listeners))
         await self.services.lanes.drain(for_deliveries)
+        await self.reporting.stop()
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
@@ -112,6 +128,8 @@ class Worker:
             log.error("reload refused", problems=len(error.problems))
             return
         self.services.in_force = fresh
+        self.reporting.reload()
+        self.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
             server.service = self._service(item)
@@ -154,7 +172,9 @@ def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
         ),
-        composer=Composer(vault, blobs, directory, clock, configuration.retention.days),
+        composer=Composer(
+            vault, blobs, directory, clock, configuration.retention.days, lambda: services.in_force.signers
+        ),
     )
     return services
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import aiosmtplib
@@ -14,8 +14,9 @@ from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
 from relayd.telemetry.metrics import TLS_OUT, TLS_OUT_FAILURES
 from relayd.tls.contexts import ClientTls
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 from relayd.tls.identity import facts_of, proves, unproven
+from relayd.tls.results import Applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,15 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Where to connect and what it has to prove: a host and port, or the path of a Unix socket."""
+    """Where to connect and what it has to prove: a host and port, or the path of a Unix socket. ``applied`` is the
+    policy that the daily report names; it makes no other place of it."""
 
     host: str
     port: int
     demand: TlsDemand
     socket_path: str = ""
     lmtp: bool = False
+    applied: Applied | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         if self.socket_path:

@@ -12,7 +12,7 @@ from relayd.delivery.folder import FolderRoute
 from relayd.delivery.mailbox import LmtpRoute, Lookup, MaildirRoute
 from relayd.delivery.pool import Pool
 from relayd.delivery.relay import RelayRoute
-from relayd.delivery.ways import Ways, split_host
+from relayd.delivery.ways import NtaHosts, Ways, no_nta_hosts, split_host
 from relayd.directory.directory import Directory
 from relayd.dns.resolver import Resolver
 from relayd.mail.address import is_address
@@ -20,7 +20,9 @@ from relayd.pipeline.verdict import RouteKind
 from relayd.queue.outcome import Job, Outcome, Result, Route
 from relayd.settings.models import Configuration, MailboxSettings
 from relayd.tls.contexts import ClientTls
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand, overrides_of
+from relayd.tls.results import TlsResults
+from relayd.tls.sts_policy import StsPolicies
 
 
 class ByTarget:
@@ -44,12 +46,35 @@ class ByTarget:
             await route.close()
 
 
+def build_ways(
+    configuration: Configuration,
+    directory: Directory,
+    resolver: Resolver,
+    clock: Clock | None = None,
+    *,
+    policies: StsPolicies | None = None,
+    nta_hosts: NtaHosts = no_nta_hosts,
+    results: TlsResults | None = None,
+) -> Ways:
+    """The ways out under this configuration."""
+    return Ways(
+        directory,
+        resolver,
+        configuration.notices,
+        configuration.hostname,
+        policies=policies,
+        nta_hosts=nta_hosts,
+        overrides=overrides_of(configuration.tls_overrides),
+        results=results,
+        clock=clock,
+    )
+
+
 def build_routes(
-    configuration: Configuration, directory: Directory, resolver: Resolver, clock: Clock | None = None
+    configuration: Configuration, directory: Directory, resolver: Resolver, ways: Ways, clock: Clock | None = None
 ) -> dict[str, Route]:
     """``relay``, ``mailbox`` and ``folder``."""
     contexts = ClientTls(configuration.tls.trusted_ca)
-    ways = Ways(directory, resolver, configuration.notices, configuration.hostname)
     mailboxes = {
         name: _mailbox(configuration, settings, directory, contexts, resolver, clock or SystemClock())
         for name, settings in configuration.mailboxes.items()

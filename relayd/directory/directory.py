@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -74,14 +73,6 @@ class OrganisationSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DkimKey:
-    """One signing key of a domain: its selector and the file of its private key."""
-
-    selector: str
-    key_file: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Organisation:
     """A verified participant. ``relays_for`` lists domains of others that it, as a provider, may send from.
 
@@ -98,7 +89,6 @@ class Organisation:
     contacts: Mapping[str, str] = field(default_factory=dict, repr=False)
     proof: TenantProof | None = None
     domain_settings: Mapping[Domain, OrganisationSettings] = field(default_factory=dict)
-    dkim: Mapping[Domain, tuple[DkimKey, ...]] = field(default_factory=dict)
 
     def settings_of(self, domain: Domain) -> OrganisationSettings:
         """The settings that hold for mail of ``domain``."""
@@ -122,7 +112,7 @@ class DomainEntry:
     certificate must prove (default: the host); ``pins`` SPKI SHA-256 digests, one of which suffices instead.
 
     ``organisation`` is the participant it belongs to, "" for a domain of a partner network. ``ca_file`` replaces the
-    system's CAs.
+    system's CAs. With ``dane`` the next hops must be proven by TLSA records instead of names, CAs and pins.
     """
 
     domain: Domain
@@ -135,6 +125,7 @@ class DomainEntry:
     ca_file: str = ""
     insecure_plaintext: bool = False
     store: str = ""
+    dane: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from relayd.directory.directory import (
     Account,
     Delivers,
     Directory,
-    DkimKey,
     DomainEntry,
     NtaEntry,
     Organisation,
@@ -77,9 +76,6 @@ def _organisation(
         contacts=contacts,
         proof=TenantProof((proof.header or "").lower(), proof.value or "", bool(proof.dkim)) if proof else None,
         domain_settings={domain: _inherit(settings, own) for domain, own in entry.domain_settings.items()},
-        dkim={
-            domain: tuple(DkimKey(key.selector, key.key_file) for key in keys) for domain, keys in entry.dkim.items()
-        },
     )
 
 
@@ -94,6 +90,7 @@ def _domain(domain: Domain, entry: DomainbookEntry) -> DomainEntry:
         pins=entry.pins,
         ca_file=str(entry.ca_file or ""),
         insecure_plaintext=entry.insecure_plaintext,
+        dane=entry.dane,
         store=entry.store or "",
     )
 

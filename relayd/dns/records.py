@@ -3,11 +3,19 @@ without such records, an answer that DNSSEC proves forged, a resolver that could
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}")
+
+
+def is_host_name(name: str) -> bool:
+    """Whether this can be connected to, asked for in a handshake and stand in a log. DNS carries any octets."""
+    return _HOST.fullmatch(name) is not None
 
 
 class Answer(StrEnum):
@@ -76,9 +84,19 @@ class MailHosts:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """A host's IP addresses, IPv6 first. ``secure`` when both families' answers are, ``canonical`` as in Records."""
+    """A host's IP addresses, IPv6 first. ``secure`` when the answers of all families that could be asked are,
+    ``canonical`` as in Records."""
 
     answer: Answer
     addresses: tuple[str, ...] = ()
     secure: bool = False
     canonical: str = ""
+
+
+class Validation(StrEnum):
+    """What is known of the resolver's DNSSEC validation. UNTESTED: the test names couldn't be asked yet. OFF: it was
+    seen not to validate, and its word counts for nothing."""
+
+    ON = "on"
+    OFF = "off"
+    UNTESTED = "untested"

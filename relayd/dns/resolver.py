@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from abc import ABC, abstractmethod
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
@@ -20,22 +19,22 @@ import dns.rdatatype
 import dns.resolver
 import dns.reversename
 
-from relayd.dns.records import Addresses, Answer, MailHosts, Mx, Records, Tlsa
+from relayd.dns.records import Addresses, Answer, MailHosts, Mx, Records, Tlsa, Validation, is_host_name
 from relayd.mail.address import Domain, is_address
 
 _CACHED_NAMES: Final = 10_000
 _LOCALHOST: Final = ("::1", "127.0.0.1")  # RFC 6761 §6.3
-#: A host name that can be connected to and stand in a log. DNS carries any octets.
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}")
 
 
 class Resolver(ABC):
-    """What relayd asks of DNS. Never raises for what DNS says."""
+    """What relayd asks of DNS. Never raises for what DNS says. ``validation`` is what is known of the resolver's."""
+
+    validation: Validation = Validation.ON
 
     @abstractmethod
     async def look_up(self, name: str, kind: str) -> Records[Any]:
-        """The records of one kind ("A", "AAAA", "MX", "TXT", "TLSA", "PTR") as str, str, Mx, bytes (strings joined),
-        Tlsa and str. Names come without a dot at the end, in lower case."""
+        """The records of one kind ("A", "AAAA", "MX", "TXT", "TLSA", "PTR", "CNAME") as str, str, Mx, bytes (strings
+        joined), Tlsa, str and str. Names come without a dot at the end, in lower case."""
 
     async def texts(self, name: str) -> Records[bytes]:
         """TXT records, each with its strings joined (RFC 7208 §3.3)."""
@@ -73,7 +72,10 @@ class Resolver(ABC):
         if host.lower().rstrip(".") == "localhost":
             return Addresses(Answer.FOUND, _LOCALHOST)
         families = await asyncio.gather(self.look_up(host, "AAAA"), self.look_up(host, "A"))
-        secure = all(family.secure for family in families)
+        # A family that couldn't be asked takes nothing away from what is proven of the other: else breaking one lookup
+        # would turn DANE off (RFC 7672 §2.1.2).
+        certain = [family for family in families if family.answer.certain]
+        secure = bool(certain) and all(family.secure for family in certain)
         found = tuple(address for family in families for address in family.values)
         canonical = next((family.canonical for family in families if family.canonical), "")
         if found:
@@ -158,14 +160,14 @@ def _value(record: dns.rdata.Rdata) -> Any:
             if exchange == dns.name.root:
                 return Mx(record.preference, "")  # type: ignore[attr-defined]
             host = _text(exchange)
-            return Mx(record.preference, host) if _HOST.fullmatch(host) else None  # type: ignore[attr-defined]
+            return Mx(record.preference, host) if is_host_name(host) else None  # type: ignore[attr-defined]
         case dns.rdatatype.TLSA:
             return Tlsa(record.usage, record.selector, record.mtype, bytes(record.cert))  # type: ignore[attr-defined]
         case dns.rdatatype.TXT:
             return b"".join(record.strings)  # type: ignore[attr-defined]
-        case dns.rdatatype.PTR:
+        case dns.rdatatype.PTR | dns.rdatatype.CNAME:
             host = _text(record.target)  # type: ignore[attr-defined]
-            return host if _HOST.fullmatch(host) else None
+            return host if is_host_name(host) else None
         case _:
             return record.address  # type: ignore[attr-defined]
 

@@ -70,11 +70,10 @@ def _domains(source: Source, organisations: OrganisationsFile) -> Iterator[Probl
                     [*at, "domains", number],
                     f"{domain} is {owner}'s already; a provider lists it under relays_for instead",
                 )
-        for key in ("domain_settings", "dkim"):
-            for domain in getattr(entry, key):
-                if domain not in entry.domains and domain not in entry.relays_for:
-                    hint = suggest(domain, [*entry.domains, *entry.relays_for])
-                    yield source.problem([*at, key, domain], f"isn't a domain of {name}; {hint}")
+        for domain in entry.domain_settings:
+            if domain not in entry.domains and domain not in entry.relays_for:
+                hint = suggest(domain, [*entry.domains, *entry.relays_for])
+                yield source.problem([*at, "domain_settings", domain], f"isn't a domain of {name}; {hint}")
 
 
 def _networks(source: Source, organisations: OrganisationsFile) -> Iterator[Problem]:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -68,12 +66,9 @@ def _relayd(loaded: Loaded, now: float) -> Iterator[Problem]:
 def _organisations(loaded: Loaded) -> Iterator[Problem]:
     source = loaded.sources[ORGANISATIONS]
     for name, entry in loaded.organisations.organisations.items():
-        at = ["organisations", name]
         if entry.contacts_file is not None:
-            yield from _kept(source, [*at, "contacts_file"], entry.contacts_file, _OTHERS, 0o640)
-        for domain, keys in entry.dkim.items():
-            for number, key in enumerate(keys):
-                yield from _dkim_key(source, [*at, "dkim", domain, number, "key_file"], key.key_file)
+            at = ["organisations", name, "contacts_file"]
+            yield from _kept(source, at, entry.contacts_file, _OTHERS, 0o640)
 
 
 def _registers(loaded: Loaded) -> Iterator[Problem]:
@@ -120,17 +115,6 @@ def _authorities(source: Source, at: Location, path: Path) -> Iterator[Problem]:
     _, problem = _parsed(path, x509.load_pem_x509_certificates, "PEM certificates")
     if problem:
         yield source.problem(at, problem)
-
-
-def _dkim_key(source: Source, at: Location, path: Path) -> Iterator[Problem]:
-    yield from _kept(source, at, path, _GROUP_AND_OTHERS, 0o600)
-    key, problem = _parsed(path, _load_key, "a PEM private key without a password")
-    if problem and path.exists():
-        yield source.problem(at, problem)
-    if key is None or isinstance(key, Ed25519PrivateKey):
-        return
-    if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:  # RFC 8301 §3.2
-        yield source.problem(at, f"{path} must be RSA of 2048 bits or more, or Ed25519")
 
 
 def _parsed(path: Path, parse: Callable[[bytes], T], expected: str) -> tuple[T | None, str]:

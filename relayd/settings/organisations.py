@@ -78,13 +78,6 @@ class PlatformMembership(Settings):
     proof: ProofSettings = Field(description="How this organisation is told from the platform's other customers.")
 
 
-class DkimSettings(Settings):
-    """One DKIM key of a domain."""
-
-    selector: DomainName = Field(description="The name under _domainkey in the domain's DNS.")
-    key_file: Path = Field(description="PEM private key, RSA of 2048 bits or more, or Ed25519.")
-
-
 class OrganisationEntry(Settings):
     """One verified participant."""
 
@@ -100,7 +93,6 @@ class OrganisationEntry(Settings):
     contacts_file: Path | None = Field(
         None, description="CSV of address,mobile: numbers for the Viewer's access codes. Not readable by others."
     )
-    dkim: dict[DomainName, tuple[DkimSettings, ...]] = Field({}, description="DKIM keys per domain.")
 
 
 class PlatformEntry(Settings):

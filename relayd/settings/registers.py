@@ -27,6 +27,9 @@ class DomainbookEntry(Settings):
         (), description="relay: SPKI SHA-256 digests, one of which suffices instead of a name."
     )
     ca_file: Path | None = Field(None, description="relay: the CAs to trust instead of the usual ones.")
+    dane: bool = Field(
+        False, description="relay: the next hops are proven by TLSA records in signed DNS, and by nothing else."
+    )
     insecure_plaintext: bool = Field(False, description="relay: send in the clear. Only inside a closed network.")
     store: Name | None = Field(None, description="mailbox, folder: a name under mailboxes or folders in relayd.yaml.")
 
@@ -39,9 +42,11 @@ class DomainbookEntry(Settings):
                 raise ValueError("delivers: relay needs next_hops, such as [mail.clinic.example:25]")
             if self.store:
                 raise ValueError("store is for delivers: mailbox or folder; remove it")
+            if self.dane and (self.tls_names or self.pins or self.ca_file or self.insecure_plaintext):
+                raise ValueError("dane: true stands instead of tls_names, pins, ca_file and insecure_plaintext")
             return self
-        if self.next_hops or self.tls_names or self.pins or self.ca_file or self.insecure_plaintext:
-            raise ValueError("next_hops, tls_names, pins, ca_file and insecure_plaintext are for delivers: relay")
+        if self.next_hops or self.tls_names or self.pins or self.ca_file or self.dane or self.insecure_plaintext:
+            raise ValueError("next_hops, tls_names, pins, ca_file, dane and insecure_plaintext are for delivers: relay")
         if not self.store:
             raise ValueError(f"delivers: {self.delivers} needs store, a name from relayd.yaml")
         if self.delivers == "mailbox" and self.network:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from relayd.errors import SyntaxInvalid
-from relayd.mail.address import Domain, normalise_domain
+from relayd.mail.address import Domain, normalise_domain, parse_address
 
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)?")
@@ -112,6 +112,15 @@ def _resolver(value: object) -> object:
     return value
 
 
+def _mail_address(value: object) -> object:
+    try:
+        if value == "" or (isinstance(value, str) and not parse_address(value).domain.startswith("[")):
+            return value
+    except SyntaxInvalid:
+        pass
+    raise ValueError("expected an address such as reports@clinic.example")
+
+
 def _spki(value: object) -> object:
     if isinstance(value, str):
         digest = value.replace(":", "").strip().lower()
@@ -134,6 +143,7 @@ HostPort = Annotated[str, BeforeValidator(_host_port)]
 ListenAddress = Annotated[str, BeforeValidator(_listen_address)]
 LoopbackAddress = Annotated[str, BeforeValidator(_loopback_address)]
 ResolverAddress = Annotated[str, BeforeValidator(_resolver)]
+MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
 Name = Annotated[str, BeforeValidator(_name)]
 

@@ -11,6 +11,7 @@ from relayd.store import (
     probe,
     queue_commands,
     queue_measure,
+    report_counts,
     resend,
     strays,
     sts_policies,
@@ -19,8 +20,10 @@ from relayd.store import (
 )
 
 _VERSION: Final = 1
-OPERATIONS: Final = (queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies)
-SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, sts_policies.SCHEMA)
+OPERATIONS: Final = (
+    *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
+)
+SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, sts_policies.SCHEMA, report_counts.SCHEMA)
 
 
 def prepare(db: sqlite3.Connection) -> None:

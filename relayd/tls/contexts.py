@@ -16,7 +16,7 @@ import structlog
 
 from relayd.errors import ConfigurationError, Problem
 from relayd.settings.models import TlsSettings
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 
 #: TLS 1.2 suites: forward secrecy and authenticated encryption only.
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 
 
 def spki_sha256(certificate: bytes) -> str:
@@ -54,6 +54,8 @@ def name_matches(pattern: str, name: str) -> bool:
 
 def proves(facts: TlsFacts, demand: TlsDemand) -> bool:
     """Whether what the handshake showed is what the demand asks."""
+    if demand.security is Security.DANE:
+        return False
     if demand.security is not Security.VERIFIED:
         return True
     if demand.pins:

@@ -32,6 +32,22 @@ class ResultType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Applied:
+    """The policy that sessions with a host are held to, in the words of the daily report (RFC 8460 §4.4). ``watched``
+    is a policy in mode ``testing``: its failures are told and change nothing."""
+
+    domain: str
+    type: PolicyType = PolicyType.NONE
+    policy: tuple[str, ...] = ()
+    mx_patterns: tuple[str, ...] = ()
+    watched: bool = False
+
+    def result(self, host: str, address: str, failure: ResultType | None, reason: str = "") -> TlsResult:
+        """What became of one session with ``host`` under this policy."""
+        return TlsResult(self.domain, self.type, self.policy, self.mx_patterns, host, address, failure, reason)
+
+
+@dataclass(frozen=True, slots=True)
 class TlsResult:
     """One session, or one policy that couldn't be had. ``domain`` is the recipient's, ``policy`` the policy's text
     (TLSA records or the lines of the STS policy), ``mx_patterns`` its patterns; ``host`` and ``address`` name the
@@ -53,3 +69,10 @@ class TlsResults(Protocol):
     def note(self, result: TlsResult) -> None:
         """Count one. Doesn't wait and never raises: a count is never worth a message."""
         ...
+
+
+class NoTlsResults:
+    """Where nobody counts."""
+
+    def note(self, result: TlsResult) -> None:
+        pass

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, Protocol
 
 import httpx
 
+from relayd.dns.public import may_be_asked
 from relayd.dns.records import Answer
 from relayd.dns.resolver import Resolver
 from relayd.errors import SyntaxInvalid
@@ -96,7 +97,7 @@ class HttpsStsSource:
         found = await self._resolver.addresses(host)
         if found.answer is not Answer.FOUND:
             return StsFetch(StsReason.NO_ADDRESS, detail=f"looking up {host} ended in {found.answer}")
-        addresses = [address for address in found.addresses if self._may_be_asked(address)]
+        addresses = [one for one in found.addresses if may_be_asked(one, self._private_networks)]
         if not addresses:
             return StsFetch(StsReason.ADDRESS_NOT_PUBLIC, detail=f"{host} leads into a private network")
         # Loading the CAs takes milliseconds of the loop; policies are fetched rarely enough.
@@ -111,14 +112,6 @@ class HttpsStsSource:
                 if outcome.reason is not StsReason.UNREACHABLE:
                     break
         return outcome
-
-    def _may_be_asked(self, text: str) -> bool:
-        address = ip_address(text)
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if address.is_global and not address.is_multicast:
-            return True
-        return any(address in network for network in self._private_networks)
 
     async def _ask(self, client: httpx.AsyncClient, address: str, domain: Domain, identity: str) -> StsFetch:
         host = policy_host(domain)

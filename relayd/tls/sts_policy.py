@@ -41,3 +41,10 @@ class StsPolicies(Protocol):
         """The policy to apply now: fresh, or kept and not yet expired (RFC 8461 §5.1). None when there is none. Never
         raises for what DNS or a server says."""
         ...
+
+
+class NoStsPolicies:
+    """Where nobody fetches policies, there are none."""
+
+    async def policy(self, domain: Domain) -> StsPolicy | None:
+        return None

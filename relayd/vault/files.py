@@ -41,13 +41,8 @@ def create_private(path: Path, data: bytes) -> bool:
 
     The complete file appears under its name or not at all, also when several processes try at once.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    temporary = _written_beside(path, data)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -58,6 +53,32 @@ def create_private(path: Path, data: bytes) -> bool:
         return True
     finally:
         os.unlink(temporary)
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Put ``data`` in ``path``'s place with mode 0600, durable before this returns. Readers see the old or the new."""
+    temporary = _written_beside(path, data)
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def _written_beside(path: Path, data: bytes) -> Path:
+    """A durable file with ``data`` in the same folder, under a name of its own."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return temporary
 
 
 def sync_folder(path: Path) -> None:

@@ -18,7 +18,7 @@ from relayd.mail.dsn import Action, ReportedRecipient, ReportRequest, build_repo
 from relayd.mail.path import parse_forward_path
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.tls.contexts import ClientTls
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 from tests.kit.jobs import make_delivery, make_job, make_message
 from tests.kit.peer import Peer, Script
 

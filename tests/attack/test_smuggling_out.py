@@ -18,7 +18,7 @@ from relayd.delivery.transaction import Transaction
 from relayd.mail.meta import HeaderPatch
 from relayd.mail.patch import PatchedBody
 from relayd.tls.contexts import ClientTls
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 from tests.kit.jobs import Blocks, make_delivery, make_message
 from tests.kit.judging import MemoryBody
 from tests.kit.peer import Peer, Script

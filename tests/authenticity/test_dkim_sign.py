@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from pathlib import Path
 
 import dkim
 import pytest
@@ -15,13 +14,12 @@ from dkim.canonicalization import Simple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayd.authenticity.dkim_sign import BodyHash, Signer, load_signer
-from relayd.errors import ConfigurationError
+from relayd.authenticity.dkim_sign import BodyHash, Signer
+from relayd.errors import SyntaxInvalid
 
 RSA = generate_private_key(65537, 2048)
 ED25519 = Ed25519PrivateKey.generate()
 KEYS = pytest.mark.parametrize("key", [RSA, ED25519], ids=["rsa", "ed25519"])
-FORMAT = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 
 HEADS = [
     b"From: a@example.nl\r\nTo: b@example.org\r\nSubject: hi\r\n",
@@ -109,20 +107,17 @@ def test_odd_values_verify(key: RSAPrivateKey | Ed25519PrivateKey, value: str) -
     assert verified(signed(key, head, b"x\r\n"))
 
 
-def test_keys_are_loaded_from_private_files(tmp_path: Path) -> None:
-    file = tmp_path / "key.pem"
-    file.write_bytes(RSA.private_bytes(*FORMAT))
-    file.chmod(0o600)
-    message = load_signer("example.nl", "s1", file).sign(HEADS[0], hashed(b""), 0) + HEADS[0] + b"\r\n"
+@KEYS
+def test_a_field_of_the_callers_choice_is_signed_and_cannot_be_added(key: RSAPrivateKey | Ed25519PrivateKey) -> None:
+    head = b"X-Way: safe\r\nFrom: a@example.nl\r\n"
+    signer = Signer("example.nl", "s1" if isinstance(key, RSAPrivateKey) else "s2", key)
+    message = signer.sign(head, hashed(b""), 0, also=("x-way",)) + head + b"\r\n"
     assert verified(message)
+    assert not verified(message.replace(b"safe", b"fast"))
+    assert not verified(b"X-Way: fast\r\n" + message)
 
 
-@pytest.mark.parametrize("wrong", ["missing", "open", "garbage", "short", "selector"])
-def test_unfit_keys_are_configuration_errors(tmp_path: Path, wrong: str) -> None:
-    file = tmp_path / "key.pem"
-    if wrong != "missing":
-        key = generate_private_key(65537, 1024) if wrong == "short" else RSA  # noqa: S505
-        file.write_bytes(b"garbage" if wrong == "garbage" else key.private_bytes(*FORMAT))
-        file.chmod(0o644 if wrong == "open" else 0o600)
-    with pytest.raises(ConfigurationError, match="dkim"):
-        load_signer("example.nl", "a b" if wrong == "selector" else "s1", file)
+@pytest.mark.parametrize("selector", ["", "a b", "-a", "a.", "a..b", "a_b", "x" * 64])
+def test_a_selector_is_made_of_labels(selector: str) -> None:
+    with pytest.raises(SyntaxInvalid):
+        Signer("example.nl", selector, RSA)

@@ -94,19 +94,6 @@ def _writable_policy(folder: Path) -> None:
     (folder / "own" / "mine.py").chmod(0o666)
 
 
-def _weak_dkim(folder: Path) -> None:
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 (weak on purpose)
-    path = folder / "dkim.pem"
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    path.chmod(0o600)
-    text = dedent(FILES["organisations.yaml"])
-    text += "    dkim: {south.example: [{selector: s1, key_file: dkim.pem}]}\n"
-    (folder / "organisations.yaml").write_text(text)
-
-
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -121,7 +108,6 @@ def _weak_dkim(folder: Path) -> None:
         (_open_keys, "relayd.yaml:3: keys: {folder}/keys is open to others (mode 0755); chmod 0700 {folder}/keys"),
         (_unknown_policy, 'policies.yaml:3: 2.policy: there is no policy vewer; did you mean "viewer"?'),
         (_writable_policy, "policy_folders.0: {folder}/own/mine.py is open to others (mode 0666)"),
-        (_weak_dkim, "dkim.south.example.0.key_file: {folder}/dkim.pem must be RSA of 2048 bits or more, or Ed25519"),
     ],
 )
 def test_what_the_machine_lacks_is_told(

@@ -7,15 +7,17 @@ import pytest
 from relayd.delivery.client import Hop
 from relayd.delivery.ways import NoWay, Ways, split_host
 from relayd.directory.directory import Delivers, Directory, DomainEntry, NtaEntry
-from relayd.dns.records import Addresses, Answer, MailHosts
+from relayd.dns.records import Addresses, Answer, MailHosts, Validation
 from relayd.mail.address import Domain
 from relayd.settings.models import NoticeSettings
-from relayd.tls.decision import Security
+from relayd.tls.demand import Security
 
 BOOK, NTA, DENIED = Domain("book.example"), Domain("nta.example"), Domain("denied.example")
 
 
 class FakeResolver:
+    validation = Validation.ON
+
     def __init__(self, found: MailHosts) -> None:
         self.found = found
 

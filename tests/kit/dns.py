@@ -30,7 +30,7 @@ class FakeDns(Resolver):
         secure = self._secure(name)
         for _ in range(10):
             alias = self.zone.get((name, "CNAME"))
-            if alias is None or isinstance(alias, Answer):
+            if alias is None or isinstance(alias, Answer) or kind == "CNAME":
                 break
             name = str(next(iter(alias)))
             secure = secure and self._secure(name)

@@ -27,7 +27,7 @@ def test_the_next_attempt_lies_ahead_and_within_the_lifetime(
         assert expired(received, now, life)
     else:
         assert now < at <= received + life.total_seconds()
-        assert at - now <= max(schedule).total_seconds() * 1.1
+        assert at - now <= max(schedule).total_seconds() * 1.1 + 1e-6  # floats round
 
 
 @given(schedule=schedules, life=seconds, r=chance)

@@ -25,7 +25,6 @@ from relayd.tls.decision import (
     demand_for_domain,
     demand_for_notice,
     demand_for_nta,
-    demand_for_ordinary,
 )
 from relayd.tls.identity import facts_of, name_matches, proves
 
@@ -200,6 +199,5 @@ def test_what_each_class_demands() -> None:
     assert demand_for_domain(plain, "mx").security is Security.OFFERED
     nta = NtaEntry(Domain("p.example"), allow=True, reason="x", hosts=("mx",))
     assert demand_for_nta(nta, "mx") == TlsDemand(Security.VERIFIED, ("mx",))
-    assert demand_for_ordinary().security is Security.ENCRYPTED
     assert demand_for_notice(allow_plaintext=False).security is Security.ENCRYPTED
     assert demand_for_notice(allow_plaintext=True).security is Security.OFFERED

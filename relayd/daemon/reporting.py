@@ -1,0 +1,53 @@
+"""A worker's part in reporting: what it counts, how that gets into the store, and the reports that it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from relayd.daemon.services import Services
+from relayd.dns.resolver import Resolver
+from relayd.errors import StoreUnavailable
+from relayd.reporting.counts import Flusher, Kind, Tally
+from relayd.reporting.post import HttpsPoster
+from relayd.reporting.sender import ReportSender
+from relayd.reporting.tls_source import TlsSource
+from relayd.tls.results import TlsResult
+
+
+class Reporting:
+    """``tls`` takes the results of sessions with receiving servers."""
+
+    def __init__(self, services: Services, resolver: Resolver) -> None:
+        self.tls: Tally[TlsResult] = Tally(Kind.TLS, services.clock, lambda result: result.domain)
+        self._services = services
+        configuration = services.in_force.configuration
+        self._flusher = Flusher(services.store, services.owner, (self.tls,))
+        self._sender = ReportSender(
+            store=services.store,
+            composer=services.composer,
+            in_force=lambda: services.in_force,
+            sources={Kind.TLS: TlsSource(resolver)},
+            poster=HttpsPoster(resolver, configuration.tls.trusted_ca, configuration.reports.private_networks),
+            clock=services.clock,
+            random=services.random.random,
+            wake=lambda: services.lanes.wake(),
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self.reload()
+
+    def reload(self) -> None:
+        """Count what the configuration in force wants reported."""
+        reports = self._services.in_force.configuration.reports
+        self.tls.wanted = bool(reports.address) and reports.tls
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._flusher.run()), asyncio.create_task(self._sender.run())]
+
+    async def stop(self) -> None:
+        """End, with a last flush. To be called when nothing is counted any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(StoreUnavailable):
+            await self._flusher.flush()
