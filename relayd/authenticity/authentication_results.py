@@ -18,6 +18,8 @@ from relayd.mail.headers import Headers
 NAME: Final = "authentication-results"
 _LONGEST_VALUE: Final = 255
 _TOKEN: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+")  # RFC 2045 §5.1
+#: The same, where internationalised names may stand too (RFC 8601 §2.5).
+_WORD: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~\x80-\U0010ffff-]+")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _COMMENT_PART: Final = re.compile(r"[^()\\]+|\\.|[()]", re.DOTALL)
@@ -41,17 +43,17 @@ def forged(headers: Headers, authserv_id: str) -> tuple[int, ...]:
 
 def claimed_id(value: bytes) -> str | None:
     """The authserv-id in a field's unfolded value, in lower case; None when there is none that can be read."""
-    text = value.decode("utf-8", "replace")
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
     start = _skip_comments(text)
     if start is None:
         return None
     if match := _QUOTED.match(text, start):
         return _folded(_QUOTED_PAIR.sub(r"\1", match[1])) or None
-    if match := _TOKEN.match(text, start):
-        return _folded(match[0])
-    # Beyond ASCII it may be a name in U-labels; whatever else it is, nobody can say whose it is.
-    word = re.match(r"[^\s;()]+", text[start:])
-    return _folded(word[0]) if word and not word[0].isascii() else None
+    match = _WORD.match(text, start)
+    return _folded(match[0]) if match else None
 
 
 def summary(authentication: Authentication) -> str:

@@ -10,11 +10,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from relayd.authenticity.dkim_verify import DkimVerifier
+from relayd.authenticity.authenticator import MessageAuthenticator
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.clock import SystemClock
 from relayd.directory.load import build
-from relayd.dns.txt import txt_lookup
+from relayd.dns.resolver import DnsResolver
 from relayd.errors import RelaydError, SyntaxInvalid
 from relayd.inspection.inspector import ProcessInspector
 from relayd.mail.address import NULL_SENDER, Address, Sender, parse_address
@@ -89,7 +89,7 @@ async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[
         limits=MemoryLimits(clock),
         inspector=inspector,
         clock=clock,
-        signatures=DkimVerifier(txt_lookup(*address_and_port(loaded.configuration.resolver))),
+        authenticator=MessageAuthenticator(DnsResolver(*address_and_port(loaded.configuration.resolver)), clock),
     )
     try:
         return await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)

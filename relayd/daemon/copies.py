@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from relayd.authenticity.authentication_results import authenticated_field, field, forged
 from relayd.authenticity.dkim_sign import sign_all
+from relayd.authenticity.results import Authentication
 from relayd.daemon.arriving import Arriving
 from relayd.daemon.in_force import InForce
+from relayd.directory.directory import Via
 from relayd.mail.envelope import Listener
 from relayd.mail.headers import Headers
 from relayd.mail.meta import HeaderPatch
@@ -15,10 +18,16 @@ from relayd.pipeline.policy import Mail
 
 
 def finished_patch(
-    in_force: InForce, mail: Mail, organisation: str, arriving: Arriving, copy: CopyPlan, now: float
+    in_force: InForce,
+    mail: Mail,
+    organisation: str,
+    arriving: Arriving,
+    copy: CopyPlan,
+    now: float,
+    authentication: Authentication | None,
 ) -> HeaderPatch:
     """The policies' patch for ``copy`` with everything of ours in front. ``mail`` is complete; ``organisation`` is who
-    its sender proved to be, "" for a stranger."""
+    its sender proved to be, "" for a stranger. ``authentication`` is what is known of a stranger's message."""
     headers, hostname = mail.headers, in_force.configuration.hostname
     assert headers is not None
     put = copy.patch.put
@@ -27,7 +36,9 @@ def finished_patch(
             put = message_id_line(mail.id, hostname) + put
         if not headers.all("date"):
             put = date_line(now) + put
-    patch = HeaderPatch(copy.patch.drop, put)
+    # Nobody else says what we found out (RFC 8601 §5), in whatever mail it stands.
+    drop = tuple(dict.fromkeys((*copy.patch.drop, *forged(headers, hostname))))
+    patch = HeaderPatch(drop, put)
     signature = _signature(in_force, headers, organisation, patch, arriving, now)
     hop = Hop(
         peer=mail.peer,
@@ -37,7 +48,15 @@ def finished_patch(
         smtputf8=mail.envelope.smtputf8,
         recipient=copy.deliveries[0].recipient.address if len(copy.deliveries) == 1 else None,
     )
-    return HeaderPatch(copy.patch.drop, received_line(hop) + signature + put)
+    results = _authentication_results(hostname, mail, authentication)
+    return HeaderPatch(drop, results + received_line(hop) + signature + put)
+
+
+def _authentication_results(hostname: str, mail: Mail, authentication: Authentication | None) -> bytes:
+    """What is said of who wrote it, on top of everything; nothing for peers who are recognised without a login."""
+    if authentication is not None:
+        return field(hostname, authentication)
+    return authenticated_field(hostname, str(mail.envelope.sender)) if mail.origin.via is Via.ACCOUNT else b""
 
 
 def _signature(

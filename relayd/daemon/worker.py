@@ -10,7 +10,6 @@ from functools import partial
 
 import structlog
 
-from relayd.authenticity.dkim_verify import DkimVerifier
 from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections, Seat
 from relayd.daemon.control import ControlChannel
@@ -25,8 +24,7 @@ from relayd.delivery.viewer import ViewerRoute
 from relayd.delivery.ways import Ways
 from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
-from relayd.dns.resolver import DnsResolver
-from relayd.dns.txt import txt_lookup
+from relayd.dns.resolver import DnsResolver, Resolver
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.verdict import RouteKind
@@ -61,7 +59,7 @@ class Worker:
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
-        self.services = services = _services(number, seat, loaded)
+        self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
         self.ways = self._ways()
         services.lanes = Lanes(
@@ -146,7 +144,7 @@ class Worker:
         )
 
 
-def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
+def _services(number: int, seat: Seat, loaded: Loaded, resolver: Resolver) -> Services:
     configuration = loaded.configuration
     in_force = prepare(loaded)
     clock = SystemClock()
@@ -168,7 +166,7 @@ def _services(number: int, seat: Seat, loaded: Loaded) -> Services:
         clock=clock,
         random=random.SystemRandom(),
         inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
-        signatures=DkimVerifier(txt_lookup(*address_and_port(configuration.resolver))),
+        resolver=resolver,
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE
         ),
