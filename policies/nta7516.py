@@ -1,40 +1,81 @@
-"""Routes to domains that the local NTA 7516 register allows: their mail servers meet the Dutch norm for secure mail.
+"""The way to others that work compliant with NTA 7516, the Dutch norm for secure e-mail in healthcare.
 
-An entry gives a route only where it names hosts, because only then there is a name for the certificate to prove. The
-norm forbids moving to something weaker (NTA 7516 §6.1.2), so everything else is left to the Viewer.
+Both sides must be: the sending organisation by its own entry in the register, the recipient's domain by the record that
+it publishes in signed DNS, or by a local entry that allows it. A local entry that denies always wins. The norm forbids
+moving to something weaker (NTA 7516 §6.1.2), so everyone else is left to the Viewer, and what took this way waits or
+expires to its sender.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import asyncio
+from collections.abc import Iterable
+from datetime import date
 
-from relayd.directory.directory import NtaEntry
+from relayd.directory.nta7516 import NtaStanding, standing, today
+from relayd.mail.address import Domain
+from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
-from relayd.pipeline.verdict import Pass, RouteKind, RouteTarget, RouteTo, Verdict
+from relayd.pipeline.verdict import Defer, Pass, Rewrite, RouteKind, RouteTarget, RouteTo, Verdict
+
+_LATER = Reply(451, "4.4.3", "Whether this recipient works by NTA 7516 can't be looked up now; try again later")
 
 
 class Nta7516Policy(Policy[Options]):
-    """Says the route of recipients whose domain has an allowing, current entry with hosts."""
+    """Says the route of recipients whose domain is compliant, for senders who are."""
 
     name = "nta7516"
     stages = frozenset({Stage.ROUTE})
 
-    async def judge(self, mail: Mail, stage: Stage, context: Context) -> list[Verdict]:
-        today = datetime.fromtimestamp(context.clock.now(), UTC).date()
-        verdicts: list[Verdict] = []
+    async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict | list[Verdict]:
+        day = today(context.clock.now())
+        if why_not := _sender_is_not(mail, context, day):
+            return Pass(why_not)
+        keys: dict[Domain, list[str]] = {}
         for recipient in mail.recipients:
-            entry = context.directory.nta.get(recipient.address.domain)
-            if entry is not None:
-                verdicts.append(_judge_entry(entry, recipient.address.key, today))
-        return verdicts
+            keys.setdefault(recipient.address.domain, []).append(recipient.address.key)
+        found = await asyncio.gather(*(_standing(domain, day, context) for domain in keys))
+        verdicts = [_verdict(domain, tuple(keys[domain]), one) for domain, one in zip(keys, found, strict=True)]
+        return verdicts + _marked(verdicts, context)
 
 
-def _judge_entry(entry: NtaEntry, key: str, today: date) -> Verdict:
-    if entry.until is not None and entry.until < today:
-        return Pass(f"the NTA 7516 entry of {entry.domain} ended on {entry.until}", (key,))
-    if not entry.allow:
-        return Pass(f"the NTA 7516 register denies {entry.domain}: {entry.reason}", (key,))
-    if not entry.hosts:
-        return Pass(f"the NTA 7516 entry of {entry.domain} names no hosts whose certificates can be verified", (key,))
-    reason = f"the NTA 7516 register allows {entry.domain}: {entry.reason}"
-    return RouteTo(reason, (key,), route=RouteTarget(RouteKind.RELAY, entry.domain))
+def _sender_is_not(mail: Mail, context: Context, day: date) -> str:
+    """Why the sender's side isn't compliant; "" when it is."""
+    organisation = context.directory.organisations.get(mail.origin.organisation or "")
+    if organisation is None:
+        return "not from one of our organisations"
+    own = context.directory.nta_provider.own.get(organisation.id)
+    if own is None:
+        return f"{organisation.id} has no entry of its own in the NTA 7516 register"
+    if not own.valid_on(day):
+        return f"{organisation.id} is compliant with NTA 7516 from {own.start} to {own.end}, and so not today"
+    authors = mail.headers.addresses("from") if mail.headers else []
+    if not authors or not all(author.domain in organisation.domains for author in authors):
+        # The other side looks for the record of the domain that its reader sees.
+        return f"the author's domain isn't one of {organisation.id}'s own, which alone its NTA 7516 entry speaks for"
+    return ""
+
+
+async def _standing(domain: Domain, day: date, context: Context) -> NtaStanding:
+    entry = context.directory.nta.get(domain)
+    if entry is not None and entry.counts_on(day):
+        return entry.standing
+    return standing(await context.nta.look_up(domain), day)
+
+
+def _verdict(domain: Domain, keys: tuple[str, ...], found: NtaStanding) -> Verdict:
+    if found.compliant is None:
+        return Defer(found.reason, keys, reply=_LATER)
+    if not found.compliant:
+        return Pass(found.reason, keys)
+    return RouteTo(found.reason, keys, route=RouteTarget(RouteKind.RELAY, f"nta:{domain}"))
+
+
+def _marked(verdicts: Iterable[Verdict], context: Context) -> list[Verdict]:
+    """The header that tells the other provider by which way these copies came."""
+    name, value = context.directory.nta_provider.header
+    keys = tuple(key for one in verdicts if isinstance(one, RouteTo) for key in one.recipients)
+    if not name or not keys:
+        return []
+    line = f"{name}: {value}\r\n".encode("ascii")
+    return [Rewrite("goes the NTA 7516 way", keys, drop=(name.lower(),), put=line)]

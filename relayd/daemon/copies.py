@@ -71,4 +71,7 @@ def _signature(
     signers = in_force.signers.get(authors[0].domain, ())
     if not signers or arriving.body_hash is None:
         return b""
-    return sign_all(signers, apply(patch, headers.head), arriving.body_hash.digest(), now)
+    # Signed whether the copy has it or not: nobody can add it on the way.
+    header, _ = in_force.directory.nta_provider.header
+    also = (header.lower(),) if header else ()
+    return sign_all(signers, apply(patch, headers.head), arriving.body_hash.digest(), now, also)

@@ -12,7 +12,7 @@ from relayd.daemon.connections import Seat
 from relayd.daemon.in_force import InForce
 from relayd.dns.resolver import Resolver
 from relayd.inspection.inspector import ProcessInspector
-from relayd.pipeline.policy import Context
+from relayd.pipeline.policy import Context, NtaRecords
 from relayd.queue.composer import Composer
 from relayd.queue.scheduler import Lanes
 from relayd.settings.models import Configuration
@@ -38,6 +38,7 @@ class Services:
     random: random.Random
     inspector: ProcessInspector
     resolver: Resolver
+    nta: NtaRecords
     credentials: Credentials
     composer: Composer
     lanes: Lanes = field(init=False)
@@ -51,6 +52,7 @@ class Services:
             inspector=self.inspector,
             clock=self.clock,
             authenticator=MessageAuthenticator(self.resolver, self.clock),
+            nta=self.nta,
         )
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 import aiosmtplib
 
-from relayd.delivery.wire import Wire, reply_text
+from relayd.clock import Clock, SystemClock
+from relayd.delivery.wire import PeerBroken, Wire, one_line, reply_text
 from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
 from relayd.telemetry.metrics import TLS_OUT, TLS_OUT_FAILURES
 from relayd.tls.contexts import ClientTls
 from relayd.tls.demand import Security, TlsDemand
-from relayd.tls.identity import facts_of, proves, unproven
-from relayd.tls.results import Applied
+from relayd.tls.identity import judge
+from relayd.tls.results import Applied, ResultType
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +56,43 @@ class Hop:
 
 
 class HopUnavailable(Exception):
-    """This next hop can't be used now. ``status`` is an enhanced code of class 4."""
+    """This next hop can't be used now, or, with an enhanced code ``status`` of class 5, never for this message.
+    ``failure`` says how the daily report calls it when it was for TLS."""
 
-    def __init__(self, status: str, reply: str, remote: str = "") -> None:
+    def __init__(self, status: str, reply: str, remote: str = "", failure: ResultType | None = None) -> None:
         self.status = status
         self.reply = reply
         self.remote = remote
+        self.failure = failure
         super().__init__(reply)
+
+    @property
+    def permanent(self) -> bool:
+        return self.status.startswith("5")
 
 
 #: Enhanced codes for what a connection can lack (RFC 3463 §3.8, RFC 8689 §4.2.2 for X.7.10).
-_NO_TLS: Final = "4.7.10"
+NO_TLS: Final = "4.7.10"
 _NOT_PROVEN: Final = "4.7.5"
+_CONNECTION: Final = "4.4.1"
+#: OpenSSL's numbers for a certificate that isn't in force (yet).
+_VERIFY_ERRORS: Final = {9: ResultType.CERTIFICATE_EXPIRED, 10: ResultType.CERTIFICATE_EXPIRED}
 
 
 class Client(aiosmtplib.SMTP):
-    """A connected, greeted and, where demanded, proven peer. ``tls`` says what its handshake showed."""
+    """A connected, greeted and, where demanded, proven peer. ``tls`` says what its handshake showed,
+    ``counted_for`` in which domains' reports this session was counted."""
 
-    def __init__(self, hop: Hop, hostname: str, timeouts: Timeouts) -> None:
+    def __init__(self, hop: Hop, hostname: str, timeouts: Timeouts, clock: Clock | None = None) -> None:
         super().__init__(local_hostname=hostname, timeout=timeouts.command, start_tls=False)
         self.hop = hop
         self.timeouts = timeouts
         self.tls: TlsFacts | None = None
         self.remote = hop.host
         self.used = 0
+        self.address = ""
+        self.counted_for: set[str] = set()
+        self._clock = clock or SystemClock()
 
     @property
     def wire(self) -> Wire:
@@ -116,6 +131,7 @@ class Client(aiosmtplib.SMTP):
 
     async def open(self, address: str, contexts: ClientTls) -> None:
         """Connect to ``address``, say who we are, and prove the peer as demanded. Raises HopUnavailable."""
+        self.address = address
         try:
             await self.connect(hostname=address or None)
             await self._hello()
@@ -127,23 +143,9 @@ class Client(aiosmtplib.SMTP):
             self.abort()
             said = reply_text(aiosmtplib.SMTPResponse(error.code, error.message))
             raise HopUnavailable("4.3.2", said, self.remote) from error
-        except ssl.SSLCertVerificationError as error:
-            self.abort()
-            TLS_OUT_FAILURES.add("certificate")
-            raise HopUnavailable(
-                _NOT_PROVEN, f"{self.hop.host}: its certificate isn't trusted: {error.verify_message}", self.remote
-            ) from error
-        except ssl.SSLError as error:
-            self.abort()
-            TLS_OUT_FAILURES.add("handshake")
-            raise HopUnavailable(
-                _NOT_PROVEN,
-                f"{self.hop.host}: the TLS handshake failed: {error.reason or 'no reason given'}",
-                self.remote,
-            ) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             self.abort()
-            raise HopUnavailable("4.4.1", f"{self.hop}: {_words(error)}", self.remote) from error
+            raise HopUnavailable(_CONNECTION, f"{self.hop}: {_words(error)}", self.remote) from error
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -163,7 +165,8 @@ class Client(aiosmtplib.SMTP):
         if not self.supports_extension("starttls"):
             if demand.security is not Security.OFFERED:
                 TLS_OUT_FAILURES.add("starttls")
-                raise HopUnavailable(_NO_TLS, f"{self.hop.host}: TLS is required, and it offers none", self.remote)
+                words = "TLS is required, and it offers none"
+                raise self._insecure(NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED)
             return
         if self.hop.socket_path:
             return
@@ -171,20 +174,52 @@ class Client(aiosmtplib.SMTP):
             context = contexts.context(demand)
         except (OSError, ssl.SSLError) as error:
             raise HopUnavailable("4.3.5", f"{self.hop.host}: the CA file for it can't be read") from error
-        await self.starttls(server_hostname=self._server_name(), tls_context=context, timeout=self.timeouts.command)
-        self.tls = facts_of(self.get_transport_info("ssl_object"))
-        if not proves(self.tls, demand):
+        await self._shake_hands(context)
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        self.tls, fault = judge(self.get_transport_info("ssl_object"), demand, now)
+        if fault is not None:
             TLS_OUT_FAILURES.add("proof")
-            raise HopUnavailable(_NOT_PROVEN, f"{self.hop.host}: {unproven(self.tls, demand)}", self.remote)
+            raise self._insecure(_NOT_PROVEN, fault.reason, fault.type)
         proof = demand.security if demand.security in (Security.DANE, Security.VERIFIED) else Security.ENCRYPTED
         TLS_OUT.add(proof.value, self.tls.version)
         # RFC 3207 §4.2: what was said before TLS is forgotten.
         await self._hello()
 
+    async def _shake_hands(self, context: ssl.SSLContext) -> None:
+        """STARTTLS and the handshake, with a name for each way in which they can fail."""
+        try:
+            await self.starttls(server_hostname=self._server_name(), tls_context=context, timeout=self.timeouts.command)
+        except aiosmtplib.SMTPResponseException as error:
+            TLS_OUT_FAILURES.add("starttls")
+            said = reply_text(aiosmtplib.SMTPResponse(error.code, error.message))
+            words = f"it offers STARTTLS and refuses it: {said}"
+            raise self._insecure(NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED) from error
+        except PeerBroken as error:
+            TLS_OUT_FAILURES.add("handshake")
+            words = "octets came with its reply to STARTTLS or in place of one: somebody may have put them there"
+            raise self._insecure(NO_TLS, words, ResultType.VALIDATION_FAILURE) from error
+        except ssl.SSLCertVerificationError as error:
+            TLS_OUT_FAILURES.add("certificate")
+            words = f"its certificate isn't trusted: {error.verify_message}"
+            type_ = _VERIFY_ERRORS.get(error.verify_code, ResultType.CERTIFICATE_NOT_TRUSTED)
+            raise self._insecure(_NOT_PROVEN, words, type_) from error
+        except ssl.SSLError as error:
+            TLS_OUT_FAILURES.add("handshake")
+            words = f"the TLS handshake failed: {error.reason or 'no reason given'}"
+            raise self._insecure(_NOT_PROVEN, words, ResultType.VALIDATION_FAILURE) from error
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            TLS_OUT_FAILURES.add("handshake")
+            words = f"it offers STARTTLS, and then: {_words(error)}"
+            raise self._insecure(_CONNECTION, words, ResultType.VALIDATION_FAILURE) from error
+
+    def _insecure(self, status: str, words: str, failure: ResultType) -> HopUnavailable:
+        return HopUnavailable(status, one_line(f"{self.hop.host}: {words}"), self.remote, failure)
+
     def _server_name(self) -> str | None:
         """The name for SNI; an IP address is none (RFC 6066 §3)."""
-        for name in (*self.hop.demand.names, self.hop.host):
-            if not is_address(name):
+        demand = self.hop.demand
+        for name in (demand.server_name, *demand.names, self.hop.host):
+            if name and not is_address(name):
                 return name
         return None
 

@@ -64,7 +64,7 @@ class LmtpRoute:
         try:
             await send_through(self._pool, self._hop, sending)
         except HopUnavailable as error:
-            sending.unreached(Result.DEFERRED, error.status, error.reply, str(self._hop), error.remote)
+            sending.unreached(Result.DEFERRED, error.status, error.reply, error.remote)
         return sending.outcomes()
 
     async def close(self) -> None:

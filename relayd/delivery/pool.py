@@ -13,10 +13,12 @@ from typing import Final
 
 import structlog
 
+from relayd.clock import Clock
 from relayd.delivery.client import Client, Hop, HopUnavailable, Timeouts
 from relayd.dns.records import Answer
 from relayd.dns.resolver import Resolver
 from relayd.tls.contexts import ClientTls
+from relayd.tls.results import NoTlsResults, TlsResults
 
 #: How many addresses of one host are tried.
 _ADDRESSES: Final = 4
@@ -46,6 +48,8 @@ class Pool:
         total: int,
         idle: float,
         timeouts: Timeouts | None = None,
+        results: TlsResults | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._hostname = hostname
         self._contexts = contexts
@@ -54,6 +58,8 @@ class Pool:
         self._total = total
         self._idle = idle
         self._timeouts = timeouts or Timeouts()
+        self._results = results or NoTlsResults()
+        self._clock = clock
         self._lanes: dict[Hop, _Lane] = {}
         self._open = 0
         self._reaper: asyncio.TimerHandle | None = None
@@ -65,6 +71,7 @@ class Pool:
         while True:
             lane = self._lanes.setdefault(hop, _Lane())
             if not fresh and (client := self._pick(lane)) is not None:
+                self._note(hop, client)
                 return client
             if lane.open < self._per_hop and (self._open < self._total or self._evict()):
                 break
@@ -119,15 +126,24 @@ class Pool:
         """The first of the hop's addresses that answers and proves itself."""
         failure = HopUnavailable("4.4.4", f"{hop.host}: no address is known for it")
         for address in await self._addresses(hop):
-            client = Client(hop, self._hostname, self._timeouts)
+            client = Client(hop, self._hostname, self._timeouts, self._clock)
             try:
                 await client.open(address, self._contexts)
             except HopUnavailable as error:
                 log.info("next_hop_unavailable", next_hop=str(hop), status=error.status, reason=error.reply)
+                if hop.applied is not None and error.failure is not None:
+                    self._results.note(hop.applied.result(hop.host, address, error.failure, error.reply))
                 failure = error
             else:
+                self._note(hop, client)
                 return client
         raise failure
+
+    def _note(self, hop: Hop, client: Client) -> None:
+        """Count a session for each domain whose mail it carries, once."""
+        if hop.applied is not None and hop.applied.domain not in client.counted_for:
+            client.counted_for.add(hop.applied.domain)
+            self._results.note(hop.applied.result(hop.host, client.address, None))
 
     async def _addresses(self, hop: Hop) -> tuple[str, ...]:
         if hop.socket_path:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
-from relayd.delivery.client import Client, Hop, HopUnavailable
+from relayd.delivery.client import NO_TLS, Client, Hop, HopUnavailable
 from relayd.delivery.pool import Pool
 from relayd.delivery.transaction import Answer, ConnectionStale, Transaction
 from relayd.delivery.ways import NoWay, Ways
 from relayd.delivery.wire import announced
+from relayd.mail.envelope import TlsFacts
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.store.records import Delivery
+from relayd.tls.decision import Wishes
+from relayd.tls.results import PolicyType
 
 #: Recipients in one transaction where the peer announces no other limit (RFC 5321 §4.5.3.1.8).
 _RECIPIENTS: Final = 100
@@ -27,6 +31,7 @@ class Sending:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.pending: list[Delivery] = list(job.deliveries)
+        self.hop: Hop | None = None  # the one that was tried last
         self._outcomes: dict[int, Outcome] = {}
 
     def settle(self, deliveries: Sequence[Delivery], answers: Sequence[Answer], client: Client) -> None:
@@ -38,16 +43,36 @@ class Sending:
                 reply=answer.reply,
                 next_hop=str(client.hop),
                 remote=client.remote,
-                tls=client.tls,
+                tls=self._tls(client),
+                facts=self._why(),
             )
 
-    def unreached(self, result: Result, status: str, reply: str, hop: str = "", remote: str = "") -> None:
+    def unreached(self, result: Result, status: str, reply: str, remote: str = "") -> None:
         """The same outcome for everyone still to be tried."""
         for delivery in self.pending:
             self._outcomes[delivery.number] = Outcome(
-                number=delivery.number, result=result, status=status, reply=reply, next_hop=hop, remote=remote
+                number=delivery.number,
+                result=result,
+                status=status,
+                reply=reply,
+                next_hop=str(self.hop) if self.hop is not None else "",
+                remote=remote,
+                facts=self._why(),
             )
         self.pending = []
+
+    def _why(self) -> dict[str, str]:
+        """For the journal: why just this hop, and what it had to prove."""
+        reason = self.hop.demand.reason if self.hop is not None else ""
+        return {"way": reason} if reason else {}
+
+    def _tls(self, client: Client) -> TlsFacts | None:
+        """What the handshake proved. A connection that was made for another domain's sake may serve an MTA-STS policy
+        just as well, when both demand the same."""
+        by_sts = self.hop is not None and self.hop.applied is not None and self.hop.applied.type is PolicyType.STS
+        if client.tls is not None and client.tls.proof == "ca" and by_sts:
+            return msgspec.structs.replace(client.tls, proof="mta-sts")
+        return client.tls
 
     def outcomes(self) -> list[Outcome]:
         return [self._outcomes[delivery.number] for delivery in self.job.deliveries]
@@ -56,6 +81,7 @@ class Sending:
 async def send_through(pool: Pool, hop: Hop, sending: Sending) -> None:
     """Send to all that are pending, over as many transactions as the peer needs. Raises HopUnavailable when the peer
     can't be used; who is pending then may be tried elsewhere."""
+    sending.hop = hop
     while sending.pending:
         client = await pool.borrow(hop)
         try:
@@ -98,6 +124,18 @@ def _recipients_at_once(client: Client) -> int:
     return _RECIPIENTS
 
 
+def wishes_of(job: Job) -> Wishes:
+    """What the sender asks of the way. REQUIRETLS outweighs ``TLS-Required: No`` (RFC 8689 §3), and a report isn't
+    lost for want of it (RFC 8689 §5)."""
+    message = job.message
+    return Wishes(message.require_tls and bool(message.sender), job.meta.tls_optional and not message.require_tls)
+
+
+def _for_good(error: HopUnavailable) -> HopUnavailable:
+    """RFC 8689 §4.2.1, §4.2.2: with REQUIRETLS, a host without TLS is none."""
+    return HopUnavailable("5.7.10", error.reply, error.remote, error.failure) if error.status == NO_TLS else error
+
+
 class RelayRoute:
     """Delivers to mail servers."""
 
@@ -108,18 +146,27 @@ class RelayRoute:
     async def deliver(self, job: Job) -> list[Outcome]:
         sending = Sending(job)
         first = job.deliveries[0]
-        hops = await self._ways.to(first.target, first.domain, first.message_class)
+        wishes = wishes_of(job)
+        hops = await self._ways.to(first.target, first.domain, first.message_class, wishes)
         if isinstance(hops, NoWay):
             sending.unreached(Result.FAILED if hops.permanent else Result.DEFERRED, hops.status, hops.reply)
             return sending.outcomes()
+        failures: list[tuple[Hop, HopUnavailable]] = []
+        refused: Hop | None = None
         for hop in hops:
+            if refused is not None and (hop.host, hop.port) == (refused.host, refused.port):
+                continue  # it couldn't be reached, whatever it would have had to prove
             try:
                 await send_through(self._pool, hop, sending)
             except HopUnavailable as error:
-                last = (error.status, error.reply, str(hop), error.remote)
+                failures.append((hop, _for_good(error) if wishes.require_tls else error))
+                refused = hop if error.failure is None else None
             else:
                 return sending.outcomes()
-        sending.unreached(Result.DEFERRED, *last)
+        # A host that may be of use later makes the message wait, whatever the others said.
+        sending.hop, last = next((one for one in reversed(failures) if not one[1].permanent), failures[-1])
+        result = Result.FAILED if last.permanent else Result.DEFERRED
+        sending.unreached(result, last.status, last.reply, last.remote)
         return sending.outcomes()
 
     async def close(self) -> None:

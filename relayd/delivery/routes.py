@@ -55,8 +55,9 @@ def build_ways(
     policies: StsPolicies | None = None,
     nta_hosts: NtaHosts = no_nta_hosts,
     results: TlsResults | None = None,
+    port: int = 25,
 ) -> Ways:
-    """The ways out under this configuration."""
+    """The ways out under this configuration; ``port`` is where mail hosts listen."""
     return Ways(
         directory,
         resolver,
@@ -67,6 +68,7 @@ def build_ways(
         overrides=overrides_of(configuration.tls_overrides),
         results=results,
         clock=clock,
+        port=port,
     )
 
 

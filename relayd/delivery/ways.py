@@ -12,6 +12,7 @@ from typing import Final
 from relayd.clock import Clock, SystemClock
 from relayd.delivery.client import Hop
 from relayd.directory.directory import Directory
+from relayd.directory.nta7516 import today
 from relayd.dns.hosts import look_at_host
 from relayd.dns.records import Answer, MailHosts
 from relayd.dns.resolver import Resolver
@@ -75,6 +76,7 @@ class Ways:
         overrides: Overrides | None = None,
         results: TlsResults | None = None,
         clock: Clock | None = None,
+        port: int = _SMTP,
     ) -> None:
         self._directory = directory
         self._resolver = resolver
@@ -85,13 +87,14 @@ class Ways:
         self._overrides = overrides or {}
         self._results = results or NoTlsResults()
         self._clock = clock or SystemClock()
+        self._port = port  # where mail hosts listen
         self._known: dict[str, tuple[HostPlan, ...]] = {}
 
     async def to(
         self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES
     ) -> tuple[Hop, ...] | NoWay:
-        """The hops for a copy to ``domain`` whose route names ``target``: a domain of the domainbook or the NTA 7516
-        register, "nta:" and a domain with an NTA 7516 record, or "" for MX."""
+        """The hops for a copy to ``domain`` whose route names ``target``: a domain of the domainbook, "nta:" and a
+        domain that NTA 7516's register or record speaks of, or "" for MX."""
         plans = await self.plan(target, domain, message_class, wishes)
         if isinstance(plans, NoWay):
             return plans
@@ -110,7 +113,7 @@ class Ways:
     ) -> tuple[HostPlan, ...] | NoWay:
         """What :meth:`to` decides from, with the hosts that mustn't be used now and why."""
         if target.startswith(NTA_TARGET):
-            return await self._by_nta_record(Domain(target.removeprefix(NTA_TARGET)))
+            return await self._by_nta(Domain(target.removeprefix(NTA_TARGET)))
         if target:
             return await self._by_directory(Domain(target))
         if message_class == MessageClass.NOTICE:
@@ -137,16 +140,13 @@ class Ways:
         plans = self._known.get(domain)
         if plans is None:
             plans = self._known[domain] = self._listed(domain)
-        return plans or NoWay("4.4.4", f"neither domainbook nor NTA 7516 register has a next hop for {domain} now")
+        return plans or NoWay("4.4.4", f"the domainbook has no next hop for {domain} now")
 
     def _listed(self, domain: Domain) -> tuple[HostPlan, ...]:
         """The hosts that the directory names, which need no look-up."""
         if (entry := self._directory.domainbook.get(domain)) is not None and entry.next_hops:
             places = [split_host(text) for text in entry.next_hops]
             return tuple(_plain(host, port, demand_for_domain(entry, host)) for host, port in places)
-        if (nta := self._directory.nta.get(domain)) is not None and nta.allow:
-            places = [split_host(text) for text in nta.hosts]
-            return tuple(_plain(host, port, demand_for_nta(nta, host)) for host, port in places)
         return ()
 
     async def _notice(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
@@ -156,10 +156,17 @@ class Ways:
         hosts = self._usable(domain, await self._resolver.mail_hosts(domain))
         if isinstance(hosts, NoWay):
             return hosts
-        return tuple(_plain(host, _SMTP, demand) for host in hosts)
+        return tuple(_plain(host, self._port, demand) for host in hosts)
 
-    async def _by_nta_record(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
-        """The hosts of an NTA 7516 record. The way never gets wider than the record says: what fails here waits."""
+    async def _by_nta(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+        """The hosts of a local NTA 7516 entry, else of the domain's record. The way never gets wider than these say:
+        what fails here waits."""
+        entry = self._directory.nta.get(domain)
+        if entry is not None and entry.counts_on(today(self._clock.now())):
+            if not entry.allow:
+                return NoWay("4.7.5", f"the NTA 7516 register denies {domain}: {entry.reason}")
+            places = [split_host(text) for text in entry.hosts]
+            return tuple(_plain(host, port, demand_for_nta(entry, host)) for host, port in places)
         why = f"{domain} is reached as NTA 7516 says"
         listed = await self._nta_hosts(domain)
         if isinstance(listed, NoWay):
@@ -175,7 +182,7 @@ class Ways:
         return await self._by_mandatory_dane(domain, listed, why)
 
     async def _by_mandatory_dane(self, domain: Domain, hosts: Sequence[str], why: str) -> tuple[HostPlan, ...]:
-        places = [split_host(text) for text in hosts[:_MX_HOSTS]]
+        places = [split_host(text, self._port) for text in hosts[:_MX_HOSTS]]
         facts = await asyncio.gather(*(look_at_host(self._resolver, host, port) for host, port in places))
         return tuple(plan_mandatory_dane(domain, one, why, self._resolver.validation) for one in facts)
 
@@ -186,7 +193,7 @@ class Ways:
         hosts = self._usable(domain, found)
         if isinstance(hosts, NoWay):
             return hosts
-        facts = await asyncio.gather(*(look_at_host(self._resolver, host, _SMTP) for host in hosts))
+        facts = await asyncio.gather(*(look_at_host(self._resolver, host, self._port) for host in hosts))
         world = World(domain, found, None, self.override(domain), self._resolver.validation)
         plans = plan_by_mx(world, facts, confidential=confidential, wishes=wishes)
         if all(plan.proven for plan in plans):
@@ -232,10 +239,10 @@ def _why_not(plans: Sequence[HostPlan], wishes: Wishes) -> NoWay:
     return NoWay(plan.status, plan.reason)
 
 
-def split_host(text: str) -> tuple[str, int]:
+def split_host(text: str, default: int = _SMTP) -> tuple[str, int]:
     """ "host:port", "[IPv6]:port" or a host alone, as host and port."""
     if text.startswith("["):
         host, _, port = text[1:].partition("]")
-        return host, int(port.lstrip(":") or _SMTP)
+        return host, int(port.lstrip(":") or default)
     host, _, port = text.rpartition(":")
-    return (host, int(port)) if host else (text, _SMTP)
+    return (host, int(port)) if host else (text, default)

@@ -30,10 +30,14 @@ _NUMBER: Final = re.compile(r"[0-9]{1,20}")
 
 def reply_text(response: aiosmtplib.SMTPResponse) -> str:
     """A reply as one printable line. It gets into journals, reports and terminals, and a peer may say anything."""
-    text = response.message.replace("\n", " / ")
+    return one_line(f"{response.code} {response.message}".replace("\n", " / "))
+
+
+def one_line(text: str) -> str:
+    """The beginning of ``text``, printable."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
-    return f"{response.code} {text}"[:_LONGEST_TEXT].rstrip()
+    return text[:_LONGEST_TEXT].rstrip()
 
 
 def announced(text: str) -> int:

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from relayd.directory.networks import NetworkTable
+from relayd.directory.nta7516 import NtaRecord, NtaStanding
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Listener, Peer, TlsFacts
 
@@ -130,8 +131,8 @@ class DomainEntry:
 
 @dataclass(frozen=True, slots=True)
 class NtaEntry:
-    """A local entry of the NTA 7516 register: allow or deny, with reason and end date. ``hosts`` are "host:port"
-    whose certificates can be verified; without them the entry gives no route."""
+    """A local entry of the NTA 7516 register about another domain: allow or deny, with reason and end date. ``hosts``
+    are "host:port" whose certificates can be verified; what is allowed goes there."""
 
     domain: Domain
     allow: bool
@@ -140,6 +141,27 @@ class NtaEntry:
     hosts: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     ca_file: str = ""
+
+    def counts_on(self, day: date) -> bool:
+        return self.until is None or day <= self.until
+
+    @property
+    def standing(self) -> NtaStanding:
+        """What follows while it counts."""
+        return NtaStanding(
+            self.allow, f"the NTA 7516 register {'allows' if self.allow else 'denies'} {self.domain}: {self.reason}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NtaProvider:
+    """What we do as a provider under NTA 7516: ``own`` has the record that each compliant organisation publishes, by
+    its id. ``header`` is the name and exact value of the field between providers, ("", "") where none is agreed.
+    ``peers`` holds the networks that other providers may send from; None where that isn't looked at."""
+
+    own: Mapping[str, NtaRecord] = field(default_factory=dict)
+    header: tuple[str, str] = ("", "")
+    peers: NetworkTable[Literal[True]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +210,7 @@ class Directory:
     owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
     mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
     folders: frozenset[str] = frozenset()  # the names under folders:
+    nta_provider: NtaProvider = NtaProvider()
 
     def recognise(self, peer: Peer) -> Origin:
         """Who this peer is. What it proved most strongly counts: a login, then a certificate, then its network."""

@@ -10,6 +10,7 @@ from relayd.directory.directory import (
     Directory,
     DomainEntry,
     NtaEntry,
+    NtaProvider,
     Organisation,
     OrganisationSettings,
     Owner,
@@ -17,6 +18,7 @@ from relayd.directory.directory import (
     TenantProof,
 )
 from relayd.directory.networks import NetworkTable
+from relayd.directory.nta7516 import NtaMx, NtaRecord, first_day, last_day
 from relayd.mail.address import Domain
 from relayd.settings.accounts import AccountLine
 from relayd.settings.load import Loaded
@@ -26,7 +28,7 @@ from relayd.settings.organisations import (
     OrganisationEntry,
     OrganisationsFile,
 )
-from relayd.settings.registers import DomainbookEntry, NtaSettings
+from relayd.settings.registers import DomainbookEntry, NtaEntrySettings, NtaOwnSettings, NtaRegister
 
 
 def build(loaded: Loaded) -> Directory:
@@ -39,7 +41,7 @@ def build(loaded: Loaded) -> Directory:
             for name, entry in file.organisations.items()
         },
         domainbook={domain: _domain(domain, entry) for domain, entry in loaded.domainbook.items()},
-        nta={domain: _nta(domain, entry) for domain, entry in loaded.nta.items()},
+        nta={domain: _nta(domain, entry) for domain, entry in loaded.nta.others.items()},
         accounts={line.name.key: _account(line) for line in loaded.accounts},
         mailboxes={
             address.key: line.name.key
@@ -50,6 +52,7 @@ def build(loaded: Loaded) -> Directory:
         recognition=_recognition(file),
         mailbox_stores=frozenset(loaded.configuration.mailboxes),
         folders=frozenset(loaded.configuration.folders),
+        nta_provider=_nta_provider(loaded.nta),
         owners={domain: name for name, entry in file.organisations.items() for domain in entry.domains},
     )
 
@@ -95,7 +98,7 @@ def _domain(domain: Domain, entry: DomainbookEntry) -> DomainEntry:
     )
 
 
-def _nta(domain: Domain, entry: NtaSettings) -> NtaEntry:
+def _nta(domain: Domain, entry: NtaEntrySettings) -> NtaEntry:
     return NtaEntry(
         domain=domain,
         allow=entry.allow,
@@ -105,6 +108,20 @@ def _nta(domain: Domain, entry: NtaSettings) -> NtaEntry:
         tls_names=entry.tls_names,
         ca_file=str(entry.ca_file or ""),
     )
+
+
+def _nta_provider(register: NtaRegister) -> NtaProvider:
+    return NtaProvider(
+        own={name: _record(entry) for name, entry in register.own.items()},
+        header=(register.header.name, register.header.value) if register.header else ("", ""),
+        peers=NetworkTable((network, True) for network in register.peer_networks) if register.peer_networks else None,
+    )
+
+
+def _record(entry: NtaOwnSettings) -> NtaRecord:
+    """What the organisation's domains publish: preferences in steps of ten, so that a host can be put between."""
+    mx = tuple(NtaMx(10 * number, host) for number, host in enumerate(entry.ntamx, 1))
+    return NtaRecord(entry.provider, first_day(entry.start), last_day(entry.end), mx)
 
 
 def _account(line: AccountLine) -> Account:

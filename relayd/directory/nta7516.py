@@ -24,8 +24,9 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from relayd.dns.records import Answer
 from relayd.errors import SyntaxInvalid
-from relayd.mail.address import normalise_domain
+from relayd.mail.address import Domain, normalise_domain
 
 _ZONE: Final = ZoneInfo("Europe/Amsterdam")
 _VERSION: Final = "nta7516-1"
@@ -90,6 +91,46 @@ class Reading:
     text: str
     record: NtaRecord | None = None
     ignored: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What DNS answered about a domain's record. ``secure``: a validating resolver vouches for the answer; None while
+    it isn't known yet whether the resolver validates."""
+
+    domain: Domain
+    answer: Answer
+    secure: bool | None = False
+    reading: Reading = Reading(Found.NONE, "no NTA 7516 record")
+
+
+@dataclass(frozen=True, slots=True)
+class NtaStanding:
+    """Whether a domain is compliant by what it publishes; None while DNS can't tell. ``record`` is there when it is.
+    ``reason`` says why in words."""
+
+    compliant: bool | None
+    reason: str
+    record: NtaRecord | None = None
+
+
+def standing(published: Published, day: date) -> NtaStanding:
+    """What follows from a domain's record. It counts when it is the only one, signed and current; what couldn't be
+    asked is never taken for "no record"."""
+    domain, reading = published.domain, published.reading
+    if not published.answer.certain:
+        return NtaStanding(None, f"looking up the NTA 7516 record of {domain} ended in {published.answer}")
+    if reading.record is None:
+        return NtaStanding(False, f"{domain} publishes {reading.text}")
+    if published.secure is None:
+        return NtaStanding(
+            None, f"{domain} publishes {reading.text}, and whether the resolver validates isn't known yet"
+        )
+    if not published.secure:
+        return NtaStanding(False, f"{domain} publishes {reading.text}, but DNSSEC doesn't vouch for it")
+    if not reading.record.valid_on(day):
+        return NtaStanding(False, f"{domain} publishes {reading.text}, and so not today")
+    return NtaStanding(True, f"{domain} publishes {reading.text}, signed with DNSSEC", reading.record)
 
 
 def today(now: float) -> date:

@@ -42,7 +42,8 @@ class Recipient(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """One transaction. ``size`` is the announced SIZE; ``envid`` and ``auth`` are xtext exactly as sent."""
+    """One transaction. ``size`` is the announced SIZE; ``envid`` and ``auth`` are xtext exactly as sent.
+    ``require_tls``: REQUIRETLS was given (RFC 8689 §2)."""
 
     sender: Sender
     recipients: tuple[Recipient, ...] = ()
@@ -52,6 +53,7 @@ class Envelope(msgspec.Struct, frozen=True):
     ret: Ret | None = None
     envid: str | None = None
     auth: str | None = None
+    require_tls: bool = False
 
 
 class Listener(StrEnum):
@@ -66,6 +68,7 @@ class TlsFacts(msgspec.Struct, frozen=True):
 
     ``spki_sha256`` is the lower-case hex digest of the peer's SubjectPublicKeyInfo, None without a certificate.
     ``names`` are its DNS names in lower case, filled only when ``verified`` (the chain led to a CA we trust).
+    ``proof`` is what a next hop proved itself by: "dane 3 1 1", "mta-sts", "ca", "pin", "" for nothing.
     """
 
     version: str
@@ -73,6 +76,7 @@ class TlsFacts(msgspec.Struct, frozen=True):
     spki_sha256: str | None = None
     names: tuple[str, ...] = ()
     verified: bool = False
+    proof: str = ""
 
 
 class Peer(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from relayd.directory.directory import Directory, Origin
-from relayd.mail.address import Sender
+from relayd.mail.address import Domain, Sender
 from relayd.mail.envelope import Peer, Recipient
 from relayd.mail.headers import Headers
 from relayd.mail.reply import Reply
@@ -119,5 +119,10 @@ def _fate(planned: PlannedDelivery, copy: CopyPlan, headers: Headers, directory:
 
 
 def _next_hops(target: str, directory: Directory) -> tuple[str, ...]:
-    entry = next((one for domain, one in directory.domainbook.items() if domain == target), None)
+    """What the directory names; hosts that DNS names are known at delivery only."""
+    domain = Domain(target.removeprefix("nta:"))
+    if domain != target:
+        listed = directory.nta.get(domain)
+        return listed.hosts if listed else ()
+    entry = directory.domainbook.get(domain)
     return entry.next_hops if entry else ()

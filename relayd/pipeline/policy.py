@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from relayd.authenticity.results import Authentication, Result, Spf
 from relayd.clock import Clock
+from relayd.directory.nta7516 import Published
+from relayd.dns.records import Answer
 from relayd.mail.address import Domain
 from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Peer, Recipient
@@ -119,6 +121,19 @@ class NoAuthenticator:
         return Authentication(Spf(Result.NONE, ""))
 
 
+class NtaRecords(Protocol):
+    """Asks DNS what a domain publishes of NTA 7516."""
+
+    async def look_up(self, domain: Domain) -> Published: ...
+
+
+class NoNtaRecords:
+    """Where nobody asks, nobody publishes anything."""
+
+    async def look_up(self, domain: Domain) -> Published:
+        return Published(domain, Answer.NO_DATA)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a policy may use: lookups, counters, the inspector, the clock, who wrote the message. No more than that."""
@@ -128,6 +143,7 @@ class Context:
     inspector: Inspector
     clock: Clock
     authenticator: Authenticator = field(default_factory=NoAuthenticator)
+    nta: NtaRecords = field(default_factory=NoNtaRecords)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

@@ -146,5 +146,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         facts["next_hop"] = outcome.next_hop
     if outcome.tls is not None:
         tls = outcome.tls
-        facts["tls"] = f"{tls.version} {tls.cipher} {'verified' if tls.verified else 'not verified'}"
+        facts["tls"] = f"{tls.version} {tls.cipher} {'verified' if tls.proof else 'not verified'}"
+        if tls.proof:
+            facts["proof"] = tls.proof
     return facts | outcome.facts

@@ -12,7 +12,7 @@ from relayd.settings.accounts import AccountLine
 from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import OrganisationsFile, PlatformEntry, PlatformMembership, RecognisedBy
-from relayd.settings.registers import DomainbookEntry
+from relayd.settings.registers import DomainbookEntry, NtaRegister
 from relayd.settings.soundness import unsound
 from relayd.settings.source import Source
 
@@ -25,6 +25,7 @@ def inconsistencies(
     configuration: Configuration,
     organisations: OrganisationsFile,
     domainbook: Mapping[Domain, DomainbookEntry],
+    nta: NtaRegister,
     accounts: Sequence[AccountLine],
 ) -> list[Problem]:
     """Every contradiction between the files."""
@@ -37,6 +38,7 @@ def inconsistencies(
         *_platforms(source, organisations),
         *_machines(source, organisations, accounts),
         *_domainbook(sources["domainbook.yaml"], configuration, organisations, domainbook),
+        *_nta(sources["nta7516.yaml"], organisations, nta),
         *_accounts(configuration, organisations, accounts),
     ]
 
@@ -189,6 +191,13 @@ def _domainbook(
         if entry.store not in stores:
             hint = suggest(entry.store or "", stores) or f"add it under {section} in relayd.yaml"
             yield source.problem([written, "store"], f"there is no {entry.delivers} called {entry.store}; {hint}")
+
+
+def _nta(source: Source, organisations: OrganisationsFile, nta: NtaRegister) -> Iterator[Problem]:
+    for name in nta.own:
+        if name not in organisations.organisations:
+            hint = suggest(name, organisations.organisations)
+            yield source.problem(["own", name], f"there is no organisation {name}; {hint}")
 
 
 def _accounts(

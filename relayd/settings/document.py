@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import OrganisationsFile
 from relayd.settings.policies import PolicySettings
-from relayd.settings.registers import DomainbookEntry, NtaSettings
+from relayd.settings.registers import DomainbookEntry, NtaRegister
 from relayd.settings.values import Size
 
 TARGET: Final = Path("docs/configuration.md")
@@ -76,7 +76,7 @@ def document() -> str:
         _file("policies.yaml", PolicySettings, "A list. Each item:"),
         _file("organisations.yaml", OrganisationsFile),
         _file("domainbook.yaml", DomainbookEntry, "A mapping from domain to:"),
-        _file("nta7516.yaml", NtaSettings, "A mapping from domain to:"),
+        _file("nta7516.yaml", NtaRegister),
         _ACCOUNTS,
     ]
     return "\n".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,7 +18,7 @@ from relayd.settings.explain import validate
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import OrganisationsFile
 from relayd.settings.policies import PolicyList, PolicySettings
-from relayd.settings.registers import Domainbook, DomainbookEntry, NtaRegister, NtaSettings
+from relayd.settings.registers import Domainbook, DomainbookEntry, NtaRegister
 from relayd.settings.source import Source, read
 
 CONFIGURATION: Final = "relayd.yaml"
@@ -39,7 +39,7 @@ class Loaded:
     policies: tuple[PolicySettings, ...]
     organisations: OrganisationsFile
     domainbook: Mapping[Domain, DomainbookEntry]
-    nta: Mapping[Domain, NtaSettings]
+    nta: NtaRegister
     accounts: tuple[AccountLine, ...]
     contacts: Mapping[str, Mapping[str, str]] = field(repr=False)
     sources: Mapping[str, Source] = field(repr=False)
@@ -55,8 +55,8 @@ def load(folder: Path) -> Loaded:
     nta = reader.read(NTA, NtaRegister, empty={})
     accounts = reader.accounts(configuration)
     contacts = reader.contacts(organisations)
-    if configuration and organisations and domainbook:
-        reader.problems += inconsistencies(reader.sources, configuration, organisations, domainbook.root, accounts)
+    if configuration and organisations and domainbook and nta:
+        reader.problems += inconsistencies(reader.sources, configuration, organisations, domainbook.root, nta, accounts)
     if reader.problems or not (configuration and policies and organisations and domainbook and nta):
         raise ConfigurationError(reader.problems)
     return Loaded(
@@ -65,7 +65,7 @@ def load(folder: Path) -> Loaded:
         policies=policies.root,
         organisations=organisations,
         domainbook=domainbook.root,
-        nta=nta.root,
+        nta=nta,
         accounts=tuple(accounts),
         contacts=contacts,
         sources={name: source.lean() for name, source in reader.sources.items()},
@@ -132,13 +132,25 @@ class _Reader:
 
 def _doubled(source: Source, parsed: BaseModel | None) -> list[Problem]:
     """Domains that are one and the same after normalisation, such as Clinic.example and clinic.example."""
-    if not isinstance(parsed, Domainbook | NtaRegister) or len(parsed.root) == len(source.value or {}):
+    at, entries, written = _domains_in(source, parsed)
+    if len(entries) == len(written):
         return []
     seen: set[str] = set()
     problems = []
-    for key in source.value:
+    for key in written:
         name = key.strip().rstrip(".").lower()
         if name in seen:
-            problems.append(source.problem([key], "is the same domain as an earlier line; keep one of them"))
+            problems.append(source.problem([*at, key], "is the same domain as an earlier line; keep one of them"))
         seen.add(name)
-    return problems or [source.problem([], "two of the domains are the same in A-labels; keep one of them")]
+    return problems or [source.problem(at, "two of the domains are the same in A-labels; keep one of them")]
+
+
+def _domains_in(source: Source, parsed: BaseModel | None) -> tuple[list[str], Sized, Collection[str]]:
+    """Where a file has a mapping from domains, the mapping as it was understood, and its keys as they were written."""
+    match parsed:
+        case Domainbook():
+            return [], parsed.root, source.value or {}
+        case NtaRegister():
+            return ["others"], parsed.others, (source.value or {}).get("others") or {}
+        case _:
+            return [], (), ()

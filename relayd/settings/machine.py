@@ -75,9 +75,9 @@ def _registers(loaded: Loaded) -> Iterator[Problem]:
     for domain, entry in loaded.domainbook.items():
         if entry.ca_file is not None:
             yield from _authorities(loaded.sources[DOMAINBOOK], [domain, "ca_file"], entry.ca_file)
-    for domain, listed in loaded.nta.items():
+    for domain, listed in loaded.nta.others.items():
         if listed.ca_file is not None:
-            yield from _authorities(loaded.sources[NTA], [domain, "ca_file"], listed.ca_file)
+            yield from _authorities(loaded.sources[NTA], ["others", domain, "ca_file"], listed.ca_file)
 
 
 def _kept(source: Source, at: Location, path: Path, forbidden: int, advice: int) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ out, with its reason in words. Nothing here opens a connection or asks anyone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relayd.directory.directory import DomainEntry, NtaEntry
 from relayd.dns.hosts import HostFacts
@@ -62,28 +62,39 @@ class World:
 def plan_by_mx(
     world: World, hosts: Iterable[HostFacts], *, confidential: bool, wishes: Wishes = NO_WISHES
 ) -> tuple[HostPlan, ...]:
-    """A plan for each mail host, in their order.
+    """A plan for each mail host, in their order; two for a host that an MTA-STS policy in mode ``testing`` lists.
 
     DANE comes first, then an enforced MTA-STS policy, then TLS without proof. Confidential mail, and mail with
     REQUIRETLS (RFC 8689 §4.2.1), go only to hosts that are proven.
     """
-    only_proven = confidential or wishes.require_tls
-    if wishes.tls_optional and not only_proven:
-        words = "the sender says TLS-Required: No, so neither DANE nor MTA-STS is asked for"
+    if confidential or wishes.require_tls:
+        return tuple(_only_if_proven(_plan(world, facts)) for facts in hosts)
+    if wishes.tls_optional:
+        words = "the sender says TLS-Required: No, so that neither DANE nor MTA-STS is asked for"
         return tuple(_unless_unreachable(facts) or _encrypted(world, facts, words) for facts in hosts)
-    return tuple(_plan(world, facts, only_proven=only_proven) for facts in hosts)
+    return tuple(plan for facts in hosts for plan in _tested(world, facts, _plan(world, facts)))
 
 
-def _plan(world: World, facts: HostFacts, *, only_proven: bool) -> HostPlan:
+def _plan(world: World, facts: HostFacts) -> HostPlan:
     if (unreachable := _unless_unreachable(facts)) is not None:
         return unreachable
     dane = _by_dane(world, facts)
     if dane is not None and (dane.demand is None or dane.demand.security is Security.DANE):
-        # RFC 8461 §2: what MTA-STS says never overrides DANE.
-        return _only_if_proven(dane) if only_proven else dane
-    by_sts = _by_sts(world, facts)
-    plan = by_sts or dane or _encrypted(world, facts, _without_proof(world, facts))
-    return _only_if_proven(plan) if only_proven else plan
+        return dane  # RFC 8461 §2: what MTA-STS says never overrides DANE
+    return _by_sts(world, facts) or dane or _encrypted(world, facts, _without_proof(world, facts))
+
+
+def _tested(world: World, facts: HostFacts, plan: HostPlan) -> tuple[HostPlan, ...]:
+    """A policy in mode ``testing`` is tried first as if it were enforced, so that its failures can be reported; then
+    the mail goes all the same (RFC 8461 §5)."""
+    policy = world.policy
+    testing = policy is not None and policy.mode is StsMode.TESTING and not _ignores(world.override, Ignored.MTA_STS)
+    if policy is None or not testing or plan.applied is None or plan.applied.type is not PolicyType.NONE:
+        return (plan,)
+    trial = _held_to(policy, facts, "is in mode testing, so that failing it changes nothing")
+    if trial.demand is None:
+        return (replace(plan, failure=trial.failure, applied=trial.applied),)
+    return (trial, replace(plan, applied=None))
 
 
 def _unless_unreachable(facts: HostFacts) -> HostPlan | None:
@@ -150,16 +161,18 @@ def _next_hop_names(world: World) -> tuple[str, ...]:
 
 
 def _by_sts(world: World, facts: HostFacts) -> HostPlan | None:
-    """What an enforced MTA-STS policy says (RFC 8461 §4.1, §5)."""
-    policy = world.policy
-    if policy is None or not _enforced(world):
-        return None
-    applied = Applied(world.domain, PolicyType.STS, policy_lines(policy), policy.mx)
+    """What an enforced MTA-STS policy says; None when there is none."""
+    return _held_to(world.policy, facts, "is enforced") if world.policy is not None and _enforced(world) else None
+
+
+def _held_to(policy: StsPolicy, facts: HostFacts, mode: str) -> HostPlan:
+    """The host must be listed, and its certificate prove its name under a CA (RFC 8461 §4.1, §4.2)."""
+    applied = Applied(policy.domain, PolicyType.STS, policy_lines(policy), policy.mx)
     if not policy.covers(facts.host):
-        words = f"the MTA-STS policy of {world.domain} doesn't list {facts.host}"
+        words = f"the MTA-STS policy of {policy.domain} doesn't list {facts.host}"
         failure = ResultType.VALIDATION_FAILURE
         return HostPlan(facts.host, facts.port, words, status=_UNPROVEN, failure=failure, applied=applied)
-    words = f"MTA-STS: the policy of {world.domain} lists {facts.host} and is enforced"
+    words = f"MTA-STS: the policy of {policy.domain} lists {facts.host} and {mode}"
     demand = TlsDemand(Security.VERIFIED, (facts.host,), reason=words)
     return HostPlan(facts.host, facts.port, words, demand, proven=True, applied=applied)
 
@@ -170,13 +183,9 @@ def _enforced(world: World) -> bool:
 
 
 def _encrypted(world: World, facts: HostFacts, words: str) -> HostPlan:
-    """TLS with any certificate, watched by a policy in mode ``testing`` where there is one."""
-    policy = world.policy
-    applied = Applied(world.domain)
-    if policy is not None and policy.mode is StsMode.TESTING:
-        applied = Applied(world.domain, PolicyType.STS, policy_lines(policy), policy.mx, watched=True)
+    """TLS with any certificate."""
     demand = TlsDemand(Security.ENCRYPTED, reason=words)
-    return HostPlan(facts.host, facts.port, words, demand, applied=applied)
+    return HostPlan(facts.host, facts.port, words, demand, applied=Applied(world.domain))
 
 
 def _without_proof(world: World, facts: HostFacts) -> str:
@@ -198,7 +207,7 @@ def _without_proof(world: World, facts: HostFacts) -> str:
 def _only_if_proven(plan: HostPlan) -> HostPlan:
     if plan.proven or plan.demand is None:
         return plan
-    return HostPlan(plan.host, plan.port, plan.reason, status=_UNPROVEN, applied=plan.applied)
+    return replace(plan, demand=None, status=_UNPROVEN)
 
 
 def _ignores(override: Override | None, what: Ignored) -> bool:

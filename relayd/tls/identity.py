@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import ssl
-from ipaddress import ip_address
+from datetime import datetime
+from typing import Final
 
+import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from relayd.mail.address import is_address
 from relayd.mail.envelope import TlsFacts
+from relayd.tls.certificate import name_matches, spki_sha256, weakness
+from relayd.tls.chain import Fault
+from relayd.tls.dane import match
 from relayd.tls.demand import Security, TlsDemand
-
-
-def spki_sha256(certificate: bytes) -> str:
-    """The lower-case hex digest of a DER certificate's SubjectPublicKeyInfo."""
-    key = x509.load_der_x509_certificate(certificate).public_key()
-    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+from relayd.tls.results import ResultType
 
 
 def facts_of(tls: ssl.SSLObject | ssl.SSLSocket) -> TlsFacts:
@@ -40,24 +37,57 @@ def _alternative_names(tls: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, ...]:
     return tuple(str(name[1]).lower() for name in names if len(name) == 2 and name[0] in ("DNS", "IP Address"))
 
 
-def name_matches(pattern: str, name: str) -> bool:
-    """Whether a certificate's name covers ``name``. A wildcard stands for one whole left-most label (RFC 9525 §6.3)."""
-    pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
-    if is_address(name):
-        return is_address(pattern) and ip_address(pattern) == ip_address(name)
-    if pattern == name:
-        return True
-    label, _, rest = pattern.partition(".")
-    first, _, parent = name.partition(".")
-    return label == "*" and rest.count(".") >= 1 and bool(first) and rest == parent
+def sent_chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates (DER) just as the server sent them, its own first; decision 050 says why in this way.
+
+    Python 3.13 has a method for it. Before that the object below has it, under the same name; where that is missing
+    too there is the server's own certificate at least, which is all that usage 3 needs.
+    """
+    ask = getattr(tls, "get_unverified_chain", None) or getattr(
+        getattr(tls, "_sslobj", None), "get_unverified_chain", None
+    )
+    if ask is None:
+        own = tls.getpeercert(binary_form=True)
+        return (own,) if own is not None else ()
+    return tuple(one if isinstance(one, bytes) else one.public_bytes(_DER) for one in ask() or ())
+
+
+#: What _ssl calls ENCODING_DER.
+_DER: Final = 2
+
+
+def judge(tls: ssl.SSLObject, demand: TlsDemand, now: datetime) -> tuple[TlsFacts, Fault | None]:
+    """What a handshake showed, with its proof in words, and why that isn't what the demand asks (None when it is)."""
+    try:
+        facts = facts_of(tls)
+    except ValueError:
+        # OpenSSL takes certificates that the stricter parser doesn't. Without a key to name they prove nothing.
+        facts = TlsFacts(tls.version() or "", (tls.cipher() or ("",))[0])
+        if demand.security in (Security.DANE, Security.VERIFIED):
+            return facts, Fault(ResultType.CERTIFICATE_NOT_TRUSTED, "its certificate can't be read")
+        return facts, None
+    if demand.security is Security.DANE:
+        found = match(sent_chain(tls), demand.tlsa, demand.names, now)
+        return (facts, found.fault) if found.fault else (_with(facts, f"dane {found.by}"), None)
+    if demand.security is not Security.VERIFIED:
+        return facts, None
+    if not proves(facts, demand):
+        type_ = ResultType.CERTIFICATE_NOT_TRUSTED if demand.pins else ResultType.CERTIFICATE_HOST_MISMATCH
+        return facts, Fault(type_, unproven(facts, demand))
+    if demand.pins:
+        return _with(facts, "pin"), None
+    own = tls.getpeercert(binary_form=True)
+    if own is not None and (weak := weakness(x509.load_der_x509_certificate(own))):
+        return facts, Fault(ResultType.CERTIFICATE_NOT_TRUSTED, f"its certificate has {weak}")
+    return _with(facts, "ca"), None
+
+
+def _with(facts: TlsFacts, proof: str) -> TlsFacts:
+    return msgspec.structs.replace(facts, proof=proof)
 
 
 def proves(facts: TlsFacts, demand: TlsDemand) -> bool:
-    """Whether what the handshake showed is what the demand asks."""
-    if demand.security is Security.DANE:
-        return False
-    if demand.security is not Security.VERIFIED:
-        return True
+    """Whether the names or the key that a handshake showed are those of a demand for VERIFIED."""
     if demand.pins:
         return facts.spki_sha256 is not None and facts.spki_sha256 in {pin.lower() for pin in demand.pins}
     return facts.verified and any(name_matches(have, want) for have in facts.names for want in demand.names)

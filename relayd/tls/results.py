@@ -33,14 +33,12 @@ class ResultType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The policy that sessions with a host are held to, in the words of the daily report (RFC 8460 §4.4). ``watched``
-    is a policy in mode ``testing``: its failures are told and change nothing."""
+    """The policy that sessions with a host are held to, in the words of the daily report (RFC 8460 §4.4)."""
 
     domain: str
     type: PolicyType = PolicyType.NONE
     policy: tuple[str, ...] = ()
     mx_patterns: tuple[str, ...] = ()
-    watched: bool = False
 
     def result(self, host: str, address: str, failure: ResultType | None, reason: str = "") -> TlsResult:
         """What became of one session with ``host`` under this policy."""

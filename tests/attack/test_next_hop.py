@@ -44,7 +44,7 @@ async def outcome(script: Script, job: Job | None = None) -> Outcome:
         try:
             await send_through(pool, hop, sending)
         except HopUnavailable as error:
-            sending.unreached(Result.DEFERRED, error.status, error.reply, str(hop), error.remote)
+            sending.unreached(Result.DEFERRED, error.status, error.reply, error.remote)
         return sending.outcomes()[0]
 
 

@@ -18,8 +18,8 @@ from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import Domain
 from relayd.queue.outcome import Outcome, Result
 from relayd.settings.models import NoticeSettings
+from relayd.tls.certificate import spki_sha256
 from relayd.tls.contexts import ClientTls
-from relayd.tls.identity import spki_sha256
 from tests.kit.jobs import CONTENT, Blocks, make_delivery, make_job, make_message
 from tests.kit.peer import DROP, ENDLESS, GARBAGE, HANG, Peer, Script, server_context
 
@@ -102,7 +102,7 @@ async def test_content_survives_dot_stuffing_at_any_block_size(
         ({"GREETING": "554 5.3.2 no mail here"}, (Result.DEFERRED, "4.3.2")),
         ({"EHLO": "421 4.3.2 busy"}, (Result.DEFERRED, "4.3.2")),
         ({"MAIL": "421 4.3.2 busy"}, (Result.DEFERRED, "4.4.2")),
-        ({"STARTTLS": "454 4.7.0 no"}, (Result.DEFERRED, "4.3.2")),
+        ({"STARTTLS": "454 4.7.0 no"}, (Result.DEFERRED, "4.7.10")),
         ({"GREETING": DROP}, (Result.DEFERRED, "4.4.1")),
         ({"EHLO": DROP}, (Result.DEFERRED, "4.4.1")),
         ({"STARTTLS": DROP}, (Result.DEFERRED, "4.4.1")),
@@ -245,7 +245,7 @@ async def test_octets_injected_before_tls_end_the_connection(rig: Rig, ca: trust
     script = Script(inject_after_starttls=b"250-peer.example\r\n250 DSN\r\n")
     async with Peer(script, tls=server_context(ca)) as peer:
         outcomes = await rig.towards(peer).deliver(make_job())
-    assert summary(outcomes) == [(Result.DEFERRED, "4.4.1")]
+    assert summary(outcomes) == [(Result.DEFERRED, "4.7.10")]
     assert not any(command.startswith("MAIL") for command in peer.commands)
 
 

@@ -49,7 +49,7 @@ async def test_confidential_mail_goes_where_directory_and_register_say_and_must_
         ("mx1.book.example", 2525, Security.VERIFIED),
         ("2001:db8::1", 25, Security.VERIFIED),
     ]
-    assert shape(await found.to("nta.example", "nta.example", "confidential")) == [
+    assert shape(await found.to("nta:nta.example", "nta.example", "confidential")) == [
         ("mx.nta.example", 25, Security.VERIFIED)
     ]
 

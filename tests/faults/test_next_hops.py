@@ -81,12 +81,12 @@ FAULTS = [
         for fault in _deferred(reply, GREETING="4.4.1", EHLO="4.4.1", MAIL="4.4.2", RCPT="4.4.2", DATA="4.4.2")
     ),
     *(Fault("DOT", reply, "ambiguous 4.4.2") for reply in (DROP, HANG, ENDLESS, OVERLONG, DRIBBLE, GARBAGE)),
-    *_deferred("421 4.3.2 busy", GREETING="4.3.2", EHLO="4.3.2", STARTTLS="4.3.2", MAIL="4.4.2", RCPT="4.3.2"),
+    *_deferred("421 4.3.2 busy", GREETING="4.3.2", EHLO="4.3.2", STARTTLS="4.7.10", MAIL="4.4.2", RCPT="4.3.2"),
     *_deferred("421 4.3.2 busy", DATA="4.3.2", DOT="4.3.2"),
     *_deferred("451 4.7.1 later", MAIL="4.7.1", RCPT="4.7.1", DATA="4.7.1", DOT="4.7.1"),
     *(Fault(verb, "550 5.7.1 never", "failed 5.7.1") for verb in ("MAIL", "RCPT", "DATA", "DOT")),
     *_deferred("250 2.0.0 ok\n250 2.0.0 and one that nobody asked for", MAIL="4.0.0", RCPT="4.0.0", DATA="4.0.0"),
-    *_deferred("220 peer.example\n250 ok", GREETING="4.4.1", STARTTLS="4.4.1"),
+    *_deferred("220 peer.example\n250 ok", GREETING="4.4.1", STARTTLS="4.7.10"),
 ]
 
 

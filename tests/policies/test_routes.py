@@ -1,21 +1,17 @@
-"""Domainbook and NTA 7516 register: which entry gives which route."""
+"""The domainbook: which entry gives which route."""
 
 from __future__ import annotations
-
-from datetime import UTC, date, datetime
 
 import pytest
 
 from policies.domainbook import DomainbookPolicy
-from policies.nta7516 import Nta7516Policy
-from relayd.directory.directory import Delivers, Directory, DomainEntry, NtaEntry
+from relayd.directory.directory import Delivers, Directory, DomainEntry
 from relayd.mail.address import Domain
 from relayd.pipeline.policy import Options, Stage
 from relayd.pipeline.verdict import MessageClass, RouteKind, RouteTarget, RouteTo
-from tests.kit.judging import FrozenClock, context, listed, mail
+from tests.kit.judging import context, listed, mail
 
 X = Domain("x.example")
-NOON = FrozenClock(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp())
 
 
 @pytest.mark.parametrize(
@@ -35,24 +31,3 @@ async def test_the_domainbook_says_the_route(entry: DomainEntry, route: RouteTar
     assert verdict.recipients == ("one@x.example",)
     assert verdict.route == route
     assert verdict.route.message_class is MessageClass.CONFIDENTIAL
-
-
-@pytest.mark.parametrize(
-    ("entry", "routed"),
-    [
-        (NtaEntry(X, True, "agreed", hosts=("mx.x.example:25",)), True),
-        (NtaEntry(X, True, "agreed", until=date(2026, 11, 23), hosts=("mx.x.example:25",)), True),
-        (NtaEntry(X, True, "agreed", until=date(2026, 11, 22), hosts=("mx.x.example:25",)), False),
-        (NtaEntry(X, True, "agreed"), False),
-        (NtaEntry(X, False, "broken TLS", hosts=("mx.x.example:25",)), False),
-        (NtaEntry(X, False, "broken TLS", until=date(2026, 11, 22)), False),
-    ],
-)
-async def test_the_register_routes_only_where_certificates_can_be_verified(entry: NtaEntry, routed: bool) -> None:
-    directory = Directory({}, {}, {X: entry}, {}, {})
-    shown = mail("From: a@b.example\n\n", to=["one@x.example", "two@other.example"])
-    (verdict,) = listed(await Nta7516Policy(Options()).judge(shown, Stage.ROUTE, context(directory, clock=NOON)))
-    assert verdict.recipients == ("one@x.example",)
-    assert isinstance(verdict, RouteTo) == routed
-    if isinstance(verdict, RouteTo):
-        assert verdict.route == RouteTarget(RouteKind.RELAY, "x.example")

@@ -11,6 +11,7 @@ import pytest
 
 from relayd.errors import ConfigurationError
 from relayd.settings.load import load
+from relayd.settings.registers import NtaRegister
 from tests.kit.configuration import FILES, write_configuration
 
 ALPHA = "{ARGON2ID}$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"
@@ -27,7 +28,7 @@ def test_a_valid_folder_loads_with_absolute_paths(tmp_path: Path) -> None:
     assert loaded.configuration.state == tmp_path / "state"
     assert loaded.configuration.accounts == tmp_path / "accounts"
     assert list(loaded.organisations.organisations) == ["north", "south"]
-    assert loaded.nta == {}
+    assert loaded.nta == NtaRegister()
 
 
 def test_what_is_loaded_can_be_sent_to_another_process(tmp_path: Path) -> None:
@@ -115,9 +116,21 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("domainbook", "hosted.example: {organisation: south, delivers: mailbox, store: mian}", 'domainbook.yaml:1: hosted.example.store: there is no mailbox called mian; did you mean "main"?'),
     ("domainbook", "A.example: {network: x, delivers: relay, next_hops: ['a:25']}\na.example: {network: x, delivers: relay, next_hops: ['a:25']}", "domainbook.yaml:2: a.example: is the same domain as an earlier line"),
     ("domainbook", "-a b.example: {network: x, delivers: relay, next_hops: ['a:25']}", "expected a domain such as clinic.example"),
-    ("nta7516", "a.example: {allow: true}", "nta7516.yaml:1: a.example.reason: is missing; Why, for whoever reads this later."),
-    ("nta7516", "a.example: {allow: false, reason: x, until: soon}", "nta7516.yaml:1: a.example.until: expected a date such as 2027-12-31"),
-    ("nta7516", "a.example: {allow: false, reason: x, hosts: ['a:25']}", "hosts, tls_names and ca_file are for allow: true"),
+    ("nta7516", "others: {a.example: {allow: true}}", "nta7516.yaml:1: others.a.example.reason: is missing; Why, for whoever reads this later."),
+    ("nta7516", "others: {a.example: {allow: false, reason: x, until: soon}}", "nta7516.yaml:1: others.a.example.until: expected a date such as 2027-12-31"),
+    ("nta7516", "others: {a.example: {allow: false, reason: x, hosts: ['a:25']}}", "hosts, tls_names and ca_file are for allow: true"),
+    ("nta7516", "others: {a.example: {allow: true, reason: x}}", "others.a.example: allow: true needs hosts; without an entry the domain's own DNS record decides"),
+    ("nta7516", "others:\n  a.example: {allow: false, reason: x}\n  A.example: {allow: false, reason: x}", "nta7516.yaml:3: others.A.example: is the same domain as an earlier line; keep one of them"),
+    ("nta7516", "own: {nort: {provider: x, start: 2026-01, end: 2026-12}}", 'nta7516.yaml:1: own.nort: there is no organisation nort; did you mean "north"?'),
+    ("nta7516", "own: {north: {provider: x, start: 2026-12, end: 2026-01}}", "own.north: end lies before start"),
+    ("nta7516", "own: {north: {provider: x, start: 2026-13, end: 2027-01}}", "own.north.start: "),
+    ("nta7516", "own: {north: {provider: 'a;b', start: 2026-01, end: 2027-01}}", "own.north.provider: "),
+    ("nta7516", "own: {north: {provider: x, start: 2026-01, end: 2027-01, ntamx: [mx]}}", "ntamx needs full host names, such as nta.clinic.example"),
+    ("nta7516", "own: {north: {provider: x, start: 2026-01, end: 2027-01, ntamx: [192.0.2.1]}}", "own.north.ntamx.0: expected a domain such as clinic.example"),
+    ("nta7516", "header: {name: Subject, value: x}", "Subject has a meaning already; use the name that the providers agreed on"),
+    ("nta7516", "header: {name: 'X Y', value: x}", "header.name: "),
+    ("nta7516", 'header: {name: X-Y, value: "a\\r\\nb"}', "header.value: "),
+    ("nta7516", "peer_networks: [192.0.2.1/24]", "peer_networks.0: has bits set behind its prefix; write 192.0.2.0/24"),
     ("policies", "- policy: Sender!", "policies.yaml:1: 0.policy: "),
     ("policies", "- {policy: sender, on_error: ignore}", "policies.yaml:1: 0.on_error: expected defer or refuse or skip"),
     ("accounts", "jan@hosted.example:secret", "accounts:1: expected name:{SCHEME}hash:uid:gid::home::extra_fields"),

@@ -18,6 +18,7 @@ from relayd.errors import ConfigurationError
 from relayd.mail.address import Domain
 from relayd.mail.envelope import TlsFacts
 from relayd.settings.models import TlsSettings
+from relayd.tls.certificate import name_matches
 from relayd.tls.contexts import ClientTls, ServerTls, server_context, shipped_openssl_conf, use_shipped_openssl_conf
 from relayd.tls.decision import (
     Security,
@@ -26,7 +27,7 @@ from relayd.tls.decision import (
     demand_for_notice,
     demand_for_nta,
 )
-from relayd.tls.identity import facts_of, name_matches, proves
+from relayd.tls.identity import facts_of, proves
 
 GOOD = {
     "TLS_AES_256_GCM_SHA384",
