@@ -30,6 +30,7 @@ ORDER = (
     "message_size",
     "authenticity",
     "attachments",
+    "reports",
     "domainbook",
     "nta7516",
     "plain",
