@@ -36,7 +36,7 @@ class DmarcObservation:
     ``source`` is the peer's IP address. ``envelope_from`` is the domain of MAIL FROM, or what the peer called itself
     where that is the null sender. ``authentication`` holds the rest: ``dmarc`` with the author's domain, the record as
     published and which results are aligned; ``spf`` and ``dkim`` as they came out. ``override`` is None where the
-    record was followed.
+    record was followed, else ``comment`` is the policy's reason.
     """
 
     source: str
@@ -44,6 +44,7 @@ class DmarcObservation:
     authentication: Authentication
     applied: Applied
     override: Override | None = None
+    comment: str = ""
 
 
 def observe(
@@ -62,7 +63,7 @@ def observe(
     if applied is wanted:
         return DmarcObservation(source, envelope_from, authentication, applied)
     override = Override.TRUSTED_FORWARDER if reason == FROM_A_FORWARDER else Override.LOCAL_POLICY
-    return DmarcObservation(source, envelope_from, authentication, applied, override)
+    return DmarcObservation(source, envelope_from, authentication, applied, override, reason)
 
 
 class DmarcResults(Protocol):
