@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from relayd.authenticity.authentication_results import authenticated_field, field, forged
-from relayd.authenticity.dkim_sign import sign_all
+from relayd.authenticity.dkim_sign import BodyHash, Signer, sign_all
 from relayd.authenticity.results import Authentication
 from relayd.daemon.arriving import Arriving
 from relayd.daemon.in_force import InForce
 from relayd.directory.directory import Via
 from relayd.mail.envelope import Listener
-from relayd.mail.headers import Headers
+from relayd.mail.headers import Headers, split_fields
 from relayd.mail.meta import HeaderPatch
 from relayd.mail.patch import apply
 from relayd.mail.received import Hop, date_line, message_id_line, received_line
@@ -71,7 +73,42 @@ def _signature(
     signers = in_force.signers.get(authors[0].domain, ())
     if not signers or arriving.body_hash is None:
         return b""
-    # Signed whether the copy has it or not: nobody can add it on the way.
+    return _signed(in_force, signers, apply(patch, headers.head), arriving.body_hash, now)
+
+
+def _signed(in_force: InForce, signers: Sequence[Signer], head: bytes, body_hash: BodyHash, now: float) -> bytes:
+    """NTA 7516's header is signed whether the copy has it or not: nobody can add it on the way."""
     header, _ = in_force.directory.nta_provider.header
-    also = (header.lower(),) if header else ()
-    return sign_all(signers, apply(patch, headers.head), arriving.body_hash.digest(), now, also)
+    return sign_all(signers, head, body_hash.digest(), now, (header.lower(),) if header else ())
+
+
+def amended_patch(
+    in_force: InForce, headers: Headers, old: HeaderPatch, change: HeaderPatch, body_hash: BodyHash, now: float
+) -> HeaderPatch:
+    """The patch of a copy that was finished at the accept and is changed now that its way is known. What is the same in
+    both isn't put twice, and where it was signed it is signed anew."""
+    fields = split_fields(old.put)
+    signatures = [one for one in fields if _is_signature(one)]
+    others = [one for one in fields if not _is_signature(one)]
+    fresh = b"".join(one for one in split_fields(change.put) if one not in others)
+    # In front of the signature stands what isn't signed: the trace, and whatever was put on top of it.
+    front = fields.index(signatures[0]) if signatures else _behind_trace(others)
+    drop = tuple(sorted({*old.drop, *change.drop}))
+    put = fresh + b"".join(others[front:])
+    authors = headers.addresses("from")
+    signers = in_force.signers.get(authors[0].domain, ()) if signatures and authors else ()
+    signed = _signed(in_force, signers, apply(HeaderPatch(drop, put), headers.head), body_hash, now) if signers else b""
+    return HeaderPatch(drop, b"".join(others[:front]) + signed + put)
+
+
+def _behind_trace(fields: Sequence[bytes]) -> int:
+    """How many of ``fields`` are our trace: up to our own Received, which always stands there."""
+    return next((number for number, one in enumerate(fields, 1) if _name(one) == b"received"), 0)
+
+
+def _is_signature(raw: bytes) -> bool:
+    return _name(raw) == b"dkim-signature"
+
+
+def _name(raw: bytes) -> bytes:
+    return raw.partition(b":")[0].strip().lower()
