@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from typing import Final
 
+from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.clock import Clock, SystemClock
 from relayd.directory.load import build
 from relayd.errors import ConfigurationError, Problem
 from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.trial import try_out
-from relayd.settings.load import Loaded, load
+from relayd.settings.load import CONFIGURATION, Loaded, load
 from relayd.settings.machine import missing_or_unfit
+from relayd.tls.guideline import Level
+
+_ADVICE: Final = "an ECDSA key on P-256 or RSA of 3072 bits is enough"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,9 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the problems, or what the configuration amounts to."""
     folder = Path(arguments.config)
     loaded, problems = examine(folder, SystemClock())
+    notes = _phasing_out(loaded)
     if arguments.json:
-        print_json({"ok": not problems, "problems": [_facts(one) for one in problems], "summary": _summary(loaded)})
-    elif problems:
+        facts = [_facts(one) for one in problems]
+        print_json({"ok": not problems, "problems": facts, "notes": notes, "summary": _summary(loaded)})
+        return 1 if problems else 0
+    for note in notes:
+        print(f"note: {note}")
+    if problems:
         for problem in problems:
             print(problem)
         print(f"{len(problems)} mistake{'' if len(problems) == 1 else 's'}")
@@ -53,12 +63,31 @@ def examine(folder: Path, clock: Clock) -> tuple[Loaded | None, list[Problem]]:
         loaded = load(folder)
     except ConfigurationError as error:
         return None, error.problems
-    problems = missing_or_unfit(loaded, clock.now())
+    problems = missing_or_unfit(loaded, clock.now()) + _weak_certificates(loaded)
     try:
         pipeline = build_pipeline(loaded)
     except ConfigurationError as error:
         return loaded, problems + error.problems
     return loaded, problems + asyncio.run(try_out(pipeline, loaded, build(loaded), clock))
+
+
+def _weak_certificates(loaded: Loaded) -> list[Problem]:
+    source = loaded.sources[CONFIGURATION]
+    return [
+        source.problem([one.key, "certificate"], f"{one.judged.what} is insufficient by NCSC-NL's guideline; {_ADVICE}")
+        for one in shown(loaded.configuration)
+        if not one.judged.level.passes
+    ]
+
+
+def _phasing_out(loaded: Loaded | None) -> list[str]:
+    """What isn't wrong yet."""
+    certificates = shown(loaded.configuration) if loaded else ()
+    return [
+        f"{one.file}: {one.judged.what} is to be phased out by NCSC-NL's guideline of 2025; {_ADVICE}"
+        for one in certificates
+        if one.judged.level is Level.PHASE_OUT
+    ]
 
 
 def _facts(problem: Problem) -> dict[str, str | int | None]:

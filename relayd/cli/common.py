@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+from relayd.tls.contexts import use_shipped_openssl_conf
+
 DEFAULT_CONFIG = "/etc/relayd"
 
 
@@ -24,6 +26,16 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def with_shipped_openssl_conf() -> None:
+    """Start this command over with our OpenSSL configuration, unless one is named already.
+
+    OpenSSL reads its groups and signature algorithms from a file, once, when it loads.
+    """
+    if "OPENSSL_CONF" not in os.environ:
+        os.environ.update(use_shipped_openssl_conf(dict(os.environ)))
+        os.execv(sys.executable, [sys.executable, "-m", "relayd.cli.main", *sys.argv[1:]])  # noqa: S606 ourselves
 
 
 def print_json(value: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.doctor_dkim import dkim
 from relayd.cli.doctor_store import disk, store
@@ -28,9 +29,11 @@ from relayd.settings.load import Loaded, load
 from relayd.settings.models import Configuration
 from relayd.settings.values import address_and_port
 from relayd.telemetry.lag import quantile
+from relayd.tls import guideline
 
 #: SQLite before this version can corrupt a WAL database that several connections write; relayd uses one writer.
 _WAL_FIXED_IN = (3, 51, 3)
+_UNWANTED = {guideline.Level.PHASE_OUT: Level.WARN, guideline.Level.INSUFFICIENT: Level.BAD}
 _CERTIFICATE_SOON = timedelta(days=21)
 #: Milliseconds that an event loop may be late at p99.
 _LAG_AT_MOST = 50
@@ -72,7 +75,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     """What this machine alone can tell."""
     configuration = loaded.configuration
     checks: tuple[Callable[[Configuration], Iterator[Finding]], ...] = (
-        _certificate, _keys, disk, store, _sqlite, _clock, _daemon,
+        _certificate, _guideline, _keys, disk, store, _sqlite, _clock, _daemon,
     )  # fmt: skip
     for check in checks:
         yield from check(configuration)
@@ -102,6 +105,14 @@ def _certificate(configuration: Configuration) -> Iterator[Finding]:
     if configuration.hostname not in known:
         yield Finding("certificate", Level.WARN, f"does not name {configuration.hostname}",
                       "peers that verify our name will refuse; put the host name in the certificate")  # fmt: skip
+
+
+def _guideline(configuration: Configuration) -> Iterator[Finding]:
+    for one in shown(configuration):
+        if one.judged.level in _UNWANTED:
+            text = f"{one.file}: {one.judged.what} is {one.judged.level} by NCSC-NL's guideline of 2025"
+            advice = "make one with an ECDSA key on P-256, or RSA of 3072 bits"
+            yield Finding("certificate", _UNWANTED[one.judged.level], text, advice)
 
 
 def _keys(configuration: Configuration) -> Iterator[Finding]:

@@ -254,4 +254,5 @@ def message_json(message: Any) -> dict[str, Any]:
         "origin": message.origin,
         "account": message.account,
         "parent": message.parent,
+        "require_tls": message.require_tls,
     }

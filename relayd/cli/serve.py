@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
-from relayd.cli.common import add_config
-from relayd.tls.contexts import use_shipped_openssl_conf
+from relayd.cli.common import add_config, with_shipped_openssl_conf
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    _with_shipped_openssl_conf()
+    with_shipped_openssl_conf()
     # Imported only now: every other command starts without the daemon's weight.
     from relayd.daemon.processes import roles
     from relayd.daemon.supervisor import Supervisor
@@ -37,10 +34,3 @@ def run(arguments: argparse.Namespace) -> int:
     configure(supervisor.loaded.configuration.log, "supervisor")
     watch_interpreter()
     return supervisor.run()
-
-
-def _with_shipped_openssl_conf() -> None:
-    """OpenSSL reads its groups and signature algorithms from a file, once, when it loads: so start over with it set."""
-    if "OPENSSL_CONF" not in os.environ:
-        os.environ.update(use_shipped_openssl_conf(dict(os.environ)))
-        os.execv(sys.executable, [sys.executable, "-m", "relayd.cli.main", *sys.argv[1:]])  # noqa: S606 ourselves

@@ -25,6 +25,7 @@ from relayd.mail.headers import Headers
 from relayd.mail.meta import MessageMeta
 from relayd.mail.received import count_received
 from relayd.mail.reply import Reply
+from relayd.mail.tls_required import says_tls_optional
 from relayd.pipeline.plan import Plan
 from relayd.pipeline.policy import Context, Mail
 from relayd.pipeline.runner import Judged, answer
@@ -170,6 +171,7 @@ class IntakeTransaction:
             subject=headers.text("subject"),
             message_id=headers.text("message-id"),
             header_from=headers.text("from"),
+            tls_optional=says_tls_optional(headers),
         )
         ref = await self.services.blobs.keep(stored)
         envelope, peer = mail.envelope, mail.peer
@@ -192,6 +194,7 @@ class IntakeTransaction:
             ret=envelope.ret.value if envelope.ret else None,
             envid=envelope.envid,
             account=peer.account,
+            require_tls=envelope.require_tls,
             deliveries=tuple(self._deliveries(plan, now)),
             events=(_received_event(mail, stored.size, now), *plan.events),
         )
@@ -321,4 +324,6 @@ def _received_event(mail: Mail, size: int, now: float) -> Event:
         facts["tls"] = f"{peer.tls.version} {peer.tls.cipher}"
     if peer.account:
         facts["account"] = peer.account
+    if mail.envelope.require_tls:
+        facts["require_tls"] = True
     return Event(at=now, kind=RECEIVED, facts=facts)

@@ -31,6 +31,7 @@ async def rejudge(services: Services, claimed: Claimed, body: Body, meta: Messag
             sender=parse_address(message.sender) if message.sender else NULL_SENDER,
             recipients=recipients,
             smtputf8=message.smtputf8,
+            require_tls=message.require_tls,
         ),
         recipients=recipients,
         headers=Headers(body.head),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from collections.abc import Callable
 
 import structlog
 import uvicorn
@@ -16,8 +18,10 @@ from relayd.daemon.sockets import Listening, split_address
 from relayd.errors import ConfigurationError
 from relayd.queue.composer import Composer
 from relayd.settings.load import Loaded
+from relayd.settings.models import TlsSettings, ViewerSettings
 from relayd.sms import make_sender
 from relayd.store.client import StoreClient
+from relayd.tls.contexts import server_context
 from viewer_web.app import create_app
 from viewer_web.services import Services
 
@@ -68,9 +72,16 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             server_header=False,
             proxy_headers=bool(viewer.trusted_proxies),
             forwarded_allow_ips=",".join(str(network) for network in viewer.trusted_proxies) or None,
-            ssl_certfile=viewer.certificate,
-            ssl_keyfile=viewer.key,
+            ssl_context_factory=_https(viewer),
         ),
     )
     await blobs.close()
     await store.close()
+
+
+def _https(viewer: ViewerSettings) -> Callable[..., ssl.SSLContext] | None:
+    """The Viewer's own certificate, under the same TLS as mail; None behind a proxy."""
+    if viewer.certificate is None or viewer.key is None:
+        return None
+    settings = TlsSettings(certificate=viewer.certificate, key=viewer.key)
+    return lambda *_: server_context(settings)

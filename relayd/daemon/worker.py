@@ -43,6 +43,8 @@ from relayd.smtp.listener import ListenerServer, listen
 from relayd.smtp.service import Service
 from relayd.store.client import StoreClient
 from relayd.tls.contexts import ServerTls
+from relayd.tls.sts_cache import KeptStsPolicies
+from relayd.tls.sts_fetch import HttpsStsSource
 
 log = structlog.get_logger("relayd.worker")
 
@@ -65,6 +67,7 @@ class Worker:
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
+        self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
         self.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
@@ -87,9 +90,14 @@ class Worker:
             in_force.directory,
             self.resolver,
             self.services.clock,
+            policies=self.policies,
             nta_hosts=nta_hosts(self.resolver, self.services.clock),
             results=self.reporting.tls,
         )
+
+    def _sts_source(self) -> HttpsStsSource:
+        configuration = self.services.in_force.configuration
+        return HttpsStsSource(self.resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
 
     def _routes(self) -> dict[str, Route]:
         services = self.services
@@ -108,6 +116,7 @@ class Worker:
         await self.control.start()
         await self.services.store.connect()
         await self.services.lanes.start()
+        self.policies.start()
         self.reporting.start()
         for item in listening:
             server = listen([item.socket], self._service(item))
@@ -117,6 +126,7 @@ class Worker:
         for_sessions, for_deliveries = _ORPHAN_DRAIN if self.control.orphaned else _DRAIN
         await asyncio.gather(*(server.drain(for_sessions) for _, server in self.listeners))
         await self.services.lanes.drain(for_deliveries)
+        await self.policies.close()
         await self.reporting.stop()
         await self.services.inspector.close()
         await self.services.blobs.close()
@@ -131,6 +141,7 @@ class Worker:
             log.error("reload refused", problems=len(error.problems))
             return
         self.services.in_force = fresh
+        self.policies.source = self._sts_source()
         self.reporting.reload()
         self.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())

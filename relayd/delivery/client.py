@@ -56,8 +56,8 @@ class Hop:
 
 
 class HopUnavailable(Exception):
-    """This next hop can't be used now. ``status`` is an enhanced code of class 4; ``failure`` says how the daily report
-    calls it when it was for TLS."""
+    """This next hop can't be used now, or, with an enhanced code ``status`` of class 5, never for this message.
+    ``failure`` says how the daily report calls it when it was for TLS."""
 
     def __init__(self, status: str, reply: str, remote: str = "", failure: ResultType | None = None) -> None:
         self.status = status
@@ -66,9 +66,13 @@ class HopUnavailable(Exception):
         self.failure = failure
         super().__init__(reply)
 
+    @property
+    def permanent(self) -> bool:
+        return self.status.startswith("5")
+
 
 #: Enhanced codes for what a connection can lack (RFC 3463 §3.8, RFC 8689 §4.2.2 for X.7.10).
-_NO_TLS: Final = "4.7.10"
+NO_TLS: Final = "4.7.10"
 _NOT_PROVEN: Final = "4.7.5"
 _CONNECTION: Final = "4.4.1"
 #: OpenSSL's numbers for a certificate that isn't in force (yet).
@@ -162,7 +166,7 @@ class Client(aiosmtplib.SMTP):
             if demand.security is not Security.OFFERED:
                 TLS_OUT_FAILURES.add("starttls")
                 words = "TLS is required, and it offers none"
-                raise self._insecure(_NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED)
+                raise self._insecure(NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED)
             return
         if self.hop.socket_path:
             return
@@ -189,11 +193,11 @@ class Client(aiosmtplib.SMTP):
             TLS_OUT_FAILURES.add("starttls")
             said = reply_text(aiosmtplib.SMTPResponse(error.code, error.message))
             words = f"it offers STARTTLS and refuses it: {said}"
-            raise self._insecure(_NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED) from error
+            raise self._insecure(NO_TLS, words, ResultType.STARTTLS_NOT_SUPPORTED) from error
         except PeerBroken as error:
             TLS_OUT_FAILURES.add("handshake")
             words = "octets came with its reply to STARTTLS or in place of one: somebody may have put them there"
-            raise self._insecure(_NO_TLS, words, ResultType.VALIDATION_FAILURE) from error
+            raise self._insecure(NO_TLS, words, ResultType.VALIDATION_FAILURE) from error
         except ssl.SSLCertVerificationError as error:
             TLS_OUT_FAILURES.add("certificate")
             words = f"its certificate isn't trusted: {error.verify_message}"

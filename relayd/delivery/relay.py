@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from relayd.delivery.client import Client, Hop, HopUnavailable
+from relayd.delivery.client import NO_TLS, Client, Hop, HopUnavailable
 from relayd.delivery.pool import Pool
 from relayd.delivery.transaction import Answer, ConnectionStale, Transaction
 from relayd.delivery.ways import NoWay, Ways
@@ -16,6 +16,7 @@ from relayd.delivery.wire import announced
 from relayd.mail.envelope import TlsFacts
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.store.records import Delivery
+from relayd.tls.decision import Wishes
 from relayd.tls.results import PolicyType
 
 #: Recipients in one transaction where the peer announces no other limit (RFC 5321 §4.5.3.1.8).
@@ -123,6 +124,18 @@ def _recipients_at_once(client: Client) -> int:
     return _RECIPIENTS
 
 
+def wishes_of(job: Job) -> Wishes:
+    """What the sender asks of the way. REQUIRETLS outweighs ``TLS-Required: No`` (RFC 8689 §3), and a report isn't
+    lost for want of it (RFC 8689 §5)."""
+    message = job.message
+    return Wishes(message.require_tls and bool(message.sender), job.meta.tls_optional and not message.require_tls)
+
+
+def _for_good(error: HopUnavailable) -> HopUnavailable:
+    """RFC 8689 §4.2.1, §4.2.2: with REQUIRETLS, a host without TLS is none."""
+    return HopUnavailable("5.7.10", error.reply, error.remote, error.failure) if error.status == NO_TLS else error
+
+
 class RelayRoute:
     """Delivers to mail servers."""
 
@@ -133,10 +146,12 @@ class RelayRoute:
     async def deliver(self, job: Job) -> list[Outcome]:
         sending = Sending(job)
         first = job.deliveries[0]
-        hops = await self._ways.to(first.target, first.domain, first.message_class)
+        wishes = wishes_of(job)
+        hops = await self._ways.to(first.target, first.domain, first.message_class, wishes)
         if isinstance(hops, NoWay):
             sending.unreached(Result.FAILED if hops.permanent else Result.DEFERRED, hops.status, hops.reply)
             return sending.outcomes()
+        failures: list[tuple[Hop, HopUnavailable]] = []
         refused: Hop | None = None
         for hop in hops:
             if refused is not None and (hop.host, hop.port) == (refused.host, refused.port):
@@ -144,11 +159,14 @@ class RelayRoute:
             try:
                 await send_through(self._pool, hop, sending)
             except HopUnavailable as error:
-                last = (error.status, error.reply, error.remote)
+                failures.append((hop, _for_good(error) if wishes.require_tls else error))
                 refused = hop if error.failure is None else None
             else:
                 return sending.outcomes()
-        sending.unreached(Result.DEFERRED, *last)
+        # A host that may be of use later makes the message wait, whatever the others said.
+        sending.hop, last = next((one for one in reversed(failures) if not one[1].permanent), failures[-1])
+        result = Result.FAILED if last.permanent else Result.DEFERRED
+        sending.unreached(result, last.status, last.reply, last.remote)
         return sending.outcomes()
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """One mail transaction over an open connection, SMTP or LMTP: who got the message, and what the peer said to each.
 
 The client's half of RFC 5321 §3.3 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531)
-and DSN (RFC 3461), and RFC 2033's reply per recipient after the dot.
+DSN (RFC 3461) and REQUIRETLS (RFC 8689), and RFC 2033's reply per recipient after the dot.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Final
 
 import aiosmtplib
 
-from relayd.delivery.client import Client
+from relayd.delivery.client import Client, HopUnavailable
 from relayd.delivery.stuffing import DotStuffer
 from relayd.delivery.wire import announced, reply_text
 from relayd.failpoints import reach
 from relayd.queue.outcome import Content, Result
 from relayd.store.records import Delivery, Message
+from relayd.tls.decision import Security
 
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
 #: What would end a command line, or cut it short, in some server.
@@ -95,8 +96,9 @@ class Transaction:
         self._timeouts = client.timeouts
 
     async def run(self) -> list[Answer]:
-        """Raises ConnectionStale when nothing was taken, and whatever reading the content raises. The connection may
-        be used again when ``client.reusable`` says so."""
+        """Raises ConnectionStale when nothing was taken, HopUnavailable when this message may not go to this peer, and
+        whatever reading the content raises. The connection may be used again when ``client.reusable`` says so."""
+        self._demand_require_tls()
         refusal = await self._unfit()
         if refusal is not None:
             return [refusal] * len(self._deliveries)
@@ -107,6 +109,20 @@ class Transaction:
             raise
         self._client.used += 1
         return answers
+
+    def _demand_require_tls(self) -> None:
+        """RFC 8689 §4.2.1: with REQUIRETLS a message goes only to a proven peer that offers it, and else to the next
+        host. A report mustn't be lost for want of it (§5), and LMTP is delivery, behind which nothing is relayed."""
+        if not self._message.require_tls or not self._message.sender or self._lmtp:
+            return
+        hop = self._client.hop
+        if self._client.tls is None or hop.demand.security not in (Security.DANE, Security.VERIFIED):
+            raise HopUnavailable(
+                "5.7.10", f"{hop.host}: REQUIRETLS was given, and it isn't proven", self._client.remote
+            )
+        if "requiretls" not in self._offers:
+            words = f"{hop.host}: REQUIRETLS was given, and it doesn't support that"
+            raise HopUnavailable("5.7.30", words, self._client.remote)
 
     async def _unfit(self) -> Answer | None:
         """What the peer's extensions rule out without asking it."""
@@ -149,6 +165,8 @@ class Transaction:
             mail += " BODY=8BITMIME"
         if message.smtputf8 and "smtputf8" in self._offers:
             mail += " SMTPUTF8"
+        if message.require_tls and "requiretls" in self._offers and self._client.tls is not None:
+            mail += " REQUIRETLS"
         # RFC 3461 §5.2.1: passed on exactly as they came, and never made up.
         if dsn and message.ret:
             mail += f" RET={message.ret}"

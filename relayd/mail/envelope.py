@@ -42,7 +42,8 @@ class Recipient(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """One transaction. ``size`` is the announced SIZE; ``envid`` and ``auth`` are xtext exactly as sent."""
+    """One transaction. ``size`` is the announced SIZE; ``envid`` and ``auth`` are xtext exactly as sent.
+    ``require_tls``: REQUIRETLS was given (RFC 8689 §2)."""
 
     sender: Sender
     recipients: tuple[Recipient, ...] = ()
@@ -52,6 +53,7 @@ class Envelope(msgspec.Struct, frozen=True):
     ret: Ret | None = None
     envid: str | None = None
     auth: str | None = None
+    require_tls: bool = False
 
 
 class Listener(StrEnum):

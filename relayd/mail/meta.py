@@ -57,6 +57,7 @@ class MessageMeta(msgspec.Struct, frozen=True):
 
     ``head_length`` is the length of the header section in octets (see Body.head). ``mobiles`` maps an address key
     to an E.164 number. ``subject`` is decoded. ``message_id`` is the Message-ID with its brackets, or "".
+    ``tls_optional``: the header says ``TLS-Required: No`` (RFC 8689 §3).
     """
 
     head_length: int
@@ -66,3 +67,4 @@ class MessageMeta(msgspec.Struct, frozen=True):
     subject: str = ""
     message_id: str = ""
     header_from: str = ""
+    tls_optional: bool = False

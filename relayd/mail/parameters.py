@@ -41,6 +41,7 @@ class MailParameters:
     ret: Ret | None = None
     envid: str | None = None
     auth: str | None = None
+    require_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class RcptParameters:
 
 def parse_mail_parameters(text: str) -> MailParameters:
     """The parameters of MAIL. Raises UnknownParameter, or SyntaxInvalid for what is repeated or malformed."""
-    size, body, smtputf8, ret, envid, auth = None, BodyType.SEVEN_BIT, False, None, None, None
+    size, body, smtputf8, ret, envid, auth, require_tls = None, BodyType.SEVEN_BIT, False, None, None, None, False
     for keyword, value in _split(text):
         match keyword:
             case "SIZE":
@@ -68,9 +69,11 @@ def parse_mail_parameters(text: str) -> MailParameters:
                 envid = _envid(value)
             case "AUTH":
                 auth = _auth(value)
+            case "REQUIRETLS":
+                require_tls = _flag(value)  # RFC 8689 §2
             case _:
                 raise UnknownParameter("this parameter of MAIL is not known")
-    return MailParameters(size, body, smtputf8, ret, envid, auth)
+    return MailParameters(size, body, smtputf8, ret, envid, auth, require_tls)
 
 
 def parse_rcpt_parameters(text: str, *, smtputf8: bool = False) -> RcptParameters:
@@ -157,7 +160,7 @@ def _body(value: str | None) -> BodyType:
 
 def _flag(value: str | None) -> bool:
     if value is not None:
-        raise SyntaxInvalid("SMTPUTF8 takes no value")
+        raise SyntaxInvalid("SMTPUTF8 and REQUIRETLS take no value")
     return True
 
 

@@ -66,6 +66,7 @@ class Reports:
         whole = (
             body is not None
             and message.ret == "FULL"
+            and not message.require_tls  # RFC 8689 §5: as if RET=HDRS were given
             and not notice
             and any(one.action is Action.FAILED for one in reported)
         )
@@ -79,7 +80,9 @@ class Reports:
             after=after,
             identity=request.id,
         )
-        return composed if request.smtputf8 else msgspec.structs.replace(composed, smtputf8=False)
+        return msgspec.structs.replace(
+            composed, smtputf8=composed.smtputf8 and request.smtputf8, require_tls=message.require_tls
+        )
 
     async def ending(self, ending: Ending) -> NewMessage | None:
         """Tell the sender that a message still waits and is forgotten on its retention day, with the hold it is in."""

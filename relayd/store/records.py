@@ -62,7 +62,8 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A message without its deliveries. ``epoch`` is the ISO week of receipt ("2026-W48"). ``sender`` is "" for the
     null sender. ``origin`` is the listener ("relay", "submission") or "internal" for reports and notifications.
-    ``parent`` is the message that an internal one is about. ``meta`` is the sealed MessageMeta. Times are unix seconds.
+    ``parent`` is the message that an internal one is about. ``meta`` is the sealed MessageMeta. ``require_tls``: it
+    came with REQUIRETLS, and so do all its copies (RFC 8689 §4.2.1). Times are unix seconds.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     envid: str | None = None
     account: str | None = None
     parent: str | None = None
+    require_tls: bool = False
 
 
 class NewMessage(Message, frozen=True, kw_only=True, array_like=True):

@@ -19,7 +19,9 @@ from relayd.store import (
     viewer,
 )
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+#: What makes version N of a database of version N - 1, beyond what is missing altogether.
+_STEPS: Final = {2: "ALTER TABLE message ADD COLUMN require_tls INTEGER NOT NULL DEFAULT 0"}
 OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
 )
@@ -31,6 +33,21 @@ def prepare(db: sqlite3.Connection) -> None:
     found = db.execute("PRAGMA user_version").fetchone()[0]
     if found > _VERSION:
         raise StoreUnavailable(f"the database has version {found}; this relayd knows up to {_VERSION}: use a newer one")
+    if 0 < found < _VERSION:
+        _migrate(db, found)
     for schema in SCHEMAS:
         db.executescript(schema)
     db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _migrate(db: sqlite3.Connection, found: int) -> None:
+    """All steps or none: whatever ends this process in between, the next start begins where this one did."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(found + 1, _VERSION + 1):
+            db.execute(_STEPS[version])
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise

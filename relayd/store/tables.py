@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS message (
     ret TEXT,
     envid TEXT,
     account TEXT,
-    parent TEXT
+    parent TEXT,
+    require_tls INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS message_epoch ON message (epoch, organisation, expires_at);
 CREATE INDEX IF NOT EXISTS message_file ON message (body_file);
@@ -102,7 +103,8 @@ CREATE TABLE IF NOT EXISTS fact (
 
 MESSAGE_COLUMNS: Final = (
     "id, organisation, epoch, received_at, expires_at, sender, size, origin, wrapped_key, body_file, body_offset, "
-    "body_length, meta, smtputf8, body_type, ret, envid, account, parent"
+    "body_length, meta, smtputf8, body_type, ret, envid, account, parent, "
+    "require_tls"
 )
 DELIVERY_COLUMNS: Final = (
     "message_id, number, recipient, domain, state, route, target, message_class, copy, notify, orcpt, next_attempt, "
@@ -114,7 +116,7 @@ OPEN_PLACES: Final = (
     "UNION SELECT message_id, number FROM delivery WHERE owner IS NOT NULL "
     "UNION SELECT message_id, number FROM delivery WHERE state = 'held'"
 )
-_INSERT_MESSAGE: Final = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES ({', '.join('?' * 19)})"  # noqa: S608
+_INSERT_MESSAGE: Final = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608
 _INSERT_DELIVERY: Final = f"INSERT INTO delivery ({DELIVERY_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608
 _INSERT_EVENT: Final = "INSERT INTO event (message_id, at, kind, recipient, facts) VALUES (?, ?, ?, ?, ?)"
 
@@ -158,6 +160,7 @@ def _message_values(message: NewMessage) -> tuple[Any, ...]:
         message.envid,
         message.account,
         message.parent,
+        message.require_tls,
     )
 
 
@@ -213,6 +216,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
         envid=row[16],
         account=row[17],
         parent=row[18],
+        require_tls=bool(row[19]),
     )
 
 

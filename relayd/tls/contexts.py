@@ -1,7 +1,8 @@
 """SSL contexts: ours as a server, and ours towards next hops.
 
-TLS 1.2 and 1.3 with the choices of NCSC-NL's guideline of 2025. Python 3.11 can't choose groups, TLS 1.3 suites or
-signature algorithms; the shipped ``openssl.cnf`` does, once OPENSSL_CONF names it before the ssl module loads.
+TLS 1.2 and 1.3 with the choices of NCSC-NL's guideline of 2025 (``guideline.py``). Python 3.11 can't choose groups, TLS
+1.3 suites or signature algorithms; the shipped ``openssl.cnf`` does, once OPENSSL_CONF names it before the ssl module
+loads. ``relayd tls-profile`` shows what comes of both.
 """
 
 from __future__ import annotations
@@ -18,8 +19,18 @@ from relayd.errors import ConfigurationError, Problem
 from relayd.settings.models import TlsSettings
 from relayd.tls.demand import Security, TlsDemand
 
-#: TLS 1.2 suites: forward secrecy and authenticated encryption only.
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_EXCHANGES: Final = ("ECDHE-ECDSA", "ECDHE-RSA")
+#: TLS 1.2 suites: forward secrecy and authenticated encryption only, all of them sufficient by the guideline.
+SUITES: Final = tuple(
+    f"{exchange}-{cipher}"
+    for cipher in ("AES256-GCM-SHA384", "CHACHA20-POLY1305", "AES128-GCM-SHA256")
+    for exchange in _EXCHANGES
+)
+#: For next hops that needn't prove who they are, after the others: what the guideline wants phased out, since such mail
+#: would otherwise not go at all. DHE isn't among it: the server alone chooses how small its group is.
+SUITES_PHASING_OUT: Final = tuple(
+    f"{exchange}-{cipher}" for cipher in ("AES256-SHA384", "AES128-SHA256") for exchange in _EXCHANGES
+)
 
 log = structlog.get_logger("relayd.tls")
 
@@ -38,9 +49,10 @@ def use_shipped_openssl_conf(environment: dict[str, str]) -> dict[str, str]:
     return {"OPENSSL_CONF": str(shipped_openssl_conf()), **environment}
 
 
-def _harden(context: ssl.SSLContext) -> None:
+def _harden(context: ssl.SSLContext, suites: tuple[str, ...] = SUITES) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
+    # Level 2 is Debian's own and refuses RSA below 2048 bits and SHA-1; other builds of OpenSSL begin with level 1.
+    context.set_ciphers(":".join((*suites, "@SECLEVEL=2")))
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
 
 
@@ -123,29 +135,29 @@ class ClientTls:
 
     def __init__(self, trusted_ca: Path | None = None) -> None:
         self._trusted_ca = trusted_ca
-        self._contexts: dict[tuple[bool, str, object], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[bool, bool, str, object], ssl.SSLContext] = {}
 
     def context(self, demand: TlsDemand) -> ssl.SSLContext:
         """The context with which to start TLS. The caller compares names and pins after the handshake."""
         chain = demand.security is Security.VERIFIED and not demand.pins
         ca_file = (demand.ca_file or str(self._trusted_ca or "")) if chain else ""
-        key = (chain, ca_file, _identity(Path(ca_file)) if ca_file else None)
+        proven = demand.security in (Security.DANE, Security.VERIFIED)
+        key = (proven, chain, ca_file, _identity(Path(ca_file)) if ca_file else None)
         context = self._contexts.get(key)
         if context is None:
-            context = self._contexts[key] = _client_context(chain, ca_file)
+            suites = SUITES if proven else SUITES + SUITES_PHASING_OUT
+            context = self._contexts[key] = _client_context(chain, ca_file, suites)
         return context
 
 
-def _client_context(chain: bool, ca_file: str) -> ssl.SSLContext:
+def _client_context(chain: bool, ca_file: str, suites: tuple[str, ...] = SUITES) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    _harden(context, suites)
     # A certificate may prove any of several names; OpenSSL would compare just one. See identity.proves().
     context.check_hostname = False
     if not chain:
         context.verify_mode = ssl.CERT_NONE
         return context
-    context.set_ciphers(CIPHERS)
     context.verify_mode = ssl.CERT_REQUIRED
     if ca_file:
         context.load_verify_locations(cafile=ca_file)

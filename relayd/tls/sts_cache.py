@@ -63,10 +63,10 @@ class Shelf(Protocol):
 
 
 class KeptStsPolicies:
-    """Implements StsPolicies. Every failed fetch is told to ``results``."""
+    """Implements StsPolicies. Every failed fetch is told to ``results``. A reload may replace ``source``."""
 
     def __init__(self, source: StsSource, shelf: Shelf, clock: Clock, results: TlsResults | None = None) -> None:
-        self._source = source
+        self.source = source
         self._shelf = shelf
         self._clock = clock
         self._results = results
@@ -94,7 +94,7 @@ class KeptStsPolicies:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _policy(self, domain: Domain) -> StsPolicy | None:
-        record = await self._source.record(domain)
+        record = await self.source.record(domain)
         kept: Kept | None = await self._shelf.call("sts_kept", domain=domain)
         now = self._clock.now()
         live = kept.live(now) if kept is not None else None
@@ -108,7 +108,7 @@ class KeptStsPolicies:
 
     async def _fetch(self, domain: Domain, record: StsRecord, kept: Kept | None, *, used_at: float) -> Kept:
         """Ask the web server, and keep what comes of it."""
-        fetched = await self._source.fetch(domain, record.id)
+        fetched = await self.source.fetch(domain, record.id)
         fresh = keeping(kept or Kept(domain=domain), fetched, self._clock.now(), used_at)
         if fetched.policy is None:
             log.warning("policy_not_fetched", domain=domain, reason=fetched.reason.value)
@@ -145,7 +145,7 @@ class KeptStsPolicies:
         due: list[Kept] = await self._shelf.call("sts_due", limit=_AT_ONCE)
         for kept in due:
             domain = Domain(kept.domain)
-            record = await self._source.record(domain)
+            record = await self.source.record(domain)
             if record.reason is StsReason.FOUND:
                 await self._fetch(domain, record, kept, used_at=kept.used_at)
         return len(due)

@@ -119,6 +119,26 @@ def test_what_the_machine_lacks_is_told(
     assert says.format(folder=folder) in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("bits", "status", "says"),
+    [
+        (3072, 0, ""),
+        (2048, 0, "note: {folder}/tls.pem: the certificate's RSA key of 2048 bits is to be phased out"),
+        (1024, 1, "relayd.yaml:6: tls.certificate: the certificate's RSA key of 1024 bits is insufficient by NCSC-NL"),
+    ],
+)
+def test_a_weak_certificate_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], bits: int, status: int, says: str
+) -> None:
+    issued = Authority(folder / "other").issue("relay.example", rsa_bits=bits)
+    (folder / "tls.pem").write_bytes(issued.certificate.read_bytes())
+    (folder / "tls.key").write_bytes(issued.key.read_bytes())
+    assert check(folder) == status
+    said = capsys.readouterr().out
+    assert says.format(folder=folder) in said
+    assert ("guideline" in said) is bool(says)
+
+
 def test_an_expired_certificate_is_told(folder: Path) -> None:
     from relayd.cli.check import examine
 

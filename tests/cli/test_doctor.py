@@ -9,7 +9,9 @@ import pytest
 from relayd.cli import doctor
 from relayd.cli.doctor import Finding, Level
 from relayd.cli.main import main
+from relayd.settings.load import load
 from relayd.telemetry.lag import LagHistogram
+from tests.kit.ca import Authority
 from tests.kit.configuration import write_configuration
 
 
@@ -20,6 +22,18 @@ def test_what_soon_goes_wrong_counts_too(
     write_configuration(tmp_path)
     monkeypatch.setattr(doctor, "examine", lambda _: [Finding("certificate", level, "expires in 4 days")])
     assert main(["doctor", "--no-network", "--config", str(tmp_path)]) == status
+
+
+@pytest.mark.parametrize(("bits", "level"), [(3072, None), (2048, Level.WARN), (1024, Level.BAD)])
+def test_a_certificate_that_falls_short_of_the_guideline_is_told(
+    tmp_path: Path, bits: int, level: Level | None
+) -> None:
+    write_configuration(tmp_path)
+    issued = Authority(tmp_path / "ca").issue("relay.example", rsa_bits=bits)
+    (tmp_path / "tls.pem").write_bytes(issued.certificate.read_bytes())
+    (tmp_path / "tls.key").write_bytes(issued.key.read_bytes())
+    found = [one for one in doctor.examine(load(tmp_path)) if "guideline" in one.text]
+    assert [one.level for one in found] == ([level] if level else [])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -47,9 +47,11 @@ class Authority:
         self.certificate = folder / "ca.pem"
         self.certificate.write_bytes(self._root_pem)
 
-    def issue(self, *names: str, file: str = "", days: int = 30, started_days_ago: int = 1) -> Certificate:
-        """A certificate for host names or addresses, for servers and clients alike."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(
+        self, *names: str, file: str = "", days: int = 30, started_days_ago: int = 1, rsa_bits: int = 0
+    ) -> Certificate:
+        """A certificate for host names or addresses, for servers and clients alike; its key is on P-256, or RSA."""
+        key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         started = timedelta(days=started_days_ago)
         leaf = (
@@ -75,7 +77,7 @@ class Authority:
     def _builder(
         self,
         subject: x509.Name,
-        public_key: ec.EllipticCurvePublicKey,
+        public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
         life: timedelta,
         started: timedelta = timedelta(days=1),
     ) -> x509.CertificateBuilder:

@@ -78,6 +78,7 @@ def make_job(
     *deliveries: Delivery,
     content: Blocks | None = None,
     message: Message | None = None,
+    meta: MessageMeta | None = None,
     still_mine: Callable[[], bool] = lambda: True,
 ) -> Job:
     return Job(
@@ -85,6 +86,6 @@ def make_job(
         deliveries=deliveries or (make_delivery(),),
         patch=HeaderPatch(),
         content=content or Blocks(),
-        meta=MessageMeta(head_length=0),
+        meta=meta or MessageMeta(head_length=0),
         still_mine=still_mine,
     )

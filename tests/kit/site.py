@@ -24,6 +24,7 @@ PASSWORD = "correct horse battery staple"
 HOSTNAME = "mx.relayd.example"
 ORDER = (
     "sender",
+    "tls_required",
     "recipient_limit",
     "message_size",
     "attachments",

@@ -81,6 +81,14 @@ async def test_full_return_brings_the_content_back_on_a_proven_way(site: Site) -
     assert SECRET in site.route.contents[-1]
 
 
+async def test_a_report_on_mail_with_requiretls_goes_with_it_and_without_the_content(site: Site) -> None:
+    """RFC 8689 §5: RET=FULL counts as HDRS."""
+    claimed = await site.accept("b@partner.example", owner="w1", content=SECRET, ret="FULL", require_tls=True)
+    await deliver(site, claimed)
+    assert site.route.jobs[-1].message.require_tls
+    assert b"CANARY" not in site.route.contents[-1]
+
+
 async def test_a_notice_shows_neither_subject_nor_content(site: Site) -> None:
     sender = "someone@elsewhere.example"
     claimed = await site.accept("b@partner.example", owner="w1", content=SECRET, ret="FULL", sender=sender)

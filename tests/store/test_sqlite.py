@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
+import msgspec
 import pytest
 
 from relayd.errors import Conflict, NotFound, StoreUnavailable
 from relayd.journal.event import Event
+from relayd.store import schema
 from relayd.store.operation import REGISTRY, reads, writes
 from relayd.store.records import NewDelivery, Settlement, State
 from relayd.store.sqlite import FILE, SqliteStore
@@ -314,6 +316,43 @@ async def test_a_database_of_a_newer_relayd_is_refused(rig: Rig) -> None:
     db.close()
     with pytest.raises(StoreUnavailable, match="newer"):
         await rig.open()
+
+
+async def test_a_database_of_version_1_gets_what_it_lacks_and_keeps_what_it_has(rig: Rig) -> None:
+    store = await rig.open()
+    before = msgspec.structs.replace(await rig.message(), require_tls=True)
+    await store.accept(before)
+    await store.close()
+    with sqlite3.connect(rig.state / FILE) as db:
+        db.execute("ALTER TABLE message DROP COLUMN require_tls")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    for _ in range(2):
+        store = await rig.open()
+        assert (await store.message(before.id)).sender == before.sender
+        assert not (await store.message(before.id)).require_tls
+        after = msgspec.structs.replace(await rig.message(), require_tls=True)
+        await store.accept(after)
+        assert (await store.message(after.id)).require_tls
+        await store.close()
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (await rig.open()).close()
+    with sqlite3.connect(rig.state / FILE) as db:
+        db.execute("ALTER TABLE message DROP COLUMN require_tls")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_STEPS", {**schema._STEPS, 3: "no SQL at all"})
+        patched.setattr(schema, "_VERSION", 3)
+        with pytest.raises(StoreUnavailable):
+            await rig.open()
+    with sqlite3.connect(rig.state / FILE) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert "require_tls" not in {row[1] for row in db.execute("PRAGMA table_info(message)")}
+    db.close()
+    await (await rig.open()).close()
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_commit(rig: Rig, store: SqliteStore) -> None:

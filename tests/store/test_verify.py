@@ -22,7 +22,7 @@ async def test_a_healthy_store_has_no_violations(rig: Rig, store: SqliteStore) -
 
 COPY_ROW = (
     "INSERT INTO message SELECT id || 'x', organisation, epoch, received_at, expires_at, sender, size, origin, "
-    "wrapped_key, body_file, body_offset, body_length, meta, 0, '', null, null, null, null FROM message"
+    "wrapped_key, body_file, body_offset, body_length, meta, 0, '', null, null, null, null, 0 FROM message"
 )
 
 

@@ -52,6 +52,7 @@ def _offers(session: Session) -> Iterator[str]:
     yield "CHUNKING"  # RFC 3030, without BINARYMIME
     yield f"LIMITS RCPTMAX={limits.recipients}"  # RFC 9422
     if session.peer.tls is not None:
+        yield "REQUIRETLS"  # RFC 8689 §2: never outside TLS
         scram = " SCRAM-SHA-256" if session.door.credentials.offers_scram else ""
         yield f"AUTH PLAIN LOGIN{scram}"  # RFC 4954: never outside TLS
     elif session.service.tls is not None:

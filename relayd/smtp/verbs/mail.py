@@ -48,11 +48,22 @@ def _parse(session: Session, argument: str) -> Envelope | Reply:
         return _UNKNOWN_PARAMETER
     except SyntaxInvalid:
         return _BAD_PARAMETER
+    if given.require_tls and session.peer.tls is None:
+        return _UNKNOWN_PARAMETER  # RFC 8689 §2: offered inside TLS only
     if not argument.isascii() and not given.smtputf8:
         return replies.NEEDS_SMTPUTF8  # RFC 6531 §3.5
     if given.size is not None and given.size > session.service.limits.message_size:
         return replies.too_large(session.service.limits.message_size)
-    return Envelope(sender, (), given.size, given.body, given.smtputf8, given.ret, given.envid, given.auth)
+    return Envelope(
+        sender,
+        size=given.size,
+        body=given.body,
+        smtputf8=given.smtputf8,
+        ret=given.ret,
+        envid=given.envid,
+        auth=given.auth,
+        require_tls=given.require_tls,
+    )
 
 
 def _out_of_order(session: Session) -> Reply | None:

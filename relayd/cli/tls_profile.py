@@ -1,0 +1,158 @@
+"""``relayd tls-profile``: what TLS takes and refuses, against the guideline."""
+
+from __future__ import annotations
+
+import argparse
+import smtplib
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from cryptography import x509
+
+from relayd.cli.certificates import shown
+from relayd.cli.common import add_config, add_json, print_json, with_shipped_openssl_conf
+from relayd.cli.table import table
+from relayd.daemon.sockets import split_address
+from relayd.mail.address import is_address
+from relayd.settings.load import load
+from relayd.settings.models import Configuration
+from relayd.tls import guideline, throwaway
+from relayd.tls.contexts import ClientTls, server_context
+from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.guideline import Judged, Level
+from relayd.tls.probe import TIMEOUT, Offer, Prober, Seen
+from relayd.tls.profile import CLIENTS, Row, Side, look
+
+_TAKEN = {True: "taken", False: "refused", None: "not tried"}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``tls-profile``."""
+    parser = commands.add_parser(
+        "tls-profile",
+        help="show what TLS takes and refuses, against the guideline of NCSC-NL",
+        description="Do some dozens of handshakes with peers that offer one thing each, and show what was taken and "
+        "what was refused, beside the level that the TLS guideline of NCSC-NL (2025-05) gives it: our server's side, "
+        "and our client's towards next hops that must prove themselves and towards others. Peers are processes on this "
+        "machine and show certificates made for the occasion; those of the configuration are judged by what they are. "
+        "With --connect it looks at a server instead, such as a running relayd. Exit status 1 when something "
+        "insufficient was taken or something needed is missing.",
+        epilog="examples:\n"
+        "  relayd tls-profile --config /etc/relayd\n"
+        "  relayd tls-profile --connect 127.0.0.1:25 --starttls smtp\n"
+        "  relayd tls-profile --connect mail.example.org:465 --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument("--connect", metavar="HOST:PORT", type=_place, help="look at this server instead")
+    parser.add_argument("--starttls", choices=("smtp",), help="say STARTTLS first")
+    parser.set_defaults(run=run)
+
+
+def _place(text: str) -> tuple[str, int]:
+    try:
+        return split_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the rows."""
+    with_shipped_openssl_conf()
+    with tempfile.TemporaryDirectory(prefix="relayd-tls-") as folder:
+        if arguments.connect:
+            host, port = arguments.connect
+            rows = list(_remote(Path(folder), host, port, arguments.starttls or ""))
+        else:
+            rows = list(_ours(Path(folder), load(Path(arguments.config)).configuration))
+    if arguments.json:
+        print_json([asdict(row) for row in rows])
+    else:
+        _print(rows)
+    return 1 if any(row.fails for row in rows) else 0
+
+
+def _print(rows: Sequence[Row]) -> None:
+    for side in dict.fromkeys(row.side for row in rows):
+        head = (side.value, "", "guideline", "", "")
+        lines = [
+            (row.subject, row.what, row.level.value, "BAD" if row.fails else _TAKEN[row.taken], row.detail)
+            for row in rows
+            if row.side is side
+        ]
+        print(table(head, lines), end="\n\n")
+    bad = sum(row.fails for row in rows)
+    print(f"{bad} of {len(rows)} fall short of the guideline" if bad else f"all {len(rows)} meet the guideline")
+
+
+def _ours(folder: Path, configuration: Configuration) -> Iterator[Row]:
+    pairs = throwaway.make(folder)
+    prober = Prober(folder, pairs)
+    servers = {
+        name: server_context(configuration.tls.model_copy(update={"certificate": one.certificate, "key": one.key}))
+        for name, one in pairs.items()
+        if name != "weak"
+    }
+    for one in shown(configuration):
+        yield _certificate(Side.SERVER, one.judged, str(one.file))
+    yield from look(Side.SERVER, lambda offer: prober.against_server(offer, servers[offer.shows]))
+    yield _renegotiation(Side.SERVER, servers["rsa"])
+    trusted = folder / "trusted.pem"
+    trusted.write_bytes(b"".join(one.certificate.read_bytes() for one in pairs.values()))
+    contexts = ClientTls(trusted)
+    for side, security in zip(CLIENTS, (Security.VERIFIED, Security.ENCRYPTED), strict=True):
+        client = contexts.context(TlsDemand(security))
+        yield from look(side, partial(prober.against_client, context=client))
+        yield _renegotiation(side, client)
+
+
+def _renegotiation(side: Side, context: ssl.SSLContext) -> Row:
+    """Python can't ask for one, so this is what the context says."""
+    off = bool(context.options & ssl.OP_NO_RENEGOTIATION)
+    detail = "switched off" if off else "not switched off"
+    return Row(side, "TLS 1.2", "renegotiation by the peer", Level.INSUFFICIENT, not off, detail, not off)
+
+
+def _certificate(side: Side, judged: Judged, detail: str) -> Row:
+    return Row(side, "certificate", judged.what, judged.level, True, detail, not judged.level.passes)
+
+
+def _remote(folder: Path, host: str, port: int, starttls: str) -> Iterator[Row]:
+    prober = Prober(folder, {})
+    leaf = b""
+
+    def attempt(offer: Offer) -> Seen:
+        nonlocal leaf
+        try:
+            with _connected(host, port, starttls) as connection:
+                seen = prober.client(offer, connection, "" if is_address(host) else host)
+        except (OSError, smtplib.SMTPException) as error:
+            return Seen(unable=f"no connection: {getattr(error, 'strerror', None) or type(error).__name__}")
+        leaf = leaf or seen.certificate
+        return seen
+
+    yield from look(Side.REMOTE, attempt)
+    if leaf:
+        for judged in guideline.certificate([x509.load_der_x509_certificate(leaf)]):
+            yield _certificate(Side.REMOTE, judged, "of its issuers nothing is known here")
+
+
+def _connected(host: str, port: int, starttls: str) -> socket.socket:
+    """A connection that is ready for a ClientHello."""
+    if not starttls:
+        return socket.create_connection((host, port), TIMEOUT)
+    client = smtplib.SMTP(host, port, timeout=TIMEOUT)
+    client.ehlo()
+    code, text = client.docmd("STARTTLS")
+    if code != 220 or client.sock is None:
+        client.close()
+        raise smtplib.SMTPResponseException(code, text)
+    connection = client.sock.dup()
+    client.sock.close()
+    return connection
