@@ -29,6 +29,7 @@ from relayd.directory.directory import Directory
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.resolver import DnsResolver, Resolver
 from relayd.dns.txt import txt_lookup
+from relayd.dns.validation import Watch
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.verdict import RouteKind
@@ -65,6 +66,7 @@ class Worker:
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
+        self.validation = Watch(self.resolver, configuration.dnssec.signed_name, configuration.dnssec.broken_name)
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
         self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
@@ -114,6 +116,7 @@ class Worker:
 
     async def run(self, listening: list[Listening]) -> None:
         await self.control.start()
+        self.validation.start()
         await self.services.store.connect()
         await self.services.lanes.start()
         self.policies.start()
@@ -128,6 +131,7 @@ class Worker:
         await self.services.lanes.drain(for_deliveries)
         await self.policies.close()
         await self.reporting.stop()
+        await self.validation.stop()
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
