@@ -17,6 +17,7 @@ from cryptography import x509
 from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.doctor_dkim import dkim
+from relayd.cli.doctor_reports import reports
 from relayd.cli.doctor_store import disk, store
 from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
@@ -176,6 +177,7 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     findings = [await _resolver(loaded.configuration, resolver)]
     entries = [entry for entry in build(loaded).domainbook.values() if entry.next_hops]
     findings += await dkim(loaded.configuration, resolver, SystemClock().now())
+    findings += await reports(loaded.configuration, resolver)
     findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
     return findings
 

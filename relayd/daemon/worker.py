@@ -17,7 +17,7 @@ from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
 from relayd.daemon.rejudge import rejudge
-from relayd.daemon.reporting import Reporting
+from relayd.daemon.reporting import Reporting, report_route
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
 from relayd.delivery.nta_hosts import nta_hosts
@@ -112,6 +112,7 @@ class Worker:
             services.composer,
             services.clock,
         )
+        routes[RouteKind.REPORT.value] = report_route(in_force.configuration, in_force.directory)
         return routes
 
     async def run(self, listening: list[Listening]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from relayd.errors import Problem, SyntaxInvalid
 from relayd.mail.address import normalise_domain
+from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration, FolderSettings, MailboxSettings
 from relayd.settings.source import Source
 
@@ -20,6 +21,7 @@ def unsound(source: Source, configuration: Configuration) -> Iterator[Problem]:
     yield from _sms(source, configuration)
     yield from _viewer(source, configuration)
     yield from _overrides(source, configuration)
+    yield from _reports(source, configuration)
     for name, mailbox in configuration.mailboxes.items():
         yield from _mailbox(source, name, mailbox)
     for name, folder in configuration.folders.items():
@@ -83,6 +85,13 @@ def _viewer(source: Source, configuration: Configuration) -> Iterator[Problem]:
     local = ("http://127.0.0.1", "http://localhost", "http://[::1]")
     if viewer.enabled and not viewer.url.startswith(("https://", *local)):
         yield source.problem(["viewer", "url"], "expected https://…: the link in each notification")
+
+
+def _reports(source: Source, configuration: Configuration) -> Iterator[Problem]:
+    reports = configuration.reports
+    if reports.unreadable and reports.unreadable not in configuration.folders:
+        hint = suggest(reports.unreadable, configuration.folders) or "add it under folders"
+        yield source.problem(["reports", "unreadable"], f"there is no folder called {reports.unreadable}; {hint}")
 
 
 def _mailbox(source: Source, name: str, mailbox: MailboxSettings) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ ORDER = (
     "recipient_limit",
     "message_size",
     "attachments",
+    "reports",
     "domainbook",
     "nta7516",
     "plain",
