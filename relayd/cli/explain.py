@@ -12,10 +12,10 @@ from typing import Any
 
 from relayd.authenticity.dkim_verify import DkimVerifier
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.outside import SelfTestingResolver, ways_now
 from relayd.clock import SystemClock
 from relayd.directory.load import build
 from relayd.directory.nta7516_dns import NtaDns
-from relayd.dns.resolver import DnsResolver
 from relayd.dns.txt import txt_lookup
 from relayd.errors import RelaydError, SyntaxInvalid
 from relayd.inspection.inspector import ProcessInspector
@@ -86,13 +86,15 @@ def run(arguments: argparse.Namespace) -> int:
 async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[Recipient], content: bytes) -> Foreseen:
     inspector = ProcessInspector()
     clock = SystemClock()
+    resolver = SelfTestingResolver(loaded.configuration)
     context = Context(
         directory=build(loaded),
         limits=MemoryLimits(clock),
         inspector=inspector,
         clock=clock,
         signatures=DkimVerifier(txt_lookup(*address_and_port(loaded.configuration.resolver))),
-        nta=NtaDns(DnsResolver(*address_and_port(loaded.configuration.resolver))),
+        nta=NtaDns(resolver),
+        ways=ways_now(loaded, resolver),
     )
     try:
         return await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)

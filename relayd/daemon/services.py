@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from relayd.clock import Clock, SystemClock
 from relayd.daemon.connections import Seat
 from relayd.daemon.in_force import InForce
+from relayd.delivery.ways import Ways
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.policy import Context, NtaRecords, Signatures
 from relayd.queue.composer import Composer
@@ -23,7 +24,8 @@ from relayd.vault.vault import Vault
 
 @dataclass(slots=True)
 class Services:
-    """The parts of one worker. ``in_force`` is replaced on reload; everything else lives as long as the process."""
+    """The parts of one worker. ``in_force`` and ``ways`` are replaced on reload; everything else lives as long as the
+    process."""
 
     owner: str
     seat: Seat
@@ -39,6 +41,7 @@ class Services:
     credentials: Credentials
     composer: Composer
     lanes: Lanes = field(init=False)
+    ways: Ways = field(init=False)
 
     def context(self, in_force: InForce) -> Context:
         """What policies may use, under the given state of the configuration."""
@@ -49,6 +52,7 @@ class Services:
             clock=self.clock,
             signatures=self.signatures,
             nta=self.nta,
+            ways=self.ways,
         )
 
 

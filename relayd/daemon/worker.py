@@ -70,7 +70,7 @@ class Worker:
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
         self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
-        self.ways = self._ways()
+        services.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
             contents=SealedContents(services.vault, services.blobs),
@@ -104,7 +104,7 @@ class Worker:
     def _routes(self) -> dict[str, Route]:
         services = self.services
         in_force = services.in_force
-        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, self.ways)
+        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, services.ways)
         routes[RouteKind.VIEWER.value] = ViewerRoute(
             in_force.configuration,
             lambda: services.in_force.directory,
@@ -148,7 +148,7 @@ class Worker:
         self.services.in_force = fresh
         self.policies.source = self._sts_source()
         self.reporting.reload()
-        self.ways = self._ways()
+        self.services.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
             server.service = self._service(item)
