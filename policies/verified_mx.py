@@ -63,6 +63,7 @@ async def _look(domains: tuple[Domain, ...], context: Context) -> dict[Domain, S
     finally:
         for task in looking:
             task.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
     for task in done:
         task.result()  # a defect is one, and not an answer
     return found

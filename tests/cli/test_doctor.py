@@ -14,7 +14,7 @@ from relayd.settings.load import load
 from relayd.telemetry.lag import LagHistogram
 from tests.kit.ca import Authority
 from tests.kit.configuration import FILES, write_configuration
-from tests.kit.dns_server import DnsServer, Reply
+from tests.kit.lying_dns import LyingDns, Reply
 
 
 @pytest.mark.parametrize(("level", "status"), [(Level.OK, 0), (Level.WARN, 1), (Level.BAD, 1)])
@@ -72,7 +72,7 @@ def test_event_loops_that_are_late_are_a_warning(late: dict[str, list[float]], l
 async def test_the_resolver_is_put_to_the_test(
     tmp_path: Path, signed: Reply, broken: Reply, level: Level, text: str
 ) -> None:
-    async with DnsServer() as server:
+    async with LyingDns() as server:
         server.say("signed.example", "A", signed)
         server.say("broken.example", "A", broken)
         names = "dnssec: {signed_name: signed.example, broken_name: broken.example}"

@@ -11,19 +11,19 @@ from relayd.dns.hosts import look_at_host
 from relayd.dns.records import Answer, MailHosts
 from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import Domain
-from tests.kit.dns_server import DnsServer, Reply
+from tests.kit.lying_dns import LyingDns, Reply
 
 ORG = Domain("example.org")
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[DnsServer]:
-    async with DnsServer() as server:
+async def server() -> AsyncIterator[LyingDns]:
+    async with LyingDns() as server:
         yield server
 
 
 @pytest.fixture
-def resolver(server: DnsServer) -> DnsResolver:
+def resolver(server: LyingDns) -> DnsResolver:
     return DnsResolver("127.0.0.1", server.port, timeout=1)
 
 
@@ -40,34 +40,34 @@ def resolver(server: DnsServer) -> DnsResolver:
     ],
 )
 async def test_hosts_whose_names_could_not_be_a_hosts_are_left_out(
-    server: DnsServer, resolver: DnsResolver, records: list[str], hosts: tuple[str, ...]
+    server: LyingDns, resolver: DnsResolver, records: list[str], hosts: tuple[str, ...]
 ) -> None:
     server.say(ORG, "MX", Reply(records))
     assert await resolver.mail_hosts(ORG) == MailHosts(Answer.FOUND, hosts, canonical="example.org")
 
 
-async def test_thousands_of_mail_hosts(server: DnsServer, resolver: DnsResolver) -> None:
+async def test_thousands_of_mail_hosts(server: LyingDns, resolver: DnsResolver) -> None:
     server.say(ORG, "MX", Reply([f"{n} mx{n}.example.org." for n in range(2000)]))
     found = await resolver.mail_hosts(ORG)
     assert found.hosts[:2] == ("mx0.example.org", "mx1.example.org")
     assert len(found.hosts) == 2000
 
 
-async def test_a_huge_text(server: DnsServer, resolver: DnsResolver) -> None:
+async def test_a_huge_text(server: LyingDns, resolver: DnsResolver) -> None:
     server.say(ORG, "TXT", Reply([" ".join(['"' + "x" * 255 + '"'] * 240)]))
     (text,) = (await resolver.texts(ORG)).values
     assert len(text) == 255 * 240
 
 
 @pytest.mark.parametrize("kind", ["A", "MX", "TXT", "TLSA"])
-async def test_a_name_that_is_its_own_alias(server: DnsServer, resolver: DnsResolver, kind: str) -> None:
+async def test_a_name_that_is_its_own_alias(server: LyingDns, resolver: DnsResolver, kind: str) -> None:
     server.say("loop.example.org", kind, Reply(alias="loop.example.org."))
     found = await resolver.look_up("loop.example.org", kind)
     assert (found.answer, found.values) == (Answer.FAILED, ()) or found.answer is Answer.NO_DATA
 
 
 async def test_a_name_behind_an_alias_that_is_no_host_name_is_no_tlsa_base(
-    server: DnsServer, resolver: DnsResolver
+    server: LyingDns, resolver: DnsResolver
 ) -> None:
     server.say("mx.example.org", "A", Reply(["192.0.2.1"], alias="a\\000b.example.net.", secure=True))
     server.say("mx.example.org", "AAAA", Reply(alias="a\\000b.example.net.", secure=True))
@@ -84,7 +84,7 @@ async def test_a_name_that_cannot_be_asked_for(resolver: DnsResolver, name: str)
     assert (await resolver.look_up(name, "A")).answer is Answer.FAILED
 
 
-async def test_the_word_of_a_resolver_elsewhere_counts_for_nothing(server: DnsServer) -> None:
+async def test_the_word_of_a_resolver_elsewhere_counts_for_nothing(server: LyingDns) -> None:
     server.say("mx.example.org", "A", Reply(["192.0.2.1"], secure=True))
     near = DnsResolver("127.0.0.1", server.port, timeout=1)
     assert (await near.look_up("mx.example.org", "A")).secure
@@ -93,12 +93,12 @@ async def test_the_word_of_a_resolver_elsewhere_counts_for_nothing(server: DnsSe
     assert not (await far.look_up("mx.example.org", "A")).secure
 
 
-async def test_a_forged_answer_is_told_from_one_that_could_not_be_had(server: DnsServer, resolver: DnsResolver) -> None:
+async def test_a_forged_answer_is_told_from_one_that_could_not_be_had(server: LyingDns, resolver: DnsResolver) -> None:
     server.say("away.example.org", "A", Reply(failed=True))
     assert (await resolver.look_up("away.example.org", "A")).answer is Answer.FAILED
 
 
-async def test_who_asks_the_same_waits_for_one_answer(server: DnsServer, resolver: DnsResolver) -> None:
+async def test_who_asks_the_same_waits_for_one_answer(server: LyingDns, resolver: DnsResolver) -> None:
     server.say("mx.example.org", "A", Reply(["192.0.2.1"]))
     server.open.clear()
     asking = [asyncio.create_task(resolver.look_up("MX.example.org.", "A")) for _ in range(20)]
@@ -108,7 +108,7 @@ async def test_who_asks_the_same_waits_for_one_answer(server: DnsServer, resolve
     assert server.asked == [("mx.example.org.", "A")]
 
 
-async def test_who_gives_up_takes_the_answer_from_nobody(server: DnsServer, resolver: DnsResolver) -> None:
+async def test_who_gives_up_takes_the_answer_from_nobody(server: LyingDns, resolver: DnsResolver) -> None:
     server.say("mx.example.org", "A", Reply(["192.0.2.1"]))
     server.open.clear()
     impatient = asyncio.create_task(resolver.look_up("mx.example.org", "A"))

@@ -9,7 +9,7 @@ import pytest
 from relayd.dns.records import Answer, Records, Validation
 from relayd.dns.resolver import DnsResolver
 from relayd.dns.validation import Watch, probe
-from tests.kit.dns_server import DnsServer, Reply
+from tests.kit.lying_dns import LyingDns, Reply
 
 SECURE: Records[Any] = Records(Answer.FOUND, ("192.0.2.1",), True)
 INSECURE: Records[Any] = Records(Answer.FOUND, ("192.0.2.1",))
@@ -46,7 +46,7 @@ async def test_what_a_test_finds(signed: Records[Any], broken: Records[Any], exp
 
 
 async def test_a_resolver_that_does_not_validate_is_believed_no_more_until_it_does() -> None:
-    async with DnsServer() as server:
+    async with LyingDns() as server:
         server.say("signed.example", "A", Reply(["192.0.2.1"], secure=True))
         server.say("broken.example", "A", Reply(["192.0.2.2"], secure=True))
         server.say("mx.example", "A", Reply(["192.0.2.3"], secure=True))
@@ -63,7 +63,7 @@ async def test_a_resolver_that_does_not_validate_is_believed_no_more_until_it_do
 
 
 async def test_a_test_that_finds_nothing_out_changes_nothing() -> None:
-    async with DnsServer() as server:
+    async with LyingDns() as server:
         server.say("signed.example", "A", Reply(["192.0.2.1"], secure=True))
         server.say("broken.example", "A", Reply(failed=True))
         resolver = DnsResolver("127.0.0.1", server.port, timeout=2)
@@ -75,7 +75,7 @@ async def test_a_test_that_finds_nothing_out_changes_nothing() -> None:
 
 
 async def test_who_needs_to_know_waits_for_the_first_test() -> None:
-    async with DnsServer() as server:
+    async with LyingDns() as server:
         server.say("signed.example", "A", Reply(["192.0.2.1"], secure=True))
         server.say("broken.example", "A", Reply(failed=True))
         resolver = DnsResolver("127.0.0.1", server.port, timeout=2)

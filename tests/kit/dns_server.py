@@ -1,111 +1,71 @@
-"""A small DNS server on loopback that says what a test tells it to, also what no honest server would."""
+"""A name server on loopback that answers from a zone in memory: for tests in which a whole relayd asks DNS."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from functools import cache
 
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rdtypes.ANY.TXT
 import dns.rrset
 
+from relayd.dns.records import Answer, Mx, Records
+from tests.kit.dns import FakeDns
 
-@dataclass(frozen=True)
-class Reply:
-    """``records`` as in a master file; none and not ``failed`` means that the name has none. ``alias`` puts a CNAME in
-    front. ``secure`` sets the AD bit. ``silent`` says nothing at all."""
-
-    records: Sequence[str] = ()
-    alias: str = ""
-    secure: bool = False
-    failed: bool = False
-    silent: bool = False
+_RCODES = {Answer.NO_NAME: dns.rcode.NXDOMAIN, Answer.FAILED: dns.rcode.SERVFAIL, Answer.BOGUS: dns.rcode.SERVFAIL}
 
 
-class DnsServer(asyncio.DatagramProtocol):
-    """``async with DnsServer() as server``: over UDP, and over TCP what UDP has no room for. A name that nobody told it
-    about doesn't exist. ``asked`` lists the questions; while ``open`` isn't set, answers wait."""
+class DnsServer:
+    """Answers over UDP as long as the process lives. ``zone`` is FakeDns's; TIMEOUT means silence."""
 
-    def __init__(self) -> None:
-        self._replies: dict[tuple[str, str], Reply] = {}
-        self.asked: list[tuple[str, str]] = []
-        self.was_asked = asyncio.Event()
-        self.open = asyncio.Event()
-        self.open.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, zone: Mapping[tuple[str, str], Iterable[str | bytes] | Answer] | None = None) -> None:
+        self.dns = FakeDns(zone)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.place = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    def say(self, name: str, kind: str, reply: Reply) -> None:
-        self._replies[name.rstrip(".") + ".", kind] = reply
+    def _serve(self) -> None:
+        while True:
+            query, peer = self._socket.recvfrom(4096)
+            if answer := asyncio.run(self._answer(query)):
+                self._socket.sendto(answer, peer)
 
-    async def __aenter__(self) -> DnsServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, ("127.0.0.1", self.port))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._transport.close()
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        task = asyncio.get_running_loop().create_task(self._datagram(data, addr))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _datagram(self, data: bytes, addr: tuple[str, int]) -> None:
-        response = await self._answer(data)
-        if response is None:
-            return
-        wire = response.to_wire(max_size=65535)
-        if len(wire) > 1232:
-            response.answer.clear()
-            response.flags |= dns.flags.TC
-            wire = response.to_wire()
-        self._transport.sendto(wire, addr)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            size = int.from_bytes(await reader.readexactly(2))
-            response = await self._answer(await reader.readexactly(size))
-            if response is not None:
-                wire = response.to_wire(max_size=65535)
-                writer.write(len(wire).to_bytes(2) + wire)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def _answer(self, data: bytes) -> dns.message.Message | None:
-        query = dns.message.from_wire(data)
-        question = query.question[0]
-        name, kind = question.name.to_text(), question.rdtype.name
-        self.asked.append((name, kind))
-        self.was_asked.set()
-        await self.open.wait()
-        response = dns.message.make_response(query)
+    async def _answer(self, query: bytes) -> bytes | None:
+        message = dns.message.from_wire(query)
+        response = dns.message.make_response(message)
         response.flags |= dns.flags.RA
-        reply = self._replies.get((name, kind))
-        if reply is None:
-            known = any(other == name for other, _ in self._replies)
-            response.set_rcode(dns.rcode.NOERROR if known else dns.rcode.NXDOMAIN)
-            return response
-        if reply.silent:
+        asked = message.question[0]
+        found = await self.dns.look_up(asked.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(asked.rdtype))
+        if found.answer is Answer.TIMEOUT:
             return None
-        if reply.failed:
-            response.set_rcode(dns.rcode.SERVFAIL)
-        if reply.secure:
-            response.flags |= dns.flags.AD
-        owner = name
-        if reply.alias:
-            owner = reply.alias
-            response.answer.append(dns.rrset.from_text(name, 300, "IN", "CNAME", owner))
-        if reply.records:
-            response.answer.append(dns.rrset.from_text(owner, 300, "IN", kind, *reply.records))
-        return response
+        response.set_rcode(_RCODES.get(found.answer, dns.rcode.NOERROR))
+        if found.answer is Answer.FOUND:
+            response.answer.append(_records(asked, found))
+        return response.to_wire()
+
+
+def _records(asked: dns.rrset.RRset, found: Records[str | bytes | Mx]) -> dns.rrset.RRset:
+    records = dns.rrset.RRset(asked.name, asked.rdclass, asked.rdtype)
+    for value in found.values:
+        if isinstance(value, bytes):
+            pieces = [value[at : at + 255] for at in range(0, len(value), 255)] or [b""]
+            records.add(dns.rdtypes.ANY.TXT.TXT(dns.rdataclass.IN, dns.rdatatype.TXT, pieces), ttl=60)
+        else:
+            text = f"{value.preference} {value.host}." if isinstance(value, Mx) else str(value)
+            records.add(dns.rdata.from_text(dns.rdataclass.IN, asked.rdtype, text), ttl=60)
+    return records
+
+
+@cache
+def empty_dns() -> str:
+    """Where a name server listens that knows no name: strangers' mail is accepted without waiting for answers."""
+    return DnsServer().place
