@@ -37,7 +37,7 @@ from tests.kit.wait import wait_for
 
 _PATH = re.compile(r"(?:FROM|TO):\s*<([^>]*)>(.*)", re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
-_QUEUE_ID = re.compile(rb"\Areceived:[^;]*\sid\s(\S+)", re.IGNORECASE)
+_QUEUE_ID = re.compile(rb"^received:[^;]*\sid\s(\S+)", re.IGNORECASE | re.MULTILINE)
 #: RFC 3464 §2.3: what a report says of one recipient. Ours put these two lines together.
 _REPORTED = re.compile(rb"^final-recipient:[^;]*;\s*(\S+)\s*^action:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
 _BIGGEST = 256 * 2**20
@@ -309,7 +309,7 @@ class _Session:
 
     def _receipt(self, content: bytes) -> Receipt:
         head, _, body = content.partition(b"\r\n\r\n")
-        found, queued = _MESSAGE_ID.search(head), _QUEUE_ID.match(head)
+        found, queued = _MESSAGE_ID.search(head), _QUEUE_ID.search(head)
         tls = self._writer.get_extra_info("ssl_object")
         peer = self._writer.get_extra_info("peername")
         return Receipt(
