@@ -125,22 +125,21 @@ def _certificate(side: Side, judged: Judged, detail: str) -> Row:
 
 def _remote(folder: Path, host: str, port: int, starttls: str) -> Iterator[Row]:
     prober = Prober(folder, {})
-    leaf = b""
+    chain: tuple[bytes, ...] = ()
 
     def attempt(offer: Offer) -> Seen:
-        nonlocal leaf
+        nonlocal chain
         try:
             with _connected(host, port, starttls) as connection:
                 seen = prober.client(offer, connection, "" if is_address(host) else host)
         except (OSError, smtplib.SMTPException) as error:
             return Seen(unable=f"no connection: {getattr(error, 'strerror', None) or type(error).__name__}")
-        leaf = leaf or seen.certificate
+        chain = chain or seen.chain
         return seen
 
     yield from look(Side.REMOTE, attempt)
-    if leaf:
-        for judged in guideline.certificate([x509.load_der_x509_certificate(leaf)]):
-            yield _certificate(Side.REMOTE, judged, "of its issuers nothing is known here")
+    for judged in guideline.certificate([x509.load_der_x509_certificate(one) for one in chain]):
+        yield _certificate(Side.REMOTE, judged, "")
 
 
 def _connected(host: str, port: int, starttls: str) -> socket.socket:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from ipaddress import ip_address
-from typing import Annotated, Final
+from typing import Annotated
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
-from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
 from relayd.mail.address import is_address
-
-#: RSA keys below this are no proof of anything (NCSC-NL's guideline of 2025: insufficient).
-_RSA_BITS: Final = 2048
+from relayd.tls import guideline
 
 
 @asn1.sequence
@@ -67,17 +63,6 @@ def name_matches(pattern: str, name: str) -> bool:
 
 
 def weakness(certificate: x509.Certificate) -> str:
-    """Why a certificate is too weak to prove a name, "" when it isn't: a short RSA key, or a signature over MD5 or
-    SHA-1."""
-    try:
-        key = certificate.public_key()
-        digest = certificate.signature_hash_algorithm
-    except (UnsupportedAlgorithm, ValueError):
-        return "a key or signature of an unknown kind"
-    if isinstance(key, dsa.DSAPublicKey):
-        return "a DSA key"
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _RSA_BITS:
-        return f"an RSA key of {key.key_size} bits"
-    if digest is not None and digest.name in ("md5", "sha1"):
-        return f"a signature over {digest.name.upper()}"
-    return ""
+    """What makes a certificate too weak to prove a name, "" when nothing does: a key or signature that is insufficient
+    by the guideline, such as RSA of 1024 bits or SHA-1."""
+    return next((f"a weak {one.what}" for one in guideline.alone(certificate) if not one.level.passes), "")

@@ -111,6 +111,7 @@ ITEMS: Final = (
 _WEAK: Final = Item("certificate", "RSA key of 1024 bits", Level.INSUFFICIENT, Offer(shows="weak"))
 _PLAIN: Final = Offer(highest=_OLD)
 _WITHOUT_MASTER_SECRET: Final = Offer(highest=_OLD, options="-ExtendedMasterSecret")
+_COMPRESSED: Final = Offer(highest=_OLD, compression=True)
 _WANTED: Final = {
     hello.EXTENDED_MASTER_SECRET: "extended master secret",  # RFC 7627
     hello.RENEGOTIATION_INFO: "secure renegotiation",  # RFC 5746
@@ -144,7 +145,9 @@ def _extensions(side: Side, attempt: Try) -> Iterator[Row]:
     detail = _HARMLESS if without.done else _words(without.error)
     yield Row(side, "TLS 1.2", "peer without extended master secret", Level.SUFFICIENT, without.done, detail)
     if side not in CLIENTS:
-        yield Row(side, "TLS", "compression", Level.INSUFFICIENT, None, "this OpenSSL can't offer it")
+        answered = attempt(_COMPRESSED).server
+        has = any(answered.compression) if answered else False
+        yield Row(side, "TLS", "compression", Level.INSUFFICIENT, has, "" if answered else "no answer", has)
         return
     for what, has in {
         "compression": any(seen.client.compression),
