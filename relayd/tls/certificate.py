@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -28,6 +29,17 @@ class _ToBeSigned:
     issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
     subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
     extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
+
+
+def read_chain(chain: Iterable[bytes]) -> list[x509.Certificate]:
+    """Certificates (DER) as far as they can be read: what comes after one that can't belongs to nothing."""
+    found: list[x509.Certificate] = []
+    for one in chain:
+        try:
+            found.append(x509.load_der_x509_certificate(one))
+        except ValueError:
+            break
+    return found
 
 
 def spki(certificate: bytes) -> bytes:
