@@ -172,10 +172,14 @@ def _judge_recipient(mail: Mail, address: Address, directory: Directory) -> Verd
         return _judge_stranger_recipient(address, directory)
     if address.domain.startswith("["):
         return Refuse("an address literal", (address.key,), reply=_LITERAL)
+    if directory.reads_reports(address):
+        return Pass("reports are read here", (address.key,))
     return _judge_mailbox(address, directory)
 
 
 def _judge_stranger_recipient(address: Address, directory: Directory) -> Verdict:
+    if directory.reads_reports(address):
+        return Pass("reports are read here", (address.key,))
     if address.domain.startswith("[") or directory.served(address.domain) is None:
         return Refuse("a stranger to a domain that isn't served", (address.key,), reply=_RELAYING)
     verdict = _judge_mailbox(address, directory)
@@ -210,7 +214,7 @@ async def _proof_shown(organisation: Organisation, authors: list[Address], mail:
     if _header_proves(proof, mail.headers):
         return "the platform's header"
     if proof.dkim and mail.body is not None:
-        signers = await context.signatures.signed_by(mail.body)
+        signers = await context.authenticator.signers(mail)
         if all(_aligned(author.domain, signers, organisation) for author in authors):
             return "an aligned DKIM signature"
     return ""

@@ -17,13 +17,17 @@ from cryptography import x509
 from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.doctor_dkim import dkim
+from relayd.cli.doctor_nta7516 import nta7516
+from relayd.cli.doctor_reports import reports
 from relayd.cli.doctor_store import disk, store
 from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
 from relayd.clock import SystemClock
 from relayd.directory.directory import DomainEntry
 from relayd.directory.load import build
+from relayd.dns.records import Validation
 from relayd.dns.resolver import DnsResolver
+from relayd.dns.validation import probe
 from relayd.errors import RelaydError
 from relayd.settings.load import Loaded, load
 from relayd.settings.models import Configuration
@@ -172,21 +176,29 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     """What the resolver and the next hops answer."""
     resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
     findings = [await _resolver(loaded.configuration, resolver)]
-    entries = [entry for entry in build(loaded).domainbook.values() if entry.next_hops]
-    findings += await dkim(loaded.configuration, resolver, SystemClock().now())
+    now, directory = SystemClock().now(), build(loaded)
+    findings += await dkim(loaded.configuration, resolver, now)
+    findings += await nta7516(directory, resolver, now)
+    findings += await reports(loaded.configuration, resolver)
+    entries = [entry for entry in directory.domainbook.values() if entry.next_hops]
     findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
     return findings
 
 
 async def _resolver(configuration: Configuration, resolver: DnsResolver) -> Finding:
-    root = await resolver.look_up("", "NS")
-    if not root.answer.certain:
-        return Finding("resolver", Level.WARN, f"{configuration.resolver} does not answer ({root.answer})",
-                       "run a validating resolver such as unbound on this machine")  # fmt: skip
-    if root.secure:
-        return Finding("resolver", Level.OK, f"{configuration.resolver} answers and validates")
-    return Finding("resolver", Level.WARN, f"{configuration.resolver} answers but does not validate DNSSEC",
-                   "run a validating resolver such as unbound on this machine")  # fmt: skip
+    dnssec = configuration.dnssec
+    found = await probe(resolver.ask_anew, dnssec.signed_name, dnssec.broken_name)
+    match found.validation:
+        case Validation.ON:
+            return Finding("resolver", Level.OK, f"{configuration.resolver} validates: {found.reason}")
+        case Validation.OFF:
+            return Finding("resolver", Level.BAD,
+                           f"{configuration.resolver} does not validate, so DANE and NTA 7516 are off: {found.reason}",
+                           "run a validating resolver such as unbound on this machine")  # fmt: skip
+        case Validation.UNTESTED:
+            return Finding("resolver", Level.WARN, f"{configuration.resolver} can't be tested: {found.reason}",
+                           "run a validating resolver such as unbound on this machine; without the internet, name "
+                           "a signed and a broken domain of yours under dnssec in relayd.yaml")  # fmt: skip
 
 
 async def _next_hop(entry: DomainEntry, hop: str) -> Finding:

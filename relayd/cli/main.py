@@ -14,9 +14,8 @@ from relayd.errors import ConfigurationError, RelaydError
 
 #: The modules of the command groups, in the order of ``relayd --help``.
 GROUPS: Final = (
-    *("serve", "check", "explain", "reload", "queue", "message", "verify", "doctor", "tls_profile", "keys", "account"),
-    "dkim",
-    "nta7516",
+    *("serve", "check", "explain", "reload", "queue", "message", "reports", "verify", "doctor", "tls_profile", "keys"),
+    *("account", "dkim", "nta7516"),
 )
 
 _EPILOG = """\

@@ -6,13 +6,28 @@ import asyncio
 import contextlib
 
 from relayd.daemon.services import Services
+from relayd.delivery.folder import FolderRoute
+from relayd.directory.directory import Directory
 from relayd.dns.resolver import Resolver
 from relayd.errors import StoreUnavailable
 from relayd.reporting.counts import Flusher, Kind, Tally
 from relayd.reporting.post import HttpsPoster
+from relayd.reporting.route import ReportRoute
 from relayd.reporting.sender import ReportSender
 from relayd.reporting.tls_source import TlsSource
+from relayd.settings.models import Configuration
 from relayd.tls.results import TlsResult
+
+
+def report_route(configuration: Configuration, directory: Directory) -> ReportRoute:
+    """The route for reports that reach us."""
+    settings = configuration.reports
+    folder = configuration.folders.get(settings.unreadable)
+    return ReportRoute(
+        lambda domain: domain == configuration.hostname or directory.about_us(domain),
+        settings.keep.total_seconds(),
+        FolderRoute(folder.path) if folder else None,
+    )
 
 
 class Reporting:

@@ -10,14 +10,13 @@ from functools import partial
 
 import structlog
 
-from relayd.authenticity.dkim_verify import DkimVerifier
 from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections, Seat
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
 from relayd.daemon.rejudge import rejudge
-from relayd.daemon.reporting import Reporting
+from relayd.daemon.reporting import Reporting, report_route
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
 from relayd.delivery.nta_hosts import nta_hosts
@@ -28,7 +27,7 @@ from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.resolver import DnsResolver, Resolver
-from relayd.dns.txt import txt_lookup
+from relayd.dns.validation import Watch
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.verdict import RouteKind
@@ -65,10 +64,11 @@ class Worker:
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
+        self.validation = Watch(self.resolver, configuration.dnssec.signed_name, configuration.dnssec.broken_name)
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
         self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
-        self.ways = self._ways()
+        services.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
             contents=SealedContents(services.vault, services.blobs),
@@ -102,7 +102,7 @@ class Worker:
     def _routes(self) -> dict[str, Route]:
         services = self.services
         in_force = services.in_force
-        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, self.ways)
+        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, services.ways)
         routes[RouteKind.VIEWER.value] = ViewerRoute(
             in_force.configuration,
             lambda: services.in_force.directory,
@@ -110,10 +110,12 @@ class Worker:
             services.composer,
             services.clock,
         )
+        routes[RouteKind.REPORT.value] = report_route(in_force.configuration, in_force.directory)
         return routes
 
     async def run(self, listening: list[Listening]) -> None:
         await self.control.start()
+        self.validation.start()
         await self.services.store.connect()
         await self.services.lanes.start()
         self.policies.start()
@@ -128,6 +130,7 @@ class Worker:
         await self.services.lanes.drain(for_deliveries)
         await self.policies.close()
         await self.reporting.stop()
+        await self.validation.stop()
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
@@ -143,7 +146,7 @@ class Worker:
         self.services.in_force = fresh
         self.policies.source = self._sts_source()
         self.reporting.reload()
-        self.ways = self._ways()
+        self.services.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
             server.service = self._service(item)
@@ -182,7 +185,7 @@ def _services(number: int, seat: Seat, loaded: Loaded, resolver: Resolver) -> Se
         clock=clock,
         random=random.SystemRandom(),
         inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
-        signatures=DkimVerifier(txt_lookup(*address_and_port(configuration.resolver))),
+        resolver=resolver,
         nta=NtaDns(resolver),
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE

@@ -210,6 +210,7 @@ class Directory:
     owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
     mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
     folders: frozenset[str] = frozenset()  # the names under folders:
+    report_address: str = ""  # the key of the address whose mail relayd reads itself
     nta_provider: NtaProvider = NtaProvider()
 
     def recognise(self, peer: Peer) -> Origin:
@@ -247,6 +248,17 @@ class Directory:
     def owner(self, domain: Domain) -> Organisation | None:
         """The organisation that has this domain as its own, in the domainbook or not."""
         return self.organisations.get(self.owners.get(domain, ""))
+
+    def reads_reports(self, address: Address) -> bool:
+        """Whether mail to this address is for relayd itself: reports of others."""
+        return bool(self.report_address) and address.key == self.report_address
+
+    def about_us(self, domain: str) -> bool:
+        """Whether this is a domain of ours or of somebody connected, or below one: whom reports that we get are
+        about."""
+        labels = domain.split(".")
+        names = [Domain(".".join(labels[start:])) for start in range(len(labels))]
+        return any(name in self.owners or name in self.domainbook for name in names)
 
     def mailbox(self, address: Address) -> str | None:
         """The account whose mailbox this address reaches, on a hosted domain."""

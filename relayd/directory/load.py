@@ -19,7 +19,7 @@ from relayd.directory.directory import (
 )
 from relayd.directory.networks import NetworkTable
 from relayd.directory.nta7516 import NtaMx, NtaRecord, first_day, last_day
-from relayd.mail.address import Domain
+from relayd.mail.address import Domain, parse_address
 from relayd.settings.accounts import AccountLine
 from relayd.settings.load import Loaded
 from relayd.settings.organisations import (
@@ -52,6 +52,7 @@ def build(loaded: Loaded) -> Directory:
         recognition=_recognition(file),
         mailbox_stores=frozenset(loaded.configuration.mailboxes),
         folders=frozenset(loaded.configuration.folders),
+        report_address=parse_address(address).key if (address := loaded.configuration.reports.address) else "",
         nta_provider=_nta_provider(loaded.nta),
         owners={domain: name for name, entry in file.organisations.items() for domain in entry.domains},
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from relayd.authenticity.results import Authentication, Result, Spf
 from relayd.clock import Clock
 from relayd.directory.nta7516 import Published
 from relayd.dns.records import Answer
@@ -26,6 +27,7 @@ from relayd.pipeline.findings import Found as Found  # part of the contract
 from relayd.pipeline.findings import Inspection as Inspection
 from relayd.pipeline.findings import InspectionLimits as InspectionLimits
 from relayd.pipeline.verdict import Verdict
+from relayd.tls.decision import Standing as Standing  # part of the contract
 
 if TYPE_CHECKING:
     from relayd.directory.directory import Directory, Origin
@@ -90,19 +92,34 @@ class Inspector(Protocol):
     async def inspect(self, mail: Mail, limits: InspectionLimits) -> Inspection: ...
 
 
-class Signatures(Protocol):
-    """Verifies the DKIM signatures of a message."""
+class Authenticator(Protocol):
+    """Finds out who wrote the message that is judged. It asks DNS, at most once for each thing."""
 
-    async def signed_by(self, body: Body) -> frozenset[Domain]:
-        """The domains (d=) whose signature over the whole of this message is valid."""
+    @property
+    def known(self) -> Authentication | None:
+        """What ``authenticate`` has found out about the whole message; None as long as nobody asked."""
+        ...
+
+    async def signers(self, mail: Mail) -> frozenset[Domain]:
+        """The domains (d=) whose DKIM signature over the whole of this message is valid. Raises TimeoutError when there
+        is none, and DNS didn't say everything."""
+        ...
+
+    async def authenticate(self, mail: Mail) -> Authentication:
+        """SPF, DKIM, DMARC and ARC; before the end of data SPF alone."""
         ...
 
 
-class NoSignatures:
-    """Where nothing verifies signatures, nothing counts as signed."""
+class NoAuthenticator:
+    """Where nothing can be asked, nothing is known of anybody."""
 
-    async def signed_by(self, body: Body) -> frozenset[Domain]:
+    known = None
+
+    async def signers(self, mail: Mail) -> frozenset[Domain]:
         return frozenset()
+
+    async def authenticate(self, mail: Mail) -> Authentication:
+        return Authentication(Spf(Result.NONE, ""))
 
 
 class NtaRecords(Protocol):
@@ -118,16 +135,34 @@ class NoNtaRecords:
         return Published(domain, Answer.NO_DATA)
 
 
+class Ways(Protocol):
+    """Knows by what way mail could go."""
+
+    async def proven(self, domain: Domain) -> Standing:
+        """Whether mail hosts of a domain prove themselves, by DANE or by an enforced MTA-STS policy, so that even
+        confidential mail may go by MX."""
+        ...
+
+
+class NoWays:
+    """Where nobody asks, nothing is proven."""
+
+    async def proven(self, domain: Domain) -> Standing:
+        return Standing(False, f"nobody looks whether {domain} proves its mail hosts")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a policy may use: lookups, counters, the inspector, the clock, signatures. No more than that."""
+    """What a policy may use: lookups, counters, the inspector, the clock, who wrote the message, ways. No more than
+    that."""
 
     directory: Directory
     limits: Limits
     inspector: Inspector
     clock: Clock
-    signatures: Signatures = field(default_factory=NoSignatures)
+    authenticator: Authenticator = field(default_factory=NoAuthenticator)
     nta: NtaRecords = field(default_factory=NoNtaRecords)
+    ways: Ways = field(default_factory=NoWays)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

@@ -10,12 +10,13 @@ from relayd.mail.reply import Reply
 
 
 class RouteKind(StrEnum):
-    """Where one recipient's copy goes."""
+    """Where one recipient's copy goes. REPORT: relayd reads it itself, as a report on TLS or DMARC."""
 
     RELAY = "relay"
     MAILBOX = "mailbox"
     VIEWER = "viewer"
     FOLDER = "folder"
+    REPORT = "report"
 
 
 class MessageClass(StrEnum):

@@ -12,6 +12,7 @@ from relayd.settings.accounts import AccountLine
 from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import OrganisationsFile, PlatformEntry, PlatformMembership, RecognisedBy
+from relayd.settings.policies import PolicySettings
 from relayd.settings.registers import DomainbookEntry, NtaRegister
 from relayd.settings.soundness import unsound
 from relayd.settings.source import Source
@@ -27,6 +28,7 @@ def inconsistencies(
     domainbook: Mapping[Domain, DomainbookEntry],
     nta: NtaRegister,
     accounts: Sequence[AccountLine],
+    policies: Sequence[PolicySettings] = (),
 ) -> list[Problem]:
     """Every contradiction between the files."""
     source = sources["organisations.yaml"]
@@ -40,7 +42,18 @@ def inconsistencies(
         *_domainbook(sources["domainbook.yaml"], configuration, organisations, domainbook),
         *_nta(sources["nta7516.yaml"], organisations, nta),
         *_accounts(configuration, organisations, accounts),
+        *_reports(sources["relayd.yaml"], configuration, policies),
     ]
+
+
+def _reports(source: Source, configuration: Configuration, policies: Sequence[PolicySettings]) -> Iterator[Problem]:
+    """Mail for the reports' address has to be routed there before somebody else claims its domain."""
+    names = [entry.policy for entry in policies]
+    if configuration.reports.address and names:
+        ahead = names[: names.index("domainbook")] if "domainbook" in names else names
+        if "reports" not in ahead:
+            text = "needs the policy reports, in front of domainbook: put `- policy: reports` there in policies.yaml"
+            yield source.problem(["reports", "address"], text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,10 @@ def load(folder: Path) -> Loaded:
     accounts = reader.accounts(configuration)
     contacts = reader.contacts(organisations)
     if configuration and organisations and domainbook and nta:
-        reader.problems += inconsistencies(reader.sources, configuration, organisations, domainbook.root, nta, accounts)
+        listed = policies.root if policies else ()
+        reader.problems += inconsistencies(
+            reader.sources, configuration, organisations, domainbook.root, nta, accounts, listed
+        )
     if reader.problems or not (configuration and policies and organisations and domainbook and nta):
         raise ConfigurationError(reader.problems)
     return Loaded(

@@ -206,13 +206,14 @@ class ReportSettings(Settings):
 
     address: MailAddress = Field(
         "",
-        description="Where others send their reports, read by relayd, and From of ours. Its domain must be in the "
-        "domainbook, and should have a DKIM key. Without an address there are no reports.",
+        description="Where others send their reports, which relayd reads, and From of ours: its domain should have a "
+        "DKIM key. Without an address there are no reports.",
     )
     organisation: str = Field("", max_length=100, description="Who we are, in our reports; hostname when empty.")
     contact: MailAddress = Field("", description="Whom to write to about our reports; address when empty.")
     tls: bool = Field(True, description="Send TLS reports (RFC 8460) to domains that ask for them.")
     dmarc: bool = Field(True, description="Send DMARC aggregate reports (RFC 9990) to domains that ask for them.")
+    unreadable: str = Field("", description="The folder, of those below, for mail to address that is no report.")
     keep: Duration = Field(timedelta(days=90), description="How long the summaries of received reports are kept.")
     private_networks: tuple[Network, ...] = Field(
         (), description="Networks where a server that takes reports by HTTPS may be, beside the public internet."

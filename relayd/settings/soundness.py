@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from relayd.errors import Problem, SyntaxInvalid
 from relayd.mail.address import normalise_domain
+from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration, FolderSettings, MailboxSettings
 from relayd.settings.source import Source
 
@@ -19,6 +20,8 @@ def unsound(source: Source, configuration: Configuration) -> Iterator[Problem]:
     yield from _folders_apart(source, configuration)
     yield from _sms(source, configuration)
     yield from _viewer(source, configuration)
+    yield from _overrides(source, configuration)
+    yield from _reports(source, configuration)
     for name, mailbox in configuration.mailboxes.items():
         yield from _mailbox(source, name, mailbox)
     for name, folder in configuration.folders.items():
@@ -41,6 +44,17 @@ def _listeners(source: Source, configuration: Configuration) -> Iterator[Problem
             line = source.line(["listeners", first, "address"])
             yield source.problem(
                 ["listeners", number, "address"], f"is taken by the listener on line {line}; remove one of them"
+            )
+
+
+def _overrides(source: Source, configuration: Configuration) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for number, override in enumerate(configuration.tls_overrides):
+        first = seen.setdefault(override.domain, number)
+        if first != number:
+            line = source.line(["tls_overrides", first, "domain"])
+            yield source.problem(
+                ["tls_overrides", number, "domain"], f"has an override on line {line} already; make them one"
             )
 
 
@@ -71,6 +85,13 @@ def _viewer(source: Source, configuration: Configuration) -> Iterator[Problem]:
     local = ("http://127.0.0.1", "http://localhost", "http://[::1]")
     if viewer.enabled and not viewer.url.startswith(("https://", *local)):
         yield source.problem(["viewer", "url"], "expected https://…: the link in each notification")
+
+
+def _reports(source: Source, configuration: Configuration) -> Iterator[Problem]:
+    reports = configuration.reports
+    if reports.unreadable and reports.unreadable not in configuration.folders:
+        hint = suggest(reports.unreadable, configuration.folders) or "add it under folders"
+        yield source.problem(["reports", "unreadable"], f"there is no folder called {reports.unreadable}; {hint}")
 
 
 def _mailbox(source: Source, name: str, mailbox: MailboxSettings) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from relayd.store import (
     queue_commands,
     queue_measure,
     report_counts,
+    report_received,
     resend,
     strays,
     sts_policies,
@@ -24,8 +25,15 @@ _VERSION: Final = 2
 _STEPS: Final = {2: "ALTER TABLE message ADD COLUMN require_tls INTEGER NOT NULL DEFAULT 0"}
 OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
+    report_received,
 )
-SCHEMAS: Final[tuple[str, ...]] = (tables.SCHEMA, viewer.SCHEMA, sts_policies.SCHEMA, report_counts.SCHEMA)
+SCHEMAS: Final[tuple[str, ...]] = (
+    tables.SCHEMA,
+    viewer.SCHEMA,
+    sts_policies.SCHEMA,
+    report_counts.SCHEMA,
+    report_received.SCHEMA,
+)
 
 
 def prepare(db: sqlite3.Connection) -> None:

@@ -91,7 +91,7 @@ DELIVERIES: Final = Counter(
     "relayd_delivery_attempts_total",
     "Outcomes of delivery attempts, one for each recipient.",
     {
-        "route": ("relay", "mailbox", "viewer", "folder"),
+        "route": ("relay", "mailbox", "viewer", "folder", "report"),
         "result": ("delivered", "relayed", "failed", "deferred", "ambiguous"),
     },
 )

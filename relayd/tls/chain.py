@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PSS, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509 import verification
 from cryptography.x509.verification import Criticality, ExtensionPolicy
 
@@ -34,7 +41,28 @@ def chain_fault(chain: Sequence[bytes], anchor: bytes, names: Sequence[str], now
         root = x509.load_der_x509_certificate(anchor)
     except ValueError:
         return Fault(ResultType.CERTIFICATE_NOT_TRUSTED, "one of its certificates can't be read")
+    if anchor == chain[0]:
+        return _own_fault(leaf, names, now)  # vouched for by the anchor's key itself, see signed_with
     return _own_fault(leaf, names, now) or _path_fault(leaf, others, root, names, now)
+
+
+def signed_with(certificate: bytes, key: bytes) -> bool:
+    """Whether a certificate (DER) bears the signature of this public key (a SubjectPublicKeyInfo)."""
+    try:
+        signed, public = x509.load_der_x509_certificate(certificate), load_der_public_key(key)
+        parameters, digest = signed.signature_algorithm_parameters, signed.signature_hash_algorithm
+        match public:
+            case RSAPublicKey() if isinstance(parameters, PKCS1v15 | PSS) and digest is not None:
+                public.verify(signed.signature, signed.tbs_certificate_bytes, parameters, digest)
+            case EllipticCurvePublicKey() if isinstance(parameters, ECDSA):
+                public.verify(signed.signature, signed.tbs_certificate_bytes, parameters)
+            case Ed25519PublicKey() | Ed448PublicKey():
+                public.verify(signed.signature, signed.tbs_certificate_bytes)
+            case _:
+                return False
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+        return False
+    return True
 
 
 def _own_fault(leaf: x509.Certificate, names: Sequence[str], now: datetime) -> Fault | None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from relayd.dns.records import Tlsa
 from relayd.tls.certificate import spki
-from relayd.tls.chain import Fault, chain_fault
+from relayd.tls.chain import Fault, chain_fault, signed_with
 from relayd.tls.results import ResultType
 
 _TRUST_ANCHOR: Final = 2
@@ -77,7 +77,8 @@ def match(chain: Sequence[bytes], records: Iterable[Tlsa], names: Sequence[str],
 
     Usage 3 is the key's own pin: neither names nor dates nor the signature count (RFC 7672 §3.1.1). Usage 2 names a
     trust anchor: the certificates must lead to it, be in force, be strong, and have one of ``names``
-    (RFC 7672 §3.1.2, §3.2.2). The anchor must be among those sent, unless the record holds it whole (RFC 7671 §5.2).
+    (RFC 7672 §3.1.2, §3.2.2). The anchor must be among those sent, unless the record holds it or its key whole
+    (RFC 7671 §5.2).
     """
     sent = list(chain[:_CERTIFICATES])
     if not sent:
@@ -90,7 +91,7 @@ def match(chain: Sequence[bytes], records: Iterable[Tlsa], names: Sequence[str],
     for record in kept:
         if record.usage != _TRUST_ANCHOR:
             continue
-        for anchor in _anchors(record, sent[1:]):
+        for anchor in _anchors(record, sent):
             found = chain_fault(sent, anchor, names, now)
             if found is None:
                 return Match(_kind(record))
@@ -102,12 +103,15 @@ def _kind(record: Tlsa) -> str:
     return f"{record.usage} {record.selector} {record.matching}"
 
 
-def _anchors(record: Tlsa, issuers: Iterable[bytes]) -> list[bytes]:
-    """The certificates that a record of usage 2 makes trust anchors."""
-    anchors = [certificate for certificate in issuers if _fits(record, certificate)]
-    if not anchors and (record.selector, record.matching) == (_CERTIFICATE, _FULL):
-        anchors.append(record.data)
-    return anchors
+def _anchors(record: Tlsa, sent: Sequence[bytes]) -> list[bytes]:
+    """The certificates that a record of usage 2 makes trust anchors: those above the server's own that it fits; where
+    none is, the record's own, or whatever its key has signed."""
+    anchors = [certificate for certificate in sent[1:] if _fits(record, certificate)]
+    if anchors or record.matching != _FULL:
+        return anchors
+    if record.selector == _CERTIFICATE:
+        return [record.data]
+    return [certificate for certificate in sent if signed_with(certificate, record.data)]
 
 
 def _fits(record: Tlsa, certificate: bytes) -> bool:

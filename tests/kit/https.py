@@ -58,10 +58,14 @@ class HttpsServer:
 
 @asynccontextmanager
 async def https_server(
-    certificate: Certificate, *, address: str = "127.0.0.1", newest: ssl.TLSVersion | None = None
+    certificate: Certificate,
+    *,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    newest: ssl.TLSVersion | None = None,
 ) -> AsyncIterator[HttpsServer]:
-    """The server on a free port of ``address``. ``newest`` is the newest version of TLS that it knows."""
-    server = HttpsServer(free_port())
+    """The server on ``port``, a free one when 0, of ``address``. ``newest`` is the newest version of TLS it knows."""
+    server = HttpsServer(port or free_port())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.certificate, certificate.key)
     context.sni_callback = server.note_name

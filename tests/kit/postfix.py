@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kit.ca import Certificate
@@ -55,8 +56,18 @@ def available() -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One more address that an instance listens on, port 25, with its own certificate, or without TLS."""
+
+    address: str
+    chain: Path | None = None
+    key: Path | None = None
+
+
 class Postfix:
-    """One running instance. ``settings`` are main.cf lines that replace the ones chosen here."""
+    """One running instance. ``settings`` are main.cf lines that replace the ones chosen here; ``doors`` are further
+    addresses on which it takes mail (needs root: they are on port 25)."""
 
     def __init__(
         self,
@@ -71,6 +82,7 @@ class Postfix:
         settings: Mapping[str, str] | None = None,
         parent: Path | None = None,
         impatient: bool = True,
+        doors: Iterable[Door] = (),
     ) -> None:
         self.port = free_port()
         self.hostname = hostname
@@ -81,7 +93,7 @@ class Postfix:
         lines = self._basics() | (_IMPATIENT if impatient else {}) | self._relaying(relay_to, ca, relay_name, client)
         lines |= self._serving(server, tuple(domains))
         lines |= dict(settings or {})
-        self._write(lines)
+        self._write(lines, tuple(doors))
         self._postfix("start")
         wait_for(lambda: (self.folder / "queue/pid/master.pid").exists(), f"Postfix {hostname}")
 
@@ -211,13 +223,22 @@ class Postfix:
         shutil.copy(file, copied)
         return copied
 
-    def _write(self, lines: Mapping[str, str]) -> None:
+    def _write(self, lines: Mapping[str, str], doors: tuple[Door, ...]) -> None:
         for name in ("etc", "queue", "data", "log"):
             (self.folder / name).mkdir(exist_ok=True)
         shutil.chown(self.folder / "data", "postfix")
         text = "".join(f"{key} = {value}\n" for key, value in lines.items())
         (self.folder / "etc/main.cf").write_text(text)
-        (self.folder / "etc/master.cf").write_text(_SERVICES.format(port=self.port))
+        (self.folder / "etc/master.cf").write_text(
+            _SERVICES.format(port=self.port) + "".join(self._door(door) for door in doors)
+        )
+
+    def _door(self, door: Door) -> str:
+        if door.chain is None or door.key is None:
+            return f"{door.address}:25 inet n - n - - smtpd -o smtpd_tls_security_level=none\n"
+        chain, key = self._copy(door.chain), self._copy(door.key)
+        tls = f"-o smtpd_tls_security_level=may -o smtpd_tls_cert_file={chain} -o smtpd_tls_key_file={key}"
+        return f"{door.address}:25 inet n - n - - smtpd {tls}\n"
 
     def _postfix(self, command: str, *, check: bool = True) -> None:
         done = subprocess.run(

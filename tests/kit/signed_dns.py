@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from unittest import mock
 
 import dns.dnssec
 import dns.exception
@@ -26,6 +27,7 @@ import dns.rdatatype
 import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
 from dns.rdtypes.ANY.DNSKEY import DNSKEY
+from dns.rdtypes.tlsabase import TLSABase
 
 from tests.kit.ports import free_port
 from tests.kit.process import Child
@@ -41,6 +43,8 @@ class Signing(StrEnum):
     SIGNED = "signed"
     UNSIGNED = "unsigned"
     BROKEN = "broken"
+    #: Delegated to a server that isn't there: the resolver can't find out.
+    LAME = "lame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class SignedDns:
         self._zones = tuple(zones)
         self.address = address
         self.port = port or free_port()
-        self._authority = free_port()
+        self._authority, self._nobody = free_port(), free_port()
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._dnskey = dns.dnssec.make_dnskey(self._key.public_key(), "ECDSAP256SHA256", flags=257)
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +113,8 @@ class SignedDns:
             root += f"{zone.name}. NS ns.{zone.name}.\nns.{zone.name}. A 127.0.0.1\n" + self._delegation(zone)
         served = {".": self._signed(".", root, ())}
         for zone in self._zones:
+            if zone.signing is Signing.LAME:
+                continue
             text = f"@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n{zone.records}\n"
             if zone.signing is Signing.UNSIGNED:
                 served[zone.name] = _parsed(zone.name, text).to_text(relativize=False)
@@ -141,7 +147,7 @@ class SignedDns:
 
     def _delegation(self, zone: Zone) -> str:
         """The parent's DS, which is what signs a zone in the eyes of the world."""
-        if zone.signing is Signing.UNSIGNED:
+        if zone.signing in (Signing.UNSIGNED, Signing.LAME):
             return ""
         key = self._dnskey
         if zone.signing is Signing.BROKEN:
@@ -191,8 +197,11 @@ class SignedDns:
             "remote-control:",
             "  control-enable: no",
         ]
-        for name in (".", *(zone.name for zone in self._zones)):
-            lines += ["stub-zone:", f'  name: "{name}"', f"  stub-addr: 127.0.0.1@{self._authority}"]
+        where = {".": self._authority} | {
+            zone.name: self._nobody if zone.signing is Signing.LAME else self._authority for zone in self._zones
+        }
+        for name, port in where.items():
+            lines += ["stub-zone:", f'  name: "{name}"', f"  stub-addr: 127.0.0.1@{port}"]
         configuration = self._folder / "unbound.conf"
         configuration.write_text("\n".join(lines) + "\n")
         child = Child(["/usr/sbin/unbound", "-d", "-c", configuration], self._folder / "unbound.out")
@@ -202,7 +211,9 @@ class SignedDns:
 
 def _parsed(name: str, text: str) -> dns.zone.Zone:
     origin = f"{name.rstrip('.')}."
-    return dns.zone.from_text(f"$TTL {TTL}\n{text}", origin, relativize=True, zone_factory=dns.zone.Zone)
+    # A zone may be wrong on purpose, such as a digest of the wrong length.
+    with mock.patch.object(TLSABase, "_cert_length_by_mtype", {}):
+        return dns.zone.from_text(f"$TTL {TTL}\n{text}", origin, relativize=True, zone_factory=dns.zone.Zone)
 
 
 def _answers(address: str, port: int) -> bool:
