@@ -133,7 +133,7 @@ NEXT = make("next", ROOT)
         (facts(LEAF.tlsa(3, 1, 1), secure=False), Status.FAILED, "not signed"),
         (HostFacts(MX, 25, Addresses(Answer.FOUND)), Status.FAILED, "not signed"),
     ],
-    ids=str,
+    ids=["key", "issuer", "next key too", "another key", "PKIX only", "none", "bogus", "not signed", "not asked"],
 )
 def test_tlsa_records_become_a_check(told: HostFacts, status: Status, reason: str) -> None:
     check = by_name(list(of_dane(told, [LEAF.der, ROOT.der], MX)))["DANE"]
