@@ -17,7 +17,8 @@ from relayd.authenticity.dkim_key import KeyUnfit, read_key
 from relayd.authenticity.dkim_keys import StoredKey
 from relayd.authenticity.dmarc_record import parse_record
 from relayd.authenticity.results import Arc, Authentication, Disposition, Dkim, Dmarc, Result, Spf
-from relayd.authenticity.spf import MOST_LOOKUPS, SpfQuestion, check_host
+from relayd.authenticity.spf import MOST_LOOKUPS, check_host
+from relayd.authenticity.spf_question import SpfQuestion
 from relayd.directory.nta7516 import read
 from relayd.dns.records import Answer, Records
 from relayd.mail.address import is_address
