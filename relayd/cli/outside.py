@@ -10,7 +10,8 @@ from relayd.directory.load import build
 from relayd.dns.records import Validation
 from relayd.dns.resolver import DnsResolver
 from relayd.dns.validation import Tested, probe
-from relayd.mail.address import Domain
+from relayd.errors import RelaydError, SyntaxInvalid
+from relayd.mail.address import Domain, normalise_domain
 from relayd.settings.load import Loaded
 from relayd.settings.models import Configuration
 from relayd.settings.values import address_and_port
@@ -24,8 +25,14 @@ class FetchedPolicies:
 
     def __init__(self, source: StsSource) -> None:
         self._source = source
+        self._had: dict[Domain, StsPolicy | None] = {}
 
     async def policy(self, domain: Domain) -> StsPolicy | None:
+        if domain not in self._had:
+            self._had[domain] = await self._fetched(domain)
+        return self._had[domain]
+
+    async def _fetched(self, domain: Domain) -> StsPolicy | None:
         record = await self._source.record(domain)
         if record.reason is not StsReason.FOUND:
             return None
@@ -65,3 +72,11 @@ def ways_now(loaded: Loaded, resolver: DnsResolver, port: int = 25) -> Ways:
         nta_hosts=nta_hosts(resolver, clock),
         port=port,
     )
+
+
+def domain_of(text: str) -> Domain:
+    """The domain that a command was given. Raises RelaydError."""
+    try:
+        return normalise_domain(text)
+    except SyntaxInvalid as error:
+        raise RelaydError(f"{text} isn't a domain: {error}") from error

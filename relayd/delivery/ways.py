@@ -13,7 +13,7 @@ from relayd.clock import Clock, SystemClock
 from relayd.delivery.client import Hop
 from relayd.directory.directory import Directory
 from relayd.directory.nta7516 import today
-from relayd.dns.hosts import look_at_host
+from relayd.dns.hosts import HostFacts, look_at_host
 from relayd.dns.records import Answer, MailHosts
 from relayd.dns.resolver import Resolver
 from relayd.mail.address import Domain
@@ -127,6 +127,16 @@ class Ways:
             return Standing(False if plans.permanent else None, plans.reply)
         return standing(plans)
 
+    async def look(self, domain: Domain) -> tuple[World, tuple[HostFacts, ...]] | NoWay:
+        """What DNS says of a domain's mail hosts; MTA-STS isn't asked."""
+        found = await self._resolver.mail_hosts(domain)
+        hosts = self._usable(domain, found)
+        if isinstance(hosts, NoWay):
+            return hosts
+        facts = await asyncio.gather(*(look_at_host(self._resolver, host, self._port) for host in hosts))
+        world = World(domain, found, None, self.override(domain), await self._resolver.known_validation())
+        return world, tuple(facts)
+
     def override(self, domain: Domain) -> Override | None:
         """The operator's override for a domain, while it counts."""
         found = self._overrides.get(domain)
@@ -190,12 +200,10 @@ class Ways:
     async def _by_mx(
         self, domain: Domain, *, confidential: bool, wishes: Wishes = NO_WISHES
     ) -> tuple[HostPlan, ...] | NoWay:
-        found = await self._resolver.mail_hosts(domain)
-        hosts = self._usable(domain, found)
-        if isinstance(hosts, NoWay):
-            return hosts
-        facts = await asyncio.gather(*(look_at_host(self._resolver, host, self._port) for host in hosts))
-        world = World(domain, found, None, self.override(domain), await self._resolver.known_validation())
+        looked = await self.look(domain)
+        if isinstance(looked, NoWay):
+            return looked
+        world, facts = looked
         plans = plan_by_mx(world, facts, confidential=confidential, wishes=wishes)
         if all(plan.proven for plan in plans):
             return plans
