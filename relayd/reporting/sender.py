@@ -60,8 +60,8 @@ class InForce(Protocol):
 class Source(Protocol):
     """What one kind of report is made of."""
 
-    async def destinations(self, domain: str) -> tuple[Destination, ...] | None:
-        """Who wants the report on ``domain``; None when DNS can't tell now."""
+    async def destinations(self, report: Report) -> tuple[Destination, ...] | None:
+        """Who wants this report; None when DNS can't tell now."""
         ...
 
     def report(self, heading: Heading, counts: Iterable[Count]) -> bytes | None:
@@ -173,7 +173,7 @@ class ReportSender:
             return _Step("unwanted")
         source = self._sources[kind]
         if report.left is None:
-            wanted = await source.destinations(report.domain)
+            wanted = await source.destinations(report)
             if wanted is None:
                 return self._again(report, None)
         else:
