@@ -214,7 +214,7 @@ async def _proof_shown(organisation: Organisation, authors: list[Address], mail:
     if _header_proves(proof, mail.headers):
         return "the platform's header"
     if proof.dkim and mail.body is not None:
-        signers = await context.signatures.signed_by(mail.body)
+        signers = await context.authenticator.signers(mail)
         if all(_aligned(author.domain, signers, organisation) for author in authors):
             return "an aligned DKIM signature"
     return ""

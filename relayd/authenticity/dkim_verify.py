@@ -1,88 +1,133 @@
-"""Verifies DKIM signatures (RFC 6376) with dkimpy, off the event loop.
+"""Verifies DKIM signatures (RFC 6376): dkimpy for header and signature, hashes of our own for the body.
 
-It serves one question: which domains signed the *whole* of this message. So a signature that covers only the start of
-the body (l=) counts for nothing, since anyone can put more behind it, and neither does SHA-1 (RFC 8301 §3.1).
+dkimpy wants a whole message in memory and holds the interpreter for as long as it works on it. So it gets the header
+section alone, in a thread; the body is hashed block by block. What doesn't count here although it may verify:
+
+* a signature over the start of the body only (l=), since anyone could put more behind it;
+* SHA-1 (RFC 8301 §3.1), and keys that are too small or too large;
+* a signature without From (RFC 6376 §5.4), and one that has expired.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import dkim
 
-from relayd.mail.address import Domain, normalise_domain
+from relayd.authenticity.dkim_body import body_hash
+from relayd.authenticity.dkim_key import KeyFacts, KeyUnfit, read_key
+from relayd.authenticity.dkim_signature import DkimSignature, SignatureUnfit, parse_signature
+from relayd.authenticity.results import Dkim, Result
+from relayd.dns.records import Answer, Records
+from relayd.dns.resolver import Resolver
 from relayd.mail.body import Body
 from relayd.mail.headers import Headers
 
-#: Asks for a TXT record: name and seconds in, joined strings out, None when there is none. Raises TimeoutError when
-#: nobody answers: then it isn't known whether the signature is good. Called in a thread.
-TxtLookup = Callable[[bytes, float], bytes | None]
-
-#: Seconds that DNS may take for one message in all; its sender waits for the reply to the final dot.
-DNS_BUDGET: Final = 5.0
-
 #: Signatures looked at per message, from the top (RFC 6376 §6.1 lets a verifier limit them).
-_MOST_SIGNATURES: Final = 5
+MOST_SIGNATURES: Final = 5
 
-_ALGORITHMS: Final = frozenset({b"rsa-sha256", b"ed25519-sha256"})
-
-
-class DkimVerifier:
-    """dkimpy wants the whole message in memory, so at most ``at_once`` are verified at a time."""
-
-    def __init__(self, txt: TxtLookup, at_once: int = 1) -> None:
-        self._txt = txt
-        self._turns = asyncio.Semaphore(at_once)
-
-    async def signed_by(self, body: Body) -> frozenset[Domain]:
-        """The domains (d=) with a valid signature over all of this message. Raises TimeoutError when DNS doesn't
-        answer within its budget and no signature is valid without it."""
-        count = min(len(Headers(body.head).all("dkim-signature")), _MOST_SIGNATURES)
-        if not count:
-            return frozenset()
-        async with self._turns:
-            message = b"".join([block async for block in body.blocks()])
-            return await asyncio.to_thread(_Verification(self._txt, message).signers, count)
+_FIELD: Final = "dkim-signature"
+#: Defects of a header section (relayd.mail.headers) in which two readers may see different fields.
+AMBIGUOUS: Final = frozenset({"starts-with-fold", "field-without-name", "space-before-colon", "bare-lf", "bare-cr"})
 
 
-class _Verification:
-    """One message's signatures, with one DNS budget for all of them."""
+async def verify(body: Body, dns: Resolver, now: float) -> tuple[Dkim, ...]:
+    """A result for each signature, from the top. ``now`` is in seconds since 1970; ``dns`` bounds the time."""
+    headers = Headers(body.head)
+    if not headers.all(_FIELD):
+        return ()
+    # dkimpy passes over a line such as "From : x", which others may take for the author.
+    verifier = None if AMBIGUOUS & set(headers.defects) else await asyncio.to_thread(_open, body.head)
+    if verifier is None:
+        return (Dkim(Result.NEUTRAL, "", reason="the header section can't be read"),)
+    fields = [field for field in verifier.headers if field[0].lower() == _FIELD.encode()][:MOST_SIGNATURES]
+    read = [_read(field, now) for field in fields]
+    signatures = [one for one in read if isinstance(one, DkimSignature)]
+    keys = await fetch_keys((one.key_name for one in signatures), dns)
+    hashes = await hash_body(body, {one.body_canonicalisation for one in signatures})
+    results = []
+    for field, one in zip(fields, read, strict=True):
+        if isinstance(one, DkimSignature):
+            one = await _verified(verifier, field, one, keys[one.key_name], hashes[one.body_canonicalisation])
+        results.append(one)
+    return tuple(results)
 
-    def __init__(self, txt: TxtLookup, message: bytes) -> None:
-        self._txt = txt
-        self._message = message
-        self._deadline = time.monotonic() + DNS_BUDGET
-        self._unanswered = False
 
-    def signers(self, count: int) -> frozenset[Domain]:
-        found = frozenset(signer for index in range(count) if (signer := self._signer(index)) is not None)
-        if self._unanswered and not found:
-            raise TimeoutError("no answer from DNS about any signature")
-        return found
+async def hash_body(body: Body, canonicalisations: set[str]) -> dict[str, bytes]:
+    """The body's SHA-256 in each canonicalisation, in one pass, off the event loop."""
+    hashing = {name: body_hash(name) for name in canonicalisations}
+    if hashing:
+        async for block in body.blocks(min(len(body.head) + 2, body.size)):  # behind the empty line
+            for one in hashing.values():
+                await asyncio.to_thread(one.feed, block)
+    return {name: one.digest() for name, one in hashing.items()}
 
-    def _signer(self, index: int) -> Domain | None:
-        """Whose signature number ``index`` is, when it is valid and covers everything."""
-        verifier = dkim.DKIM(self._message, minkey=1024)
-        try:
-            if not verifier.verify(idx=index, dnsfunc=self._lookup):
-                return None
-            # What dkimpy itself read: a reading of our own might be of another field.
-            tags = verifier.signature_fields
-            if b"l" in tags or tags[b"a"] not in _ALGORITHMS:
-                return None
-            return normalise_domain(tags[b"d"].decode("ascii"))
-        except (dkim.DKIMException, ValueError, KeyError):
-            return None
 
-    def _lookup(self, name: bytes, timeout: float = DNS_BUDGET) -> bytes | None:
-        try:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            return self._txt(name, left)
-        except TimeoutError:
-            self._unanswered = True
-            return None
+async def fetch_keys(names: Iterable[str], dns: Resolver) -> dict[str, Records[bytes]]:
+    """The TXT records of each name, each asked once and all at the same time."""
+    unique = list(dict.fromkeys(names))
+    return dict(zip(unique, await asyncio.gather(*map(dns.texts, unique)), strict=True))
+
+
+def _open(head: bytes) -> Any:
+    """dkimpy's reading of a header section, None where it fails. What its parsing of hostile octets comes to, here and
+    below, isn't always a DKIMException."""
+    try:
+        return dkim.DKIM(head + b"\r\n")
+    except Exception:
+        return None
+
+
+def _read(field: Any, now: float) -> DkimSignature | Dkim:
+    try:
+        return parse_signature(field[1], now)
+    except SignatureUnfit as unfit:
+        return unfit.dkim
+
+
+async def _verified(verifier: Any, field: Any, signature: DkimSignature, key: Records[bytes], digest: bytes) -> Dkim:
+    if not key.answer.certain:
+        return signature.result(Result.TEMPERROR, f"DNS doesn't tell its key ({key.answer})")
+    if key.answer is not Answer.FOUND or not key.values:
+        return signature.result(Result.PERMERROR, "there is no such key")
+    # Several records at one name are undefined (RFC 6376 §3.6.2.2): the first one has to do.
+    try:
+        facts = await asyncio.to_thread(read_key, key.values[0], signature.algorithm)
+    except KeyUnfit as unfit:
+        return signature.result(Result.POLICY if unfit.weak else Result.PERMERROR, unfit.reason)
+    if facts.exact_domain and signature.identity_domain != signature.domain:
+        return signature.result(Result.PERMERROR, "the key is for d= itself, not for subdomains in i=")
+    if signature.hash != digest:
+        return signature.result(Result.FAIL, "the body was changed")
+    valid = await asyncio.to_thread(_holds, verifier, field, signature, facts.record)
+    if valid is None:
+        return signature.result(Result.NEUTRAL, "the signature can't be processed")
+    if not valid:
+        return signature.result(Result.FAIL, "the header or the signature was changed")
+    return signature.result(Result.PASS, _remark(facts))
+
+
+def _holds(verifier: Any, field: Any, signature: DkimSignature, record: bytes) -> bool | None:
+    """dkimpy's part: without bh= it leaves the body alone. None where it can't tell."""
+    tags = {
+        b"a": signature.algorithm.encode(),
+        b"b": signature.signature.encode(),
+        b"c": f"{signature.head_canonicalisation}/{signature.body_canonicalisation}".encode(),
+        b"d": signature.domain.encode(),
+        b"s": signature.selector.encode(),
+    }
+    names = [name.encode() for name in signature.names]
+    try:
+        return bool(verifier.verify_sig(tags, names, field, lambda name, timeout=0: record))
+    except Exception:
+        return None
+
+
+def _remark(facts: KeyFacts) -> str:
+    """What a reader may want to know of a signature that holds."""
+    remarks = [f"{facts.bits}-bit key"] if 0 < facts.bits < 2048 else []
+    if facts.testing:
+        remarks.append("the domain is testing")
+    return ", ".join(remarks)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
-from relayd.authenticity.results import Authentication
+from relayd.authenticity.results import Authentication, Disposition, Result
+
+#: The reason by which the policy ``authenticity`` lets a failing message of a trusted forwarder pass.
+FROM_A_FORWARDER: Final = "DMARC doesn't hold, but a trusted forwarder passes the message on"
 
 
 class Applied(StrEnum):
@@ -33,7 +36,7 @@ class DmarcObservation:
     ``source`` is the peer's IP address. ``envelope_from`` is the domain of MAIL FROM, or what the peer called itself
     where that is the null sender. ``authentication`` holds the rest: ``dmarc`` with the author's domain, the record as
     published and which results are aligned; ``spf`` and ``dkim`` as they came out. ``override`` is None where the
-    record was followed; ``comment`` says more about it.
+    record was followed, else ``comment`` is the policy's reason.
     """
 
     source: str
@@ -44,9 +47,35 @@ class DmarcObservation:
     comment: str = ""
 
 
+def observe(
+    source: str, envelope_from: str, authentication: Authentication, *, refused: bool, held: bool, reason: str
+) -> DmarcObservation | None:
+    """The observation of a message, None where no record asks for one. ``refused`` and ``held`` say what the policy
+    ``authenticity`` did, and ``reason`` why."""
+    dmarc = authentication.dmarc
+    if not dmarc.policy_domain or dmarc.result not in (Result.PASS, Result.FAIL):
+        return None
+    wanted = Applied(dmarc.disposition.value)
+    if dmarc.result is Result.PASS:
+        applied = Applied.NONE if dmarc.disposition is Disposition.NONE else Applied.PASS
+        return DmarcObservation(source, envelope_from, authentication, applied)
+    applied = Applied.REJECT if refused else Applied.QUARANTINE if held else Applied.NONE
+    if applied is wanted:
+        return DmarcObservation(source, envelope_from, authentication, applied)
+    override = Override.TRUSTED_FORWARDER if reason == FROM_A_FORWARDER else Override.LOCAL_POLICY
+    return DmarcObservation(source, envelope_from, authentication, applied, override, reason)
+
+
 class DmarcResults(Protocol):
     """Where observations are counted."""
 
     def note(self, observation: DmarcObservation) -> None:
         """Count one. Doesn't wait and never raises: a count is never worth a message."""
         ...
+
+
+class NoDmarcResults:
+    """Where nobody counts."""
+
+    def note(self, observation: DmarcObservation) -> None:
+        pass

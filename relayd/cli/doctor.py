@@ -17,6 +17,7 @@ from cryptography import x509
 from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.doctor_dkim import dkim
+from relayd.cli.doctor_nta7516 import nta7516
 from relayd.cli.doctor_reports import reports
 from relayd.cli.doctor_store import disk, store
 from relayd.cli.findings import Finding, Level
@@ -173,9 +174,11 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     """What the resolver and the next hops answer."""
     resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
     findings = [await _resolver(loaded.configuration, resolver)]
-    entries = [entry for entry in build(loaded).domainbook.values() if entry.next_hops]
-    findings += await dkim(loaded.configuration, resolver, SystemClock().now())
+    now, directory = SystemClock().now(), build(loaded)
+    findings += await dkim(loaded.configuration, resolver, now)
+    findings += await nta7516(directory, resolver, now)
     findings += await reports(loaded.configuration, resolver)
+    entries = [entry for entry in directory.domainbook.values() if entry.next_hops]
     findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
     return findings
 

@@ -10,13 +10,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from relayd.authenticity.dkim_verify import DkimVerifier
+from relayd.authenticity.authenticator import MessageAuthenticator
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.clock import SystemClock
 from relayd.directory.load import build
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.resolver import DnsResolver
-from relayd.dns.txt import txt_lookup
 from relayd.errors import RelaydError, SyntaxInvalid
 from relayd.inspection.inspector import ProcessInspector
 from relayd.mail.address import NULL_SENDER, Address, Sender, parse_address
@@ -86,13 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
 async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[Recipient], content: bytes) -> Foreseen:
     inspector = ProcessInspector()
     clock = SystemClock()
+    resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
     context = Context(
         directory=build(loaded),
         limits=MemoryLimits(clock),
         inspector=inspector,
         clock=clock,
-        signatures=DkimVerifier(txt_lookup(*address_and_port(loaded.configuration.resolver))),
-        nta=NtaDns(DnsResolver(*address_and_port(loaded.configuration.resolver))),
+        authenticator=MessageAuthenticator(resolver, clock),
+        nta=NtaDns(resolver),
     )
     try:
         return await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)

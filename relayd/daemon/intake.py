@@ -12,8 +12,11 @@ import structlog
 from msgspec.structs import replace
 
 from relayd import failpoints
+from relayd.authenticity.authentication_results import summary
+from relayd.authenticity.results import Authentication
 from relayd.daemon.arriving import Arriving
 from relayd.daemon.copies import finished_patch
+from relayd.daemon.dmarc import note_dmarc
 from relayd.daemon.in_force import InForce
 from relayd.daemon.services import Services
 from relayd.errors import BodyNotStored, SmtpError, StoreAway, StoreFull, StoreUnavailable, VaultError
@@ -75,22 +78,25 @@ class Intake:
     async def mail(self, peer: Peer, envelope: Envelope) -> IntakeTransaction:
         origin = self.in_force.directory.recognise(peer)
         mail = Mail(id=new_id(self.services.clock, self.services.random), peer=peer, origin=origin, envelope=envelope)
-        judged = await self.in_force.pipeline.judge_sender(mail, self.services.context(self.in_force))
+        context = self.services.context(self.in_force)
+        judged = await self.in_force.pipeline.judge_sender(mail, context)
         if reply := answer(judged):
             _log_refusal(mail, judged, reply)
             raise SmtpError(reply, "pipeline")
-        return IntakeTransaction(self.services, self.in_force, mail, judged)
+        return IntakeTransaction(self.services, self.in_force, mail, judged, context)
 
 
 class IntakeTransaction:
     """One message on its way in."""
 
-    def __init__(self, services: Services, in_force: InForce, mail: Mail, judged: list[Judged]) -> None:
+    def __init__(
+        self, services: Services, in_force: InForce, mail: Mail, judged: list[Judged], context: Context
+    ) -> None:
         self.services = services
         self.in_force = in_force
         self.mail = mail
         self.judged = judged
-        self.context: Context = services.context(in_force)
+        self.context = context
 
     async def recipient(self, recipient: Recipient) -> None:
         asked = replace(self.mail, recipients=(recipient,))
@@ -137,9 +143,13 @@ class IntakeTransaction:
         plan = await self.in_force.pipeline.judge_message(mail, self.context, earlier=self.judged)
         if plan.reply is not None:
             _log_refusal(mail, plan.judged, plan.reply)
+            note_dmarc(self.services.dmarc, mail, self.context.authenticator.known, plan)
             return plan.reply
-        message, meta = await self._durable(mail, arriving, stored, plan)
+        stranger = not mail.origin.recognised or plan.organisation == ""
+        authentication = await self.context.authenticator.authenticate(mail) if stranger else None
+        message, meta = await self._durable(mail, arriving, stored, plan, authentication)
         await self._accept(message)
+        note_dmarc(self.services.dmarc, mail, authentication, plan)
         ACCEPTED.add(mail.peer.listener.value)
         failpoints.reach("before-reply")
         log.info(
@@ -154,12 +164,18 @@ class IntakeTransaction:
         return Reply(250, "2.0.0", f"Accepted as {mail.id}")
 
     async def _durable(
-        self, mail: Mail, arriving: Arriving, stored: StoredBody, plan: Plan
+        self,
+        mail: Mail,
+        arriving: Arriving,
+        stored: StoredBody,
+        plan: Plan,
+        authentication: Authentication | None,
     ) -> tuple[NewMessage, MessageMeta]:
         """The message as it will be committed, its body where it stays."""
         now = self.services.clock.now()
         patches = tuple(
-            finished_patch(self.in_force, mail, plan.organisation or "", arriving, copy, now) for copy in plan.copies
+            finished_patch(self.in_force, mail, plan.organisation or "", arriving, copy, now, authentication)
+            for copy in plan.copies
         )
         headers = mail.headers
         assert headers is not None
@@ -196,7 +212,7 @@ class IntakeTransaction:
             account=peer.account,
             require_tls=envelope.require_tls,
             deliveries=tuple(self._deliveries(plan, now)),
-            events=(_received_event(mail, stored.size, now), *plan.events),
+            events=(_received_event(mail, stored.size, now, authentication), *plan.events),
         )
         return message, meta
 
@@ -310,7 +326,7 @@ def _claimed(message: NewMessage) -> Claimed:
     return Claimed(message, deliveries)
 
 
-def _received_event(mail: Mail, size: int, now: float) -> Event:
+def _received_event(mail: Mail, size: int, now: float, authentication: Authentication | None) -> Event:
     """The journal's first record of a message: who brought it, and how."""
     peer = mail.peer
     facts: dict[str, object] = {
@@ -324,6 +340,8 @@ def _received_event(mail: Mail, size: int, now: float) -> Event:
         facts["tls"] = f"{peer.tls.version} {peer.tls.cipher}"
     if peer.account:
         facts["account"] = peer.account
+    if authentication is not None:
+        facts["authentication"] = summary(authentication)
     if mail.envelope.require_tls:
         facts["require_tls"] = True
     return Event(at=now, kind=RECEIVED, facts=facts)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 import msgspec
 
+from relayd.authenticity.dkim_sign import BodyHash
+from relayd.daemon.copies import amended_patch
 from relayd.daemon.services import Services
 from relayd.directory.directory import Origin, Via
 from relayd.mail.address import NULL_SENDER, parse_address
 from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Listener, Notify, Peer, Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import MessageMeta
-from relayd.pipeline.plan import Plan
+from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.pipeline.plan import CopyPlan, Plan, PlannedDelivery
 from relayd.pipeline.policy import Mail
 from relayd.store.records import Claimed, Delivery, Message, Settlement, State
 from relayd.vault.meta import seal_meta
@@ -39,13 +43,61 @@ async def rejudge(services: Services, claimed: Claimed, body: Body, meta: Messag
         parts=meta.parts,
     )
     plan = await in_force.pipeline.judge_routes(mail, services.context(in_force))
-    sealed = _with_mobiles(services, message, meta, plan)
-    return [_settlement(delivery, plan, sealed) for delivery in claimed.deliveries]
+    planned = {one.recipient.address.key: (copy, one) for copy in plan.copies for one in copy.deliveries}
+    amended = await _amended(services, claimed, body, meta, planned)
+    fresh = msgspec.structs.replace(
+        meta, mobiles={**meta.mobiles, **plan.mobiles}, copies=(*meta.copies, *amended.patches)
+    )
+    sealed = _sealed(services, message, fresh) if fresh != meta else None
+    return [_settlement(delivery, plan, planned, amended, sealed) for delivery in claimed.deliveries]
 
 
-def _settlement(delivery: Delivery, plan: Plan, sealed_meta: bytes | None) -> Settlement:
-    key = parse_address(delivery.recipient).key
-    planned = {one.recipient.address.key: one for copy in plan.copies for one in copy.deliveries}.get(key)
+_Planned = Mapping[str, tuple[CopyPlan, PlannedDelivery]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Amended:
+    """Copies whose header changes now: their patches, and which delivery has which index in the message's meta."""
+
+    patches: tuple[HeaderPatch, ...] = ()
+    copies: Mapping[int, int] = field(default_factory=dict)
+
+
+async def _amended(services: Services, claimed: Claimed, body: Body, meta: MessageMeta, planned: _Planned) -> _Amended:
+    """The copies that a policy rewrites now that it has found their way."""
+    changes: dict[tuple[int, HeaderPatch], list[int]] = {}
+    for delivery in claimed.deliveries:
+        copy, one = planned.get(_key(delivery), (None, None))
+        if copy is not None and one is not None and one.route is not None and copy.patch != HeaderPatch():
+            changes.setdefault((delivery.copy, copy.patch), []).append(delivery.number)
+    if not changes:
+        return _Amended()
+    hashed, headers, now = await _hashed(body), Headers(body.head), services.clock.now()
+    patches = [
+        amended_patch(services.in_force, headers, meta.copies[number], change, hashed, now)
+        for number, change in changes
+    ]
+    copies = {
+        delivery: len(meta.copies) + index for index, numbers in enumerate(changes.values()) for delivery in numbers
+    }
+    return _Amended(tuple(patches), copies)
+
+
+async def _hashed(body: Body) -> BodyHash:
+    """The body's hash for a signature: what was hashed while it arrived is long gone."""
+    hashed = BodyHash()
+    start = len(body.head) + 2  # behind the empty line, where there is one
+    if start < body.size:
+        async for block in body.blocks(start):
+            hashed.feed(block)
+    return hashed
+
+
+def _settlement(
+    delivery: Delivery, plan: Plan, everyone: _Planned, amended: _Amended, sealed_meta: bytes | None
+) -> Settlement:
+    key = _key(delivery)
+    _, planned = everyone.get(key, (None, None))
     state, reply, route = State.UNDECIDED, "", planned.route if planned else None
     if key in plan.refused:
         state, reply = State.FAILED, str(plan.refused[key])
@@ -59,7 +111,7 @@ def _settlement(delivery: Delivery, plan: Plan, sealed_meta: bytes | None) -> Se
         generation=delivery.generation,
         state=state,
         last_reply=reply,
-        # The header patch was decided at the accept and stays: only the way was open.
+        copy=amended.copies.get(delivery.number),
         route=route.kind.value if route else None,
         target=route.target if route else None,
         message_class=route.message_class.value if route else None,
@@ -68,12 +120,13 @@ def _settlement(delivery: Delivery, plan: Plan, sealed_meta: bytes | None) -> Se
     )
 
 
-def _with_mobiles(services: Services, message: Message, meta: MessageMeta, plan: Plan) -> bytes | None:
-    """The message's meta with the numbers found only now; None when there are none."""
-    if not plan.mobiles:
-        return None
+def _sealed(services: Services, message: Message, meta: MessageMeta) -> bytes:
     key = services.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
-    return seal_meta(key, msgspec.structs.replace(meta, mobiles={**meta.mobiles, **plan.mobiles}))
+    return seal_meta(key, meta)
+
+
+def _key(delivery: Delivery) -> str:
+    return parse_address(delivery.recipient).key
 
 
 def _recipient(delivery: Delivery) -> Recipient:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from relayd.authenticity.authenticator import MessageAuthenticator
+from relayd.authenticity.observation import DmarcResults, NoDmarcResults
 from relayd.clock import Clock, SystemClock
 from relayd.daemon.connections import Seat
 from relayd.daemon.in_force import InForce
+from relayd.dns.resolver import Resolver
 from relayd.inspection.inspector import ProcessInspector
-from relayd.pipeline.policy import Context, NtaRecords, Signatures
+from relayd.pipeline.policy import Context, NtaRecords
 from relayd.queue.composer import Composer
 from relayd.queue.scheduler import Lanes
 from relayd.settings.models import Configuration
@@ -34,20 +37,21 @@ class Services:
     clock: Clock
     random: random.Random
     inspector: ProcessInspector
-    signatures: Signatures
+    resolver: Resolver
     nta: NtaRecords
     credentials: Credentials
     composer: Composer
     lanes: Lanes = field(init=False)
+    dmarc: DmarcResults = field(default_factory=NoDmarcResults)
 
     def context(self, in_force: InForce) -> Context:
-        """What policies may use, under the given state of the configuration."""
+        """What policies may use on one message, under the given state of the configuration."""
         return Context(
             directory=in_force.directory,
             limits=self.store,
             inspector=self.inspector,
             clock=self.clock,
-            signatures=self.signatures,
+            authenticator=MessageAuthenticator(self.resolver, self.clock),
             nta=self.nta,
         )
 

@@ -10,7 +10,6 @@ from functools import partial
 
 import structlog
 
-from relayd.authenticity.dkim_verify import DkimVerifier
 from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections, Seat
 from relayd.daemon.control import ControlChannel
@@ -28,7 +27,6 @@ from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.resolver import DnsResolver, Resolver
-from relayd.dns.txt import txt_lookup
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.verdict import RouteKind
@@ -183,7 +181,7 @@ def _services(number: int, seat: Seat, loaded: Loaded, resolver: Resolver) -> Se
         clock=clock,
         random=random.SystemRandom(),
         inspector=ProcessInspector(budget=_INSPECTION_BUDGET // (configuration.workers or os.cpu_count() or 1)),
-        signatures=DkimVerifier(txt_lookup(*address_and_port(configuration.resolver))),
+        resolver=resolver,
         nta=NtaDns(resolver),
         credentials=DirectoryCredentials(
             directory, store, lambda: services.in_force.configuration.limits.auth_failures, _DISGUISE

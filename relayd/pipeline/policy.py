@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
+from relayd.authenticity.results import Authentication, Result, Spf
 from relayd.clock import Clock
 from relayd.directory.nta7516 import Published
 from relayd.dns.records import Answer
@@ -90,19 +91,34 @@ class Inspector(Protocol):
     async def inspect(self, mail: Mail, limits: InspectionLimits) -> Inspection: ...
 
 
-class Signatures(Protocol):
-    """Verifies the DKIM signatures of a message."""
+class Authenticator(Protocol):
+    """Finds out who wrote the message that is judged. It asks DNS, at most once for each thing."""
 
-    async def signed_by(self, body: Body) -> frozenset[Domain]:
-        """The domains (d=) whose signature over the whole of this message is valid."""
+    @property
+    def known(self) -> Authentication | None:
+        """What ``authenticate`` has found out about the whole message; None as long as nobody asked."""
+        ...
+
+    async def signers(self, mail: Mail) -> frozenset[Domain]:
+        """The domains (d=) whose DKIM signature over the whole of this message is valid. Raises TimeoutError when there
+        is none, and DNS didn't say everything."""
+        ...
+
+    async def authenticate(self, mail: Mail) -> Authentication:
+        """SPF, DKIM, DMARC and ARC; before the end of data SPF alone."""
         ...
 
 
-class NoSignatures:
-    """Where nothing verifies signatures, nothing counts as signed."""
+class NoAuthenticator:
+    """Where nothing can be asked, nothing is known of anybody."""
 
-    async def signed_by(self, body: Body) -> frozenset[Domain]:
+    known = None
+
+    async def signers(self, mail: Mail) -> frozenset[Domain]:
         return frozenset()
+
+    async def authenticate(self, mail: Mail) -> Authentication:
+        return Authentication(Spf(Result.NONE, ""))
 
 
 class NtaRecords(Protocol):
@@ -120,13 +136,13 @@ class NoNtaRecords:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a policy may use: lookups, counters, the inspector, the clock, signatures. No more than that."""
+    """What a policy may use: lookups, counters, the inspector, the clock, who wrote the message. No more than that."""
 
     directory: Directory
     limits: Limits
     inspector: Inspector
     clock: Clock
-    signatures: Signatures = field(default_factory=NoSignatures)
+    authenticator: Authenticator = field(default_factory=NoAuthenticator)
     nta: NtaRecords = field(default_factory=NoNtaRecords)
 
 

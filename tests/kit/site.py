@@ -18,6 +18,7 @@ import yaml
 from argon2 import PasswordHasher
 
 from tests.kit.ca import Authority
+from tests.kit.dns_server import empty_dns
 from tests.kit.ports import free_port
 
 PASSWORD = "correct horse battery staple"
@@ -27,6 +28,7 @@ ORDER = (
     "tls_required",
     "recipient_limit",
     "message_size",
+    "authenticity",
     "attachments",
     "reports",
     "domainbook",
@@ -109,6 +111,7 @@ class Site:
             "keys": str(self.keys),
             "workers": 2,
             "demo": True,
+            "resolver": empty_dns(),
             "listeners": [
                 {"address": f"127.0.0.1:{self.relay_port}", "kind": "relay"},
                 {"address": f"127.0.0.1:{self.submission_port}", "kind": "submission"},

@@ -32,7 +32,7 @@ from relayd.mail.address import Domain
 from relayd.mail.envelope import Listener, Peer, TlsFacts
 from relayd.pipeline.policy import Stage
 from relayd.pipeline.verdict import Identify, Refuse, Verdict
-from tests.kit.judging import TLS, ToldSignatures, context, listed, mail
+from tests.kit.judging import TLS, ToldAuthenticator, context, listed, mail
 
 TENANT = "X-Platform-Tenant"
 NORTH_PIN = "ab" * 32
@@ -246,7 +246,7 @@ def header_from(authors: list[str]) -> str:
 async def session(kind: Kind, sender: str, head: str, to: list[str], *, spoof: Spoof = Spoof.REFUSE) -> list[Verdict]:
     """All verdicts up to the first refusal, asked in the order of a session."""
     policy = SenderPolicy(SenderOptions(own_domains_from_strangers=spoof))
-    around = context(DIRECTORY, signatures=ToldSignatures(*kind.signed_by))
+    around = context(DIRECTORY, authenticator=ToldAuthenticator(*kind.signed_by))
     origin = DIRECTORY.recognise(kind.peer)
     verdicts = listed(await policy.judge(mail(sender=sender, origin=origin, by=kind.peer), Stage.SENDER, around))
     for recipient in to:

@@ -1,0 +1,129 @@
+"""DMARC policy records as values (RFC 9989 §4.7, §4.8). Pure: TXT records in, what they ask for out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from relayd.authenticity.results import Disposition
+
+#: Octets of a record that are read. Honest ones have a few hundred.
+MOST_OCTETS: Final = 8192
+
+_VERSION: Final = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
+_TAG: Final = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*([ -:<-~]*?)[ \t]*")
+#: A reporting URI (RFC 9989 §4.8), with the size limit that older records put behind it.
+_URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[^\s,!]+)(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
+_CHOICES: Final = {
+    "p": ("none", "quarantine", "reject"),
+    "sp": ("none", "quarantine", "reject"),
+    "np": ("none", "quarantine", "reject"),
+    "adkim": ("r", "s"),
+    "aspf": ("r", "s"),
+    "psd": ("y", "n", "u"),
+    "t": ("y", "n"),
+}
+_OTHER_TAGS: Final = frozenset({"v", "rua", "ruf", "fo"})
+_POLICIES: Final = ("p", "sp", "np")
+_LOWER: Final = {
+    Disposition.REJECT: Disposition.QUARANTINE,
+    Disposition.QUARANTINE: Disposition.NONE,
+    Disposition.NONE: Disposition.NONE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DmarcRecord:
+    """One record. ``tags`` are its known tags as read, values in lower case where they are words; ``problems`` say what
+    was left out of account. ``applies`` is False for a record that asks for no DMARC at all (RFC 9989 §4.10.1)."""
+
+    tags: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...] = ()
+    applies: bool = True
+
+    def tag(self, name: str, default: str = "") -> str:
+        return dict(self.tags).get(name, default)
+
+    @property
+    def psd(self) -> str:
+        return self.tag("psd", "u")
+
+    @property
+    def testing(self) -> bool:
+        return self.tag("t", "n") == "y"
+
+    @property
+    def reports_to(self) -> tuple[str, ...]:
+        """Where aggregate reports may be sent: the URIs of rua."""
+        return uris(self.tag("rua"))
+
+    def strict(self, tag: str) -> bool:
+        """Whether ``adkim`` or ``aspf`` asks for equal domains."""
+        return self.tag(tag, "r") == "s"
+
+    def policy(self, *, subdomain: bool, exists: bool = True) -> Disposition:
+        """What it asks for when a message of the domain itself, or of one below, fails. In test mode that is one step
+        less (RFC 9989 §4.7)."""
+        asked = self.tag("p", "none")
+        if subdomain:
+            asked = self.tag("sp", asked)
+            if not exists:
+                asked = self.tag("np", asked)
+        disposition = Disposition(asked)
+        return _LOWER[disposition] if self.testing else disposition
+
+
+def uris(value: str) -> tuple[str, ...]:
+    """The URIs of a ``rua`` or ``ruf``, without size limits; what isn't one is left out."""
+    return tuple(match[1] for one in value.split(",") if (match := _URI.fullmatch(one.strip())))
+
+
+def select(texts: Iterable[bytes]) -> DmarcRecord | None:
+    """The record among a name's TXT records. None without one, and where there are several (RFC 9989 §4.10)."""
+    found = [text for text in texts if _VERSION.match(text)]
+    return parse_record(found[0]) if len(found) == 1 else None
+
+
+def parse_record(text: bytes) -> DmarcRecord:
+    """The record in ``text``, which begins with its version. What is wrong in it is left out (RFC 9989 §4.8)."""
+    tags: dict[str, str] = {}
+    problems: list[str] = []
+    if len(text) > MOST_OCTETS:
+        problems.append(f"only its first {MOST_OCTETS} octets were read")
+    for number, part in enumerate(text[:MOST_OCTETS].split(b";"), 1):
+        if not part.strip():
+            continue
+        match = _TAG.fullmatch(part.decode("latin-1"))
+        if match is None:
+            problems.append(f"part {number} is no tag=value")
+            continue
+        if problem := _take(match[1].lower(), match[2], tags):
+            problems.append(problem)
+    # RFC 9989 §4.10.1: with a policy that can't be read, what remains is the wish for reports.
+    if not all(tags.get(tag, "none") in _CHOICES[tag] for tag in _POLICIES) or "p" not in tags:
+        problems.append("without a valid p=, sp= or np= it counts as p=none, and only with a rua=")
+        for tag in _POLICIES:
+            tags.pop(tag, None)
+        tags["p"] = "none"
+        return DmarcRecord(tuple(tags.items()), tuple(problems), bool(uris(tags.get("rua", ""))))
+    return DmarcRecord(tuple(tags.items()), tuple(problems))
+
+
+def _take(tag: str, value: str, tags: dict[str, str]) -> str:
+    """Puts one tag among ``tags``; returns what is wrong with it, "" when nothing is. The first of a kind counts."""
+    if tag in tags:
+        return f"{tag}= stands there twice"
+    if tag in _OTHER_TAGS:
+        tags[tag] = value
+        return ""
+    if tag not in _CHOICES:
+        return f"{tag}= is no tag of DMARC"
+    value = value.lower()
+    if value in _CHOICES[tag]:
+        tags[tag] = value
+        return ""
+    if tag in _POLICIES:
+        tags[tag] = value  # counts against the whole record
+    return f"{tag}= has an unknown value"

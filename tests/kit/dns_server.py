@@ -1,0 +1,71 @@
+"""A name server on loopback that answers from a zone in memory: for tests in which a whole relayd asks DNS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rdtypes.ANY.TXT
+import dns.rrset
+
+from relayd.dns.records import Answer, Mx, Records
+from tests.kit.dns import FakeDns
+
+_RCODES = {Answer.NO_NAME: dns.rcode.NXDOMAIN, Answer.FAILED: dns.rcode.SERVFAIL, Answer.BOGUS: dns.rcode.SERVFAIL}
+
+
+class DnsServer:
+    """Answers over UDP as long as the process lives. ``zone`` is FakeDns's; TIMEOUT means silence."""
+
+    def __init__(self, zone: Mapping[tuple[str, str], Iterable[str | bytes] | Answer] | None = None) -> None:
+        self.dns = FakeDns(zone)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.place = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            query, peer = self._socket.recvfrom(4096)
+            if answer := asyncio.run(self._answer(query)):
+                self._socket.sendto(answer, peer)
+
+    async def _answer(self, query: bytes) -> bytes | None:
+        message = dns.message.from_wire(query)
+        response = dns.message.make_response(message)
+        response.flags |= dns.flags.RA
+        asked = message.question[0]
+        found = await self.dns.look_up(asked.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(asked.rdtype))
+        if found.answer is Answer.TIMEOUT:
+            return None
+        response.set_rcode(_RCODES.get(found.answer, dns.rcode.NOERROR))
+        if found.answer is Answer.FOUND:
+            response.answer.append(_records(asked, found))
+        return response.to_wire()
+
+
+def _records(asked: dns.rrset.RRset, found: Records[str | bytes | Mx]) -> dns.rrset.RRset:
+    records = dns.rrset.RRset(asked.name, asked.rdclass, asked.rdtype)
+    for value in found.values:
+        if isinstance(value, bytes):
+            pieces = [value[at : at + 255] for at in range(0, len(value), 255)] or [b""]
+            records.add(dns.rdtypes.ANY.TXT.TXT(dns.rdataclass.IN, dns.rdatatype.TXT, pieces), ttl=60)
+        else:
+            text = f"{value.preference} {value.host}." if isinstance(value, Mx) else str(value)
+            records.add(dns.rdata.from_text(dns.rdataclass.IN, asked.rdtype, text), ttl=60)
+    return records
+
+
+@cache
+def empty_dns() -> str:
+    """Where a name server listens that knows no name: strangers' mail is accepted without waiting for answers."""
+    return DnsServer().place
