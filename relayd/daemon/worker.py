@@ -65,6 +65,7 @@ class Worker:
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
+        services.dmarc = self.reporting.dmarc
         self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
         self.ways = self._ways()
         services.lanes = Lanes(

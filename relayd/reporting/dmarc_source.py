@@ -9,6 +9,8 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from relayd.authenticity.dmarc import DmarcEvaluation, RecordUnknown, organisational_domain
+from relayd.authenticity.dmarc_record import parse_record
 from relayd.dns.resolver import Resolver
 from relayd.reporting.destinations import Destination, Way, parse_uris
 from relayd.reporting.dmarc_report import dmarc_report, published_most
@@ -20,7 +22,6 @@ log = structlog.get_logger("relayd.reporting")
 
 _row = msgspec.json.Decoder(DmarcRow)
 _VERSION: Final = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(;|\Z)")
-_RUA: Final = re.compile(r"[ \t]*rua[ \t]*=(.*)", re.IGNORECASE | re.DOTALL)
 _LONGEST_NAME: Final = 253
 
 
@@ -30,6 +31,19 @@ class Organisations(Protocol):
     async def organisational_domain(self, domain: str) -> str | None:
         """The organisational domain of ``domain`` (RFC 9989 §4.10.2); None when DNS can't tell now."""
         ...
+
+
+class TreeWalk:
+    """Implements Organisations by DMARC's own walk."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def organisational_domain(self, domain: str) -> str | None:
+        try:
+            return organisational_domain(domain, await DmarcEvaluation(self._resolver).walk(domain))
+        except RecordUnknown:
+            return None
 
 
 class DmarcSource:
@@ -85,8 +99,7 @@ class DmarcSource:
 def _overridden(destination: Destination, records: Sequence[bytes]) -> Sequence[Destination]:
     """What the consenting records name in place of ``destination``. An address at another host means that nobody gets
     it, so that consent isn't passed on to a victim."""
-    fields = [field for record in records for field in record.decode("ascii", "replace").split(";")]
-    named = [found for field in fields if (match := _RUA.fullmatch(field)) for found in parse_uris(match[1].strip())]
+    named = [found for record in records for found in parse_uris(parse_record(record).tag("rua"))]
     if not named:
         return (destination,)
     mails = [one for one in named if one.way is Way.MAIL]

@@ -89,7 +89,7 @@ class ReportSender:
         composer: Composer,
         in_force: Callable[[], InForce],
         sources: Mapping[Kind, Source],
-        poster: Poster,
+        poster: Callable[[], Poster],
         clock: Clock,
         random: Callable[[], float],
         wake: Callable[[], None],
@@ -207,9 +207,9 @@ class ReportSender:
         )
 
     async def _post(self, report: Report, framed: Heading, packed: bytes, posts: Sequence[Destination]) -> _Step:
-        left, accepted = list[Destination](), report.mails
+        left, accepted, poster = list[Destination](), report.mails, self._poster()
         for one in posts:
-            posted = await self._poster.post(one, packed, framed.media_type)
+            posted = await poster.post(one, packed, framed.media_type)
             if posted.problem:
                 log.warning("report_not_posted", domain=framed.domain, host=one.host, problem=posted.problem)
                 if not posted.final:

@@ -9,7 +9,7 @@ import pytest
 
 from relayd.dns.records import Answer
 from relayd.reporting.dmarc_rows import DmarcRow
-from relayd.reporting.dmarc_source import DmarcSource
+from relayd.reporting.dmarc_source import DmarcSource, TreeWalk
 from relayd.store.report_counts import Count, Report
 from tests.kit.dns import FakeDns
 from tests.reporting.test_dmarc_report import row
@@ -118,3 +118,22 @@ async def test_a_size_limit_goes_with_its_destination() -> None:
         await DmarcSource(FakeDns(), LastTwoLabels()).destinations(report("mailto:d@clinic.example!1k")) or ()
     )
     assert destination.limit == 1024
+
+
+@pytest.mark.parametrize(
+    ("domain", "zone", "expected"),
+    [
+        ("mail.clinic.example", {("_dmarc.clinic.example", "TXT"): ["v=DMARC1; p=none"]}, "clinic.example"),
+        (
+            "a.city.example",
+            {("_dmarc.city.example", "TXT"): ["v=DMARC1; p=none; psd=y"]},
+            "a.city.example",
+        ),
+        ("clinic.example", {}, "clinic.example"),
+        ("clinic.example", {("_dmarc.example", "TXT"): Answer.TIMEOUT}, None),
+    ],
+)
+async def test_domains_belong_together_by_the_tree_walk(
+    domain: str, zone: dict[tuple[str, str], list[str]], expected: str | None
+) -> None:
+    assert await TreeWalk(FakeDns(zone)).organisational_domain(domain) == expected

@@ -107,7 +107,7 @@ class Rig:
             composer=self.composer,
             in_force=lambda: in_force,
             sources={Kind.TLS: TlsSource(self.dns)},
-            poster=self.poster,
+            poster=lambda: self.poster,
             clock=self.clock,
             random=random.Random(1).random,
             wake=self.wake,
