@@ -1,4 +1,4 @@
-"""The Viewer as one ASGI application: routes, errors, headers, the log of requests.
+"""The Viewer as one ASGI application: routes, errors, headers, the log of requests; beside it, MTA-STS policies.
 
 GET and HEAD are inert: mail scanners open every link they see, and some press buttons too. They send nothing, count as
 nothing and use nothing up. What changes something is a POST from one of our own forms, and sending one twice does no
@@ -31,6 +31,7 @@ from viewer_web.pages.download import Download
 from viewer_web.pages.link import Link
 from viewer_web.pages.message import MessagePage
 from viewer_web.pages.session import SessionPages
+from viewer_web.policy_host import PolicyHosts
 from viewer_web.problems import Problem, unavailable, unknown
 from viewer_web.render import Pages
 from viewer_web.secrets import Secrets
@@ -59,6 +60,7 @@ def create_app(services: Services) -> Starlette:
     return Starlette(
         routes=_routes(services, secrets, pages),
         middleware=[
+            Middleware(PolicyHosts, published=services.published),
             Middleware(SecurityHeaders, https=services.origin.startswith("https:")),
             Middleware(RequestLog),
             Middleware(Defects, pages=pages),

@@ -11,11 +11,14 @@ from urllib.parse import urlsplit
 from relayd.clock import Clock
 from relayd.delivery.viewer import Composer, Random
 from relayd.directory.directory import Directory, Organisation
+from relayd.mail.address import Domain
 from relayd.mail.body import Body
 from relayd.settings.models import Configuration
 from relayd.sms.message import SmsSender
 from relayd.store.interface import Store
 from relayd.store.records import BlobRef
+from relayd.tls.sts_policy import StsPolicy
+from relayd.tls.sts_publish import published
 from relayd.vault.vault import MessageKey, Vault
 
 
@@ -49,6 +52,10 @@ class Services:
     def host(self) -> str:
         """Our host as an SMS names it: without a port, as browsers compare it."""
         return urlsplit(self.configuration.viewer.url).hostname or ""
+
+    def published(self, domain: Domain) -> StsPolicy | None:
+        """The MTA-STS policy that we serve for a domain."""
+        return published(self.directory(), self.configuration.hostname, domain)
 
     def organisation(self, organisation: str) -> Organisation | None:
         return self.directory().organisations.get(organisation)

@@ -53,7 +53,7 @@ def claimed_id(value: bytes) -> str | None:
     if match := _QUOTED.match(text, start):
         return _folded(_QUOTED_PAIR.sub(r"\1", match[1])) or None
     match = _WORD.match(text, start)
-    return _folded(match[0]) if match else None
+    return (_folded(match[0]) or None) if match else None
 
 
 def summary(authentication: Authentication) -> str:

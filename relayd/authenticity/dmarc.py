@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
-from relayd.authenticity.dmarc_record import DmarcRecord, select
+from relayd.authenticity.dmarc_record import DmarcRecord, parse_record, select
 from relayd.authenticity.results import Disposition, Dkim, Dmarc, Result, Spf
 from relayd.dns.records import Answer
 from relayd.dns.resolver import Resolver
@@ -28,13 +29,18 @@ class RecordUnknown(Exception):
         super().__init__(answer)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Walked:
-    """One name of a walk and what was there. ``record`` is None without a usable one."""
+    """One name of a walk. ``texts`` are the DMARC records there. ``record`` is None unless there is exactly one
+    (RFC 9989 §4.10)."""
 
     domain: str
     answer: Answer
-    record: DmarcRecord | None
+    texts: tuple[bytes, ...] = ()
+
+    @cached_property
+    def record(self) -> DmarcRecord | None:
+        return parse_record(self.texts[0]) if len(self.texts) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,11 @@ class DmarcEvaluation:
         record = found.get(at)
         return Policy(domain, organisational, at, record) if record is not None and record.applies else None
 
+    @property
+    def seen(self) -> tuple[Walked, ...]:
+        """All names asked about so far, in their order."""
+        return tuple(self._known.values())
+
     async def walk(self, domain: str) -> list[Walked]:
         """The tree walk from ``domain``. Raises RecordUnknown when DNS doesn't tell."""
         walked: list[Walked] = []
@@ -119,7 +130,7 @@ class DmarcEvaluation:
     async def _at(self, domain: str) -> Walked:
         if domain not in self._known:
             found = await self._dns.texts(f"_dmarc.{domain}")
-            self._known[domain] = Walked(domain, found.answer, select(found.values))
+            self._known[domain] = Walked(domain, found.answer, tuple(select(found.values)))
         return self._known[domain]
 
     async def _judged(self, policy: Policy, spf: Spf, dkim: Sequence[Dkim]) -> Dmarc:
@@ -132,7 +143,7 @@ class DmarcEvaluation:
         elif spf_open or dkim_open:
             result, reason = Result.TEMPERROR, "DNS doesn't tell whether somebody aligned stands behind it"
         try:
-            disposition = await self._disposition(policy)
+            disposition = await self.disposition(policy)
         except RecordUnknown as unknown:
             disposition = policy.record.policy(subdomain=True)
             if result is Result.FAIL:
@@ -175,7 +186,8 @@ class DmarcEvaluation:
             return False
         return organisational_domain(domain, await self.walk(domain)) == mine
 
-    async def _disposition(self, policy: Policy) -> Disposition:
+    async def disposition(self, policy: Policy) -> Disposition:
+        """What the record asks for when a message of its author's domain fails. Raises RecordUnknown."""
         record, subdomain = policy.record, policy.policy_domain != policy.domain
         exists = not subdomain or not record.tag("np") or await self._exists(policy.domain)
         return record.policy(subdomain=subdomain, exists=exists)

@@ -15,7 +15,7 @@ MOST_OCTETS: Final = 8192
 _VERSION: Final = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _TAG: Final = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*([ -:<-~]*?)[ \t]*")
 #: A reporting URI (RFC 9989 §4.8), with the size limit that older records put behind it.
-_URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[^\s,!]+)(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s,!]+(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
 _CHOICES: Final = {
     "p": ("none", "quarantine", "reject"),
     "sp": ("none", "quarantine", "reject"),
@@ -54,11 +54,6 @@ class DmarcRecord:
     def testing(self) -> bool:
         return self.tag("t", "n") == "y"
 
-    @property
-    def reports_to(self) -> tuple[str, ...]:
-        """Where aggregate reports may be sent: the URIs of rua."""
-        return uris(self.tag("rua"))
-
     def strict(self, tag: str) -> bool:
         """Whether ``adkim`` or ``aspf`` asks for equal domains."""
         return self.tag(tag, "r") == "s"
@@ -75,15 +70,9 @@ class DmarcRecord:
         return _LOWER[disposition] if self.testing else disposition
 
 
-def uris(value: str) -> tuple[str, ...]:
-    """The URIs of a ``rua`` or ``ruf``, without size limits; what isn't one is left out."""
-    return tuple(match[1] for one in value.split(",") if (match := _URI.fullmatch(one.strip())))
-
-
-def select(texts: Iterable[bytes]) -> DmarcRecord | None:
-    """The record among a name's TXT records. None without one, and where there are several (RFC 9989 §4.10)."""
-    found = [text for text in texts if _VERSION.match(text)]
-    return parse_record(found[0]) if len(found) == 1 else None
+def select(texts: Iterable[bytes]) -> list[bytes]:
+    """Those of a name's TXT records that are DMARC records."""
+    return [text for text in texts if _VERSION.match(text)]
 
 
 def parse_record(text: bytes) -> DmarcRecord:
@@ -107,8 +96,12 @@ def parse_record(text: bytes) -> DmarcRecord:
         for tag in _POLICIES:
             tags.pop(tag, None)
         tags["p"] = "none"
-        return DmarcRecord(tuple(tags.items()), tuple(problems), bool(uris(tags.get("rua", ""))))
+        return DmarcRecord(tuple(tags.items()), tuple(problems), _wants_reports(tags.get("rua", "")))
     return DmarcRecord(tuple(tags.items()), tuple(problems))
+
+
+def _wants_reports(rua: str) -> bool:
+    return any(_URI.fullmatch(one.strip()) for one in rua.split(","))
 
 
 def _take(tag: str, value: str, tags: dict[str, str]) -> str:

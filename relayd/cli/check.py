@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the problems, or what the configuration amounts to."""
     folder = Path(arguments.config)
     loaded, problems = examine(folder, SystemClock())
-    notes = _phasing_out(loaded)
+    notes = _phasing_out(loaded) + _ended(loaded, SystemClock())
     if arguments.json:
         facts = [_facts(one) for one in problems]
         print_json({"ok": not problems, "problems": facts, "notes": notes, "summary": _summary(loaded)})
@@ -104,3 +105,14 @@ def _summary(loaded: Loaded | None) -> dict[str, int]:
         "domains": len(loaded.domainbook),
         "accounts": len(loaded.accounts),
     }
+
+
+def _ended(loaded: Loaded | None, clock: Clock) -> list[str]:
+    """Overrides of DANE and MTA-STS that don't count any more."""
+    today = datetime.fromtimestamp(clock.now(), UTC).date()
+    listed = loaded.configuration.tls_overrides if loaded is not None else ()
+    return [
+        f"the TLS override for {one.domain} ended on {one.until}; remove it from {CONFIGURATION}"
+        for one in listed
+        if one.until < today
+    ]

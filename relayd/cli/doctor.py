@@ -25,7 +25,9 @@ from relayd.cli.reload import ask
 from relayd.clock import SystemClock
 from relayd.directory.directory import DomainEntry
 from relayd.directory.load import build
+from relayd.dns.records import Validation
 from relayd.dns.resolver import DnsResolver
+from relayd.dns.validation import probe
 from relayd.errors import RelaydError
 from relayd.settings.load import Loaded, load
 from relayd.settings.models import Configuration
@@ -184,14 +186,19 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
 
 
 async def _resolver(configuration: Configuration, resolver: DnsResolver) -> Finding:
-    root = await resolver.look_up("", "NS")
-    if not root.answer.certain:
-        return Finding("resolver", Level.WARN, f"{configuration.resolver} does not answer ({root.answer})",
-                       "run a validating resolver such as unbound on this machine")  # fmt: skip
-    if root.secure:
-        return Finding("resolver", Level.OK, f"{configuration.resolver} answers and validates")
-    return Finding("resolver", Level.WARN, f"{configuration.resolver} answers but does not validate DNSSEC",
-                   "run a validating resolver such as unbound on this machine")  # fmt: skip
+    dnssec = configuration.dnssec
+    found = await probe(resolver.ask_anew, dnssec.signed_name, dnssec.broken_name)
+    match found.validation:
+        case Validation.ON:
+            return Finding("resolver", Level.OK, f"{configuration.resolver} validates: {found.reason}")
+        case Validation.OFF:
+            return Finding("resolver", Level.BAD,
+                           f"{configuration.resolver} does not validate, so DANE and NTA 7516 are off: {found.reason}",
+                           "run a validating resolver such as unbound on this machine")  # fmt: skip
+        case Validation.UNTESTED:
+            return Finding("resolver", Level.WARN, f"{configuration.resolver} can't be tested: {found.reason}",
+                           "run a validating resolver such as unbound on this machine; without the internet, name "
+                           "a signed and a broken domain of yours under dnssec in relayd.yaml")  # fmt: skip
 
 
 async def _next_hop(entry: DomainEntry, hop: str) -> Finding:

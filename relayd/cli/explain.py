@@ -12,10 +12,10 @@ from typing import Any
 
 from relayd.authenticity.authenticator import MessageAuthenticator
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.outside import SelfTestingResolver, ways_now
 from relayd.clock import SystemClock
 from relayd.directory.load import build
 from relayd.directory.nta7516_dns import NtaDns
-from relayd.dns.resolver import DnsResolver
 from relayd.errors import RelaydError, SyntaxInvalid
 from relayd.inspection.inspector import ProcessInspector
 from relayd.mail.address import NULL_SENDER, Address, Sender, parse_address
@@ -26,7 +26,6 @@ from relayd.pipeline.plan import record
 from relayd.pipeline.policy import Context
 from relayd.pipeline.sample import MemoryLimits
 from relayd.settings.load import Loaded, load
-from relayd.settings.values import address_and_port
 
 _COMMANDS = {"sender": "MAIL", "recipient": "RCPT", "message": "DATA", "route": "ROUTE"}
 
@@ -85,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[Recipient], content: bytes) -> Foreseen:
     inspector = ProcessInspector()
     clock = SystemClock()
-    resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
+    resolver = SelfTestingResolver(loaded.configuration)
     context = Context(
         directory=build(loaded),
         limits=MemoryLimits(clock),
@@ -93,6 +92,7 @@ async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[
         clock=clock,
         authenticator=MessageAuthenticator(resolver, clock),
         nta=NtaDns(resolver),
+        ways=ways_now(loaded, resolver),
     )
     try:
         return await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)

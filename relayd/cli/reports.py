@@ -232,10 +232,15 @@ def run_records(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def tls_record(domain: str, address: str) -> tuple[str, str]:
+    """Name and text of the TXT record that asks for TLS reports to ``address`` (RFC 8460 §3)."""
+    return f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{address}"
+
+
 def dns_records(domain: str, address: str, host: str) -> list[tuple[str, str, str]]:
     """Name, text and a remark of each TXT record for ``domain``, whose reports go to ``address`` at ``host``."""
     records = [
-        (f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{address}", ""),
+        (*tls_record(domain, address), ""),
         (f"_dmarc.{domain}", f"v=DMARC1; p=none; rua=mailto:{address}", "keep your own p; rua is what counts here"),
     ]
     if host != domain and not host.endswith(f".{domain}"):

@@ -10,6 +10,7 @@ from relayd.authenticity.observation import DmarcResults, NoDmarcResults
 from relayd.clock import Clock, SystemClock
 from relayd.daemon.connections import Seat
 from relayd.daemon.in_force import InForce
+from relayd.delivery.ways import Ways
 from relayd.dns.resolver import Resolver
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.policy import Context, NtaRecords
@@ -26,7 +27,8 @@ from relayd.vault.vault import Vault
 
 @dataclass(slots=True)
 class Services:
-    """The parts of one worker. ``in_force`` is replaced on reload; everything else lives as long as the process."""
+    """The parts of one worker. ``in_force`` and ``ways`` are replaced on reload; everything else lives as long as the
+    process."""
 
     owner: str
     seat: Seat
@@ -42,6 +44,7 @@ class Services:
     credentials: Credentials
     composer: Composer
     lanes: Lanes = field(init=False)
+    ways: Ways = field(init=False)
     dmarc: DmarcResults = field(default_factory=NoDmarcResults)
 
     def context(self, in_force: InForce) -> Context:
@@ -53,6 +56,7 @@ class Services:
             clock=self.clock,
             authenticator=MessageAuthenticator(self.resolver, self.clock),
             nta=self.nta,
+            ways=self.ways,
         )
 
 

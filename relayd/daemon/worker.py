@@ -27,6 +27,7 @@ from relayd.directory.credentials import DirectoryCredentials
 from relayd.directory.directory import Directory
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.resolver import DnsResolver, Resolver
+from relayd.dns.validation import Watch
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.verdict import RouteKind
@@ -63,11 +64,12 @@ class Worker:
     def __init__(self, number: int, seat: Seat, loaded: Loaded, channel: socket.socket) -> None:
         configuration = loaded.configuration
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
+        self.validation = Watch(self.resolver, configuration.dnssec.signed_name, configuration.dnssec.broken_name)
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
         services.dmarc = self.reporting.dmarc
         self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
-        self.ways = self._ways()
+        services.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
             contents=SealedContents(services.vault, services.blobs),
@@ -101,7 +103,7 @@ class Worker:
     def _routes(self) -> dict[str, Route]:
         services = self.services
         in_force = services.in_force
-        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, self.ways)
+        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, services.ways)
         routes[RouteKind.VIEWER.value] = ViewerRoute(
             in_force.configuration,
             lambda: services.in_force.directory,
@@ -114,6 +116,7 @@ class Worker:
 
     async def run(self, listening: list[Listening]) -> None:
         await self.control.start()
+        self.validation.start()
         await self.services.store.connect()
         await self.services.lanes.start()
         self.policies.start()
@@ -128,6 +131,7 @@ class Worker:
         await self.services.lanes.drain(for_deliveries)
         await self.policies.close()
         await self.reporting.stop()
+        await self.validation.stop()
         await self.services.inspector.close()
         await self.services.blobs.close()
         await self.services.store.close()
@@ -143,7 +147,7 @@ class Worker:
         self.services.in_force = fresh
         self.policies.source = self._sts_source()
         self.reporting.reload()
-        self.ways = self._ways()
+        self.services.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())
         for item, server in self.listeners:
             server.service = self._service(item)

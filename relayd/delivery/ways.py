@@ -184,7 +184,8 @@ class Ways:
     async def _by_mandatory_dane(self, domain: Domain, hosts: Sequence[str], why: str) -> tuple[HostPlan, ...]:
         places = [split_host(text, self._port) for text in hosts[:_MX_HOSTS]]
         facts = await asyncio.gather(*(look_at_host(self._resolver, host, port) for host, port in places))
-        return tuple(plan_mandatory_dane(domain, one, why, self._resolver.validation) for one in facts)
+        validation = await self._resolver.known_validation()
+        return tuple(plan_mandatory_dane(domain, one, why, validation) for one in facts)
 
     async def _by_mx(
         self, domain: Domain, *, confidential: bool, wishes: Wishes = NO_WISHES
@@ -194,7 +195,7 @@ class Ways:
         if isinstance(hosts, NoWay):
             return hosts
         facts = await asyncio.gather(*(look_at_host(self._resolver, host, self._port) for host in hosts))
-        world = World(domain, found, None, self.override(domain), self._resolver.validation)
+        world = World(domain, found, None, self.override(domain), await self._resolver.known_validation())
         plans = plan_by_mx(world, facts, confidential=confidential, wishes=wishes)
         if all(plan.proven for plan in plans):
             return plans

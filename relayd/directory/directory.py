@@ -18,6 +18,7 @@ from relayd.directory.networks import NetworkTable
 from relayd.directory.nta7516 import NtaRecord, NtaStanding
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Listener, Peer, TlsFacts
+from relayd.settings.organisations import PublishedStsSettings
 
 
 class Via(StrEnum):
@@ -71,6 +72,7 @@ class OrganisationSettings:
     retention_days: int = 90
     contact: str = ""
     display_name: str = ""
+    mta_sts: PublishedStsSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
@@ -27,9 +28,13 @@ _LOCALHOST: Final = ("::1", "127.0.0.1")  # RFC 6761 §6.3
 
 
 class Resolver(ABC):
-    """What relayd asks of DNS. Never raises for what DNS says. ``validation`` is what is known of the resolver's."""
+    """What relayd asks of DNS. Never raises for what DNS says. ``validation`` is what is known of whoever answers."""
 
     validation: Validation = Validation.ON
+
+    async def known_validation(self) -> Validation:
+        """``validation``, after the first test where one is going on."""
+        return self.validation
 
     @abstractmethod
     async def look_up(self, name: str, kind: str) -> Records[Any]:
@@ -88,32 +93,56 @@ class Resolver(ABC):
 class DnsResolver(Resolver):
     """Asks one resolver. Answers are kept for their TTL; who asks what is being asked already waits for that answer.
 
-    The resolver's word on DNSSEC (the AD bit) counts only where no network lies between it and us.
+    The resolver's word on DNSSEC (the AD bit) counts only where no network lies between it and us, and no longer once
+    it was seen not to validate (:class:`relayd.dns.validation.Watch`).
     """
 
     def __init__(self, server: str = "127.0.0.1", port: int = 53, timeout: float = 5.0) -> None:
-        self._trusted = ip_address(server).is_loopback
-        cache = dns.resolver.LRUCache(_CACHED_NAMES)
-        self._resolver = _asking(server, port, timeout, cache)
+        self._near = ip_address(server).is_loopback
+        self._resolver = _asking(server, port, timeout, dns.resolver.LRUCache(_CACHED_NAMES))
+        self._fresh = _asking(server, port, timeout, None)
         self._unchecked = _asking(server, port, timeout, None)
         self._unchecked.flags = dns.flags.RD | dns.flags.CD
         self._asked: dict[tuple[str, str], asyncio.Task[Records[Any]]] = {}
+        self._tested: asyncio.Event | None = None
+
+    def await_test(self) -> None:
+        """Nothing is known of the resolver's validation until :meth:`learn` is called."""
+        self.validation = Validation.UNTESTED
+        self._tested = asyncio.Event()
+
+    def learn(self, validation: Validation) -> None:
+        """Take what a test found; one that found nothing out changes nothing."""
+        if validation is not Validation.UNTESTED:
+            self.validation = validation
+        if self._tested is not None:
+            self._tested.set()
+
+    async def known_validation(self) -> Validation:
+        if self._tested is not None:
+            await self._tested.wait()
+        return self.validation
 
     async def look_up(self, name: str, kind: str) -> Records[Any]:
         key = (name.lower().rstrip("."), kind)
         task = self._asked.get(key)
         if task is None:
-            task = self._asked[key] = asyncio.create_task(self._ask(*key))
+            task = self._asked[key] = asyncio.create_task(self._ask(self._resolver, *key))
             task.add_done_callback(lambda _: self._asked.pop(key, None))
         # Who gives up waiting must not take the answer away from the others.
-        return await asyncio.shield(task)
+        found = await asyncio.shield(task)
+        return replace(found, secure=False) if self.validation is Validation.OFF and found.secure else found
 
-    async def _ask(self, name: str, kind: str) -> Records[Any]:
+    async def ask_anew(self, name: str, kind: str) -> Records[Any]:
+        """What the resolver says now, and that it vouches for it, whatever is known of its validation."""
+        return await self._ask(self._fresh, name.lower().rstrip("."), kind)
+
+    async def _ask(self, resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> Records[Any]:
         try:
-            answer = await self._resolver.resolve(f"{name}.", kind, search=False, raise_on_no_answer=False)
+            answer = await resolver.resolve(f"{name}.", kind, search=False, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN as error:
             response = next(iter(error.responses().values()), None)  # type: ignore[no-untyped-call]
-            secure = self._trusted and response is not None and bool(response.flags & dns.flags.AD)
+            secure = self._near and response is not None and bool(response.flags & dns.flags.AD)
             return Records(Answer.NO_NAME, secure=secure)
         except dns.exception.Timeout:
             return Records(Answer.TIMEOUT)
@@ -121,7 +150,7 @@ class DnsResolver(Resolver):
             return Records(await self._why_failed(name, kind))
         except (dns.exception.DNSException, OSError):
             return Records(Answer.FAILED)
-        secure = self._trusted and bool(answer.response.flags & dns.flags.AD)
+        secure = self._near and bool(answer.response.flags & dns.flags.AD)
         canonical = _text(answer.canonical_name)
         if answer.rrset is None:
             return Records(Answer.NO_DATA, (), secure, canonical)

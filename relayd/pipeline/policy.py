@@ -27,6 +27,7 @@ from relayd.pipeline.findings import Found as Found  # part of the contract
 from relayd.pipeline.findings import Inspection as Inspection
 from relayd.pipeline.findings import InspectionLimits as InspectionLimits
 from relayd.pipeline.verdict import Verdict
+from relayd.tls.decision import Standing as Standing  # part of the contract
 
 if TYPE_CHECKING:
     from relayd.directory.directory import Directory, Origin
@@ -134,9 +135,26 @@ class NoNtaRecords:
         return Published(domain, Answer.NO_DATA)
 
 
+class Ways(Protocol):
+    """Knows by what way mail could go."""
+
+    async def proven(self, domain: Domain) -> Standing:
+        """Whether mail hosts of a domain prove themselves, by DANE or by an enforced MTA-STS policy, so that even
+        confidential mail may go by MX."""
+        ...
+
+
+class NoWays:
+    """Where nobody asks, nothing is proven."""
+
+    async def proven(self, domain: Domain) -> Standing:
+        return Standing(False, f"nobody looks whether {domain} proves its mail hosts")
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a policy may use: lookups, counters, the inspector, the clock, who wrote the message. No more than that."""
+    """What a policy may use: lookups, counters, the inspector, the clock, who wrote the message, ways. No more than
+    that."""
 
     directory: Directory
     limits: Limits
@@ -144,6 +162,7 @@ class Context:
     clock: Clock
     authenticator: Authenticator = field(default_factory=NoAuthenticator)
     nta: NtaRecords = field(default_factory=NoNtaRecords)
+    ways: Ways = field(default_factory=NoWays)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

@@ -11,7 +11,13 @@ from relayd.mail.address import Domain
 from relayd.settings.accounts import AccountLine
 from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration
-from relayd.settings.organisations import OrganisationsFile, PlatformEntry, PlatformMembership, RecognisedBy
+from relayd.settings.organisations import (
+    InheritedSettings,
+    OrganisationsFile,
+    PlatformEntry,
+    PlatformMembership,
+    RecognisedBy,
+)
 from relayd.settings.policies import PolicySettings
 from relayd.settings.registers import DomainbookEntry, NtaRegister
 from relayd.settings.soundness import unsound
@@ -42,8 +48,24 @@ def inconsistencies(
         *_domainbook(sources["domainbook.yaml"], configuration, organisations, domainbook),
         *_nta(sources["nta7516.yaml"], organisations, nta),
         *_accounts(configuration, organisations, accounts),
+        *_published(source, configuration, organisations),
         *_reports(sources["relayd.yaml"], configuration, policies),
     ]
+
+
+def _published(source: Source, configuration: Configuration, organisations: OrganisationsFile) -> Iterator[Problem]:
+    """MTA-STS policies are the web process's to serve."""
+    if configuration.viewer.enabled:
+        return
+    places: list[tuple[tuple[str, ...], InheritedSettings]] = [(("settings",), organisations.settings)]
+    for name, entry in organisations.organisations.items():
+        places.append((("organisations", name, "settings"), entry.settings))
+        for domain, own in entry.domain_settings.items():
+            places.append((("organisations", name, "domain_settings", domain), own))
+    for at, settings in places:
+        if settings.mta_sts is not None:
+            text = "is served by the web process, which viewer.enabled: false in relayd.yaml leaves out"
+            yield source.problem([*at, "mta_sts"], text)
 
 
 def _reports(source: Source, configuration: Configuration, policies: Sequence[PolicySettings]) -> Iterator[Problem]:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relayd.settings.values import DomainName, Name, Network, Settings, SpkiDigest
+from relayd.settings.values import DomainName, Duration, Name, Network, Settings, SpkiDigest
+
+
+class PublishedStsSettings(Settings):
+    """The MTA-STS policy that relayd serves for domains whose mail comes to it."""
+
+    mode: Literal["enforce", "testing", "none"] = Field(
+        description="enforce: senders that can't prove our mail hosts keep their mail. testing: they only report. "
+        "none: the way back, for as long as max_age was."
+    )
+    max_age: Annotated[Duration, Field(le=timedelta(seconds=31_557_600))] = Field(
+        timedelta(days=14), description="How long senders go by it after they saw it; at most a year."
+    )
+    mx: tuple[DomainName, ...] = Field((), description="All hosts of the domains' MX; hostname when empty.")
 
 
 class InheritedSettings(Settings):
@@ -20,6 +34,7 @@ class InheritedSettings(Settings):
     retention_days: int | None = Field(None, ge=1, le=3650, description="Keep content and metadata this long.")
     contact: str | None = Field(None, description="Whom outsiders can ask, as shown in the Viewer.")
     display_name: str | None = Field(None, description="The name that outsiders see instead of the organisation's.")
+    mta_sts: PublishedStsSettings | None = Field(None, description="Serve this MTA-STS policy for the domains.")
 
 
 class CertificateSettings(Settings):

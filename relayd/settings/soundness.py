@@ -20,6 +20,7 @@ def unsound(source: Source, configuration: Configuration) -> Iterator[Problem]:
     yield from _folders_apart(source, configuration)
     yield from _sms(source, configuration)
     yield from _viewer(source, configuration)
+    yield from _overrides(source, configuration)
     yield from _reports(source, configuration)
     for name, mailbox in configuration.mailboxes.items():
         yield from _mailbox(source, name, mailbox)
@@ -43,6 +44,17 @@ def _listeners(source: Source, configuration: Configuration) -> Iterator[Problem
             line = source.line(["listeners", first, "address"])
             yield source.problem(
                 ["listeners", number, "address"], f"is taken by the listener on line {line}; remove one of them"
+            )
+
+
+def _overrides(source: Source, configuration: Configuration) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for number, override in enumerate(configuration.tls_overrides):
+        first = seen.setdefault(override.domain, number)
+        if first != number:
+            line = source.line(["tls_overrides", first, "domain"])
+            yield source.problem(
+                ["tls_overrides", number, "domain"], f"has an override on line {line} already; make them one"
             )
 
 

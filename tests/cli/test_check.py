@@ -151,3 +151,50 @@ def test_an_expired_certificate_is_told(folder: Path) -> None:
 
     _, problems = examine(folder, Later())
     assert any("tls.pem expired on" in str(problem) for problem in problems)
+
+
+def test_an_override_that_has_ended_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = """
+        tls_overrides:
+          - {domain: old.example, ignore: [dane], reason: their signer is broken, until: 2020-02-29}
+          - {domain: new.example, ignore: [mta_sts, dane], reason: their web server is away, until: 2999-12-31}
+    """
+    (folder / "relayd.yaml").write_text(dedent(FILES["relayd.yaml"]).lstrip("\n") + dedent(overrides))
+    assert check(folder) == 0
+    said = capsys.readouterr().out
+    assert "note: the TLS override for old.example ended on 2020-02-29" in said
+    assert "new.example" not in said
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("{domain: a.example, ignore: [dane], reason: x}", "tls_overrides.0.until"),
+        ("{domain: a.example, ignore: [dane], until: 2999-12-31}", "tls_overrides.0.reason"),
+        ("{domain: a.example, ignore: [], reason: x, until: 2999-12-31}", "tls_overrides.0.ignore"),
+        ("{domain: a.example, ignore: [tls], reason: x, until: 2999-12-31}", "tls_overrides.0.ignore"),
+        (
+            "{domain: a.example, ignore: [dane], reason: x, until: 2999-12-31}\n"
+            "  - {domain: A.example, ignore: [mta_sts], reason: y, until: 2999-12-31}",
+            "tls_overrides.1.domain",
+        ),
+    ],
+)
+def test_an_override_needs_domain_reason_and_end(
+    folder: Path, capsys: pytest.CaptureFixture[str], override: str, key: str
+) -> None:
+    settings = dedent(FILES["relayd.yaml"]).lstrip("\n") + f"tls_overrides:\n  - {override}\n"
+    (folder / "relayd.yaml").write_text(settings)
+    assert check(folder, "--json") == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem["key"].startswith(key)
+
+
+@pytest.mark.parametrize("beside", ["tls_names: [a.example]", f"pins: ['{'ab' * 32}']", "insecure_plaintext: true"])
+def test_dane_stands_alone_in_the_domainbook(folder: Path, capsys: pytest.CaptureFixture[str], beside: str) -> None:
+    entry = "organisation: north, delivers: relay, next_hops: ['mx.north.example:25'], dane: true"
+    (folder / "domainbook.yaml").write_text(f"north.example: {{{entry}}}\n")
+    assert check(folder) == 0
+    (folder / "domainbook.yaml").write_text(f"north.example: {{{entry}, {beside}}}\n")
+    assert check(folder) == 1
+    assert "dane: true stands instead of" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -12,7 +13,8 @@ from relayd.cli.main import main
 from relayd.settings.load import load
 from relayd.telemetry.lag import LagHistogram
 from tests.kit.ca import Authority
-from tests.kit.configuration import write_configuration
+from tests.kit.configuration import FILES, write_configuration
+from tests.kit.lying_dns import LyingDns, Reply
 
 
 @pytest.mark.parametrize(("level", "status"), [(Level.OK, 0), (Level.WARN, 1), (Level.BAD, 1)])
@@ -56,3 +58,27 @@ def test_event_loops_that_are_late_are_a_warning(late: dict[str, list[float]], l
             histograms[role].add(seconds)
     finding = doctor.loop_lag({role: histogram.counts() for role, histogram in histograms.items()})
     assert (finding.level, finding.text) == (level, text)
+
+
+@pytest.mark.parametrize(
+    ("signed", "broken", "level", "text"),
+    [
+        (Reply(["192.0.2.1"], secure=True), Reply(failed=True), Level.OK, "validates"),
+        (Reply(["192.0.2.1"]), Reply(failed=True), Level.BAD, "does not validate"),
+        (Reply(["192.0.2.1"], secure=True), Reply(["192.0.2.2"]), Level.BAD, "does not validate"),
+        (Reply(failed=True), Reply(failed=True), Level.WARN, "can't be tested"),
+    ],
+)
+async def test_the_resolver_is_put_to_the_test(
+    tmp_path: Path, signed: Reply, broken: Reply, level: Level, text: str
+) -> None:
+    async with LyingDns() as server:
+        server.say("signed.example", "A", signed)
+        server.say("broken.example", "A", broken)
+        names = "dnssec: {signed_name: signed.example, broken_name: broken.example}"
+        settings = f"{dedent(FILES['relayd.yaml'])}\nresolver: 127.0.0.1:{server.port}\n{names}\n"
+        write_configuration(tmp_path, relayd=settings, domainbook="{}")
+        findings = await doctor.examine_network(load(tmp_path))
+    (found,) = [finding for finding in findings if finding.subject == "resolver"]
+    assert found.level is level
+    assert text in found.text

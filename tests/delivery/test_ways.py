@@ -16,13 +16,14 @@ BOOK, NTA, DENIED = Domain("book.example"), Domain("nta.example"), Domain("denie
 
 
 class FakeResolver:
-    validation = Validation.ON
-
     def __init__(self, found: MailHosts) -> None:
         self.found = found
 
     async def mail_hosts(self, domain: Domain) -> MailHosts:
         return self.found
+
+    async def known_validation(self) -> Validation:
+        return Validation.ON
 
     async def addresses(self, host: str) -> Addresses:
         return Addresses(Answer.FOUND, ("192.0.2.1",))
