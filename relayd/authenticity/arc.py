@@ -22,14 +22,14 @@ from relayd.dns.resolver import Resolver
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import normalise_domain
 from relayd.mail.body import Body
-from relayd.mail.headers import Headers
+from relayd.mail.headers import Field, Headers
 
 MOST_INSTANCES: Final = 50  # RFC 8617 §4.2.1
 _SETS: Final = ("arc-authentication-results", "arc-message-signature", "arc-seal")
 _LONGEST_FIELD: Final = 8192
 _SELECTOR: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _NAMES: Final = re.compile(r"[!-9;-~]+(?:[ \t\r\n]*:[ \t\r\n]*[!-9;-~]+){0,200}")
-_INSTANCE: Final = re.compile(rb"[ \t\r\n]*i[ \t]*=[ \t]*([0-9]{1,3})[ \t\r\n]*;", re.IGNORECASE)
+_INSTANCE: Final = re.compile(r"[ \t]*i[ \t]*=[ \t]*([0-9]{1,3})[ \t]*", re.IGNORECASE)
 
 
 class _Broken(Exception):
@@ -57,7 +57,7 @@ async def verify(body: Body, dns: Resolver) -> Arc:
     return replace(await asyncio.to_thread(_judge, body.head, keys, hashes), instances=instances)
 
 
-def _check_instances(fields: dict[str, Any]) -> None:
+def _check_instances(fields: dict[str, list[Field]]) -> None:
     """Each set is whole, and they are numbered from 1 without a gap (RFC 8617 §5.2)."""
     numbers = {name: [_instance(field) for field in found] for name, found in fields.items()}
     expected = list(range(1, len(numbers["arc-seal"]) + 1))
@@ -67,9 +67,14 @@ def _check_instances(fields: dict[str, Any]) -> None:
         raise _Broken("a set is missing, broken or there twice")
 
 
-def _instance(field: Any) -> int:
-    match = _INSTANCE.match(field.value)
-    return int(match[1]) if match and len(field.raw) <= _LONGEST_FIELD else 0
+def _instance(field: Field) -> int:
+    """The number in i=, 0 without one: a tag among others, or what ARC-Authentication-Results begins with."""
+    if len(field.raw) > _LONGEST_FIELD:
+        return 0
+    text = field.value.decode("utf-8", "replace")
+    parts = [text.partition(";")[0]] if field.name == "arc-authentication-results" else text.split(";")
+    found = [int(match[1]) for part in parts if (match := _INSTANCE.fullmatch(part))]
+    return found[0] if len(found) == 1 else 0
 
 
 def _key_names(headers: Headers) -> list[str]:

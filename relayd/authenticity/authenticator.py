@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from relayd.authenticity import arc, dkim_verify
 from relayd.authenticity.dmarc import DmarcEvaluation
-from relayd.authenticity.results import Arc, Authentication, Dkim, Dmarc, Result, Spf
-from relayd.authenticity.spf import check_host, question
+from relayd.authenticity.results import Arc, Authentication, Dkim, Dmarc, Result, Spf, signers
+from relayd.authenticity.spf import check_host
+from relayd.authenticity.spf_question import question
 from relayd.clock import Clock
 from relayd.directory.directory import Via
 from relayd.dns.budget import BudgetedResolver
@@ -44,7 +45,7 @@ class MessageAuthenticator:
         """The domains with a valid signature over the whole message, by DKIM alone. Raises TimeoutError when there is
         none and DNS didn't tell a key: it isn't known then."""
         signatures = await self._verify(mail)
-        found = frozenset(Domain(one.domain) for one in signatures if one.result is Result.PASS)
+        found = signers(signatures)
         if not found and any(one.result is Result.TEMPERROR for one in signatures):
             raise TimeoutError("DNS doesn't tell a key")
         return found

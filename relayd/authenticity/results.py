@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -90,4 +91,9 @@ class Authentication:
     @property
     def signers(self) -> frozenset[Domain]:
         """The domains with a valid signature over the whole message."""
-        return frozenset(Domain(one.domain) for one in self.dkim if one.result is Result.PASS)
+        return signers(self.dkim)
+
+
+def signers(signatures: Iterable[Dkim]) -> frozenset[Domain]:
+    """The domains of the valid ones."""
+    return frozenset(Domain(one.domain) for one in signatures if one.result is Result.PASS)

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from relayd.authenticity.results import Result, Spf
 from relayd.authenticity.spf_macro import MacroString, parse_macro_string
+from relayd.authenticity.spf_question import SpfCheck, SpfQuestion, Step
 from relayd.authenticity.spf_record import MOST_OCTETS, Mechanism, SpfRecord, parse_record, select
 from relayd.dns.records import Answer, Records
 from relayd.dns.resolver import Resolver
 from relayd.errors import SyntaxInvalid
-from relayd.mail.address import NullSender, Sender
 
 MOST_LOOKUPS: Final = 10
 MOST_VOID_LOOKUPS: Final = 2
@@ -29,45 +29,6 @@ _LONGEST_EXPLANATION: Final = 500
 _LABEL: Final = re.compile(r"[ -\-/-\[\]-~]{1,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One term that was looked at, or a domain whose record was: for whoever wants to know why.
-
-    ``depth`` counts the includes around it. ``asked`` are the DNS questions with their answers, in words.
-    """
-
-    depth: int
-    domain: str
-    term: str
-    outcome: str
-    asked: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SpfCheck:
-    """The result, and the way to it."""
-
-    spf: Spf
-    explanation: str = ""
-    steps: tuple[Step, ...] = ()
-    lookups: int = 0
-    void_lookups: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SpfQuestion:
-    """Whom to check. ``local`` and ``domain`` are the identity's (RFC 7208 §2.2); ``helo`` is what the peer called
-    itself. ``receiver`` and ``now`` (seconds since 1970) are for explanations."""
-
-    address: IPv4Address | IPv6Address
-    local: str
-    domain: str
-    helo: str
-    is_helo: bool = False
-    receiver: str = "unknown"
-    now: float = 0.0
-
-
 class _Ended(Exception):
     """The check is over before its end: temperror or permerror."""
 
@@ -75,15 +36,6 @@ class _Ended(Exception):
         self.result = result
         self.reason = reason
         super().__init__(reason)
-
-
-def question(
-    address: IPv4Address | IPv6Address, sender: Sender, helo: str, receiver: str = "unknown", now: float = 0.0
-) -> SpfQuestion:
-    """The identity to check: MAIL FROM's, or EHLO's where that is the null sender (RFC 7208 §2.4)."""
-    if isinstance(sender, NullSender):
-        return SpfQuestion(address, "postmaster", helo.removesuffix("."), helo, True, receiver, now)
-    return SpfQuestion(address, sender.local, sender.domain, helo, False, receiver, now)
 
 
 async def check_host(dns: Resolver, asked: SpfQuestion, *, explain: bool = False) -> SpfCheck:

@@ -10,22 +10,29 @@ from relayd.directory.load import build
 from relayd.dns.records import Validation
 from relayd.dns.resolver import DnsResolver
 from relayd.dns.validation import Tested, probe
-from relayd.mail.address import Domain
+from relayd.errors import RelaydError, SyntaxInvalid
+from relayd.mail.address import Domain, normalise_domain
 from relayd.settings.load import Loaded
 from relayd.settings.models import Configuration
 from relayd.settings.values import address_and_port
 from relayd.tls.mta_sts import StsReason
-from relayd.tls.sts_fetch import HttpsStsSource
+from relayd.tls.sts_fetch import StsSource, sts_source
 from relayd.tls.sts_policy import StsMode, StsPolicy
 
 
 class FetchedPolicies:
     """MTA-STS policies as their web servers have them now; what the daemon has kept isn't looked at."""
 
-    def __init__(self, source: HttpsStsSource) -> None:
+    def __init__(self, source: StsSource) -> None:
         self._source = source
+        self._had: dict[Domain, StsPolicy | None] = {}
 
     async def policy(self, domain: Domain) -> StsPolicy | None:
+        if domain not in self._had:
+            self._had[domain] = await self._fetched(domain)
+        return self._had[domain]
+
+    async def _fetched(self, domain: Domain) -> StsPolicy | None:
         record = await self._source.record(domain)
         if record.reason is not StsReason.FOUND:
             return None
@@ -56,13 +63,20 @@ def ways_now(loaded: Loaded, resolver: DnsResolver, port: int = 25) -> Ways:
     """The ways out as DNS, MTA-STS and the configuration have them now."""
     configuration = loaded.configuration
     clock = SystemClock()
-    source = HttpsStsSource(resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
     return build_ways(
         configuration,
         build(loaded),
         resolver,
         clock,
-        policies=FetchedPolicies(source),
+        policies=FetchedPolicies(sts_source(configuration, resolver)),
         nta_hosts=nta_hosts(resolver, clock),
         port=port,
     )
+
+
+def domain_of(text: str) -> Domain:
+    """The domain that a command was given. Raises RelaydError."""
+    try:
+        return normalise_domain(text)
+    except SyntaxInvalid as error:
+        raise RelaydError(f"{text} isn't a domain: {error}") from error

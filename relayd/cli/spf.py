@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from relayd.authenticity.results import Result
-from relayd.authenticity.spf import MOST_LOOKUPS, MOST_VOID_LOOKUPS, SpfCheck, SpfQuestion, check_host, question
+from relayd.authenticity.spf import MOST_LOOKUPS, MOST_VOID_LOOKUPS, check_host
+from relayd.authenticity.spf_question import SpfCheck, SpfQuestion, question
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.table import printable
 from relayd.clock import SystemClock

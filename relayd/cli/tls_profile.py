@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import smtplib
-import socket
 import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,21 +10,20 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from cryptography import x509
-
 from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json, with_shipped_openssl_conf
 from relayd.cli.table import table
 from relayd.daemon.sockets import split_address
-from relayd.mail.address import is_address
 from relayd.settings.load import load
 from relayd.settings.models import Configuration
 from relayd.tls import guideline, throwaway
+from relayd.tls.certificate import read_chain
 from relayd.tls.contexts import ClientTls, server_context
 from relayd.tls.decision import Security, TlsDemand
 from relayd.tls.guideline import Judged, Level
-from relayd.tls.probe import TIMEOUT, Offer, Prober, Seen
+from relayd.tls.probe import Prober
 from relayd.tls.profile import CLIENTS, Row, Side, look
+from relayd.tls.remote import Remote
 
 _TAKEN = {True: "taken", False: "refused", None: "not tried"}
 
@@ -68,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="relayd-tls-") as folder:
         if arguments.connect:
             host, port = arguments.connect
-            rows = list(_remote(Path(folder), host, port, arguments.starttls or ""))
+            rows = list(_remote(Path(folder), host, port, starttls=bool(arguments.starttls)))
         else:
             rows = list(_ours(Path(folder), load(Path(arguments.config)).configuration))
     if arguments.json:
@@ -123,36 +120,8 @@ def _certificate(side: Side, judged: Judged, detail: str) -> Row:
     return Row(side, "certificate", judged.what, judged.level, True, detail, not judged.level.passes)
 
 
-def _remote(folder: Path, host: str, port: int, starttls: str) -> Iterator[Row]:
-    prober = Prober(folder, {})
-    leaf = b""
-
-    def attempt(offer: Offer) -> Seen:
-        nonlocal leaf
-        try:
-            with _connected(host, port, starttls) as connection:
-                seen = prober.client(offer, connection, "" if is_address(host) else host)
-        except (OSError, smtplib.SMTPException) as error:
-            return Seen(unable=f"no connection: {getattr(error, 'strerror', None) or type(error).__name__}")
-        leaf = leaf or seen.certificate
-        return seen
-
-    yield from look(Side.REMOTE, attempt)
-    if leaf:
-        for judged in guideline.certificate([x509.load_der_x509_certificate(leaf)]):
-            yield _certificate(Side.REMOTE, judged, "of its issuers nothing is known here")
-
-
-def _connected(host: str, port: int, starttls: str) -> socket.socket:
-    """A connection that is ready for a ClientHello."""
-    if not starttls:
-        return socket.create_connection((host, port), TIMEOUT)
-    client = smtplib.SMTP(host, port, timeout=TIMEOUT)
-    client.ehlo()
-    code, text = client.docmd("STARTTLS")
-    if code != 220 or client.sock is None:
-        client.close()
-        raise smtplib.SMTPResponseException(code, text)
-    connection = client.sock.dup()
-    client.sock.close()
-    return connection
+def _remote(folder: Path, host: str, port: int, *, starttls: bool) -> Iterator[Row]:
+    remote = Remote(Prober(folder, {}), host, port, starttls=starttls)
+    yield from look(Side.REMOTE, remote.attempt)
+    for judged in guideline.certificate(read_chain(remote.chain)):
+        yield _certificate(Side.REMOTE, judged, "")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import aiosmtplib
+import msgspec
 
 from relayd.clock import Clock, SystemClock
 from relayd.delivery.wire import PeerBroken, Wire, one_line, reply_text
@@ -18,7 +19,7 @@ from relayd.telemetry.metrics import TLS_OUT, TLS_OUT_FAILURES
 from relayd.tls.contexts import ClientTls
 from relayd.tls.demand import Security, TlsDemand
 from relayd.tls.identity import judge
-from relayd.tls.results import Applied, ResultType
+from relayd.tls.results import Applied, PolicyType, ResultType
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,14 @@ class Client(aiosmtplib.SMTP):
 
     def _insecure(self, status: str, words: str, failure: ResultType) -> HopUnavailable:
         return HopUnavailable(status, one_line(f"{self.hop.host}: {words}"), self.remote, failure)
+
+    def tls_for(self, hop: Hop | None) -> TlsFacts | None:
+        """What the handshake proved to a copy that goes by ``hop``. A connection that was made for another domain's
+        sake serves an MTA-STS policy just as well, when both demand the same."""
+        by_sts = hop is not None and hop.applied is not None and hop.applied.type is PolicyType.STS
+        if self.tls is not None and self.tls.proof == "ca" and by_sts:
+            return msgspec.structs.replace(self.tls, proof="mta-sts")
+        return self.tls
 
     def _server_name(self) -> str | None:
         """The name for SNI; an IP address is none (RFC 6066 §3)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 import structlog
 
 from relayd.delivery.client import NO_TLS, Client, Hop, HopUnavailable
@@ -13,11 +12,9 @@ from relayd.delivery.pool import Pool
 from relayd.delivery.transaction import Answer, ConnectionStale, Transaction
 from relayd.delivery.ways import NoWay, Ways
 from relayd.delivery.wire import announced
-from relayd.mail.envelope import TlsFacts
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.store.records import Delivery
 from relayd.tls.decision import Wishes
-from relayd.tls.results import PolicyType
 
 #: Recipients in one transaction where the peer announces no other limit (RFC 5321 §4.5.3.1.8).
 _RECIPIENTS: Final = 100
@@ -43,7 +40,7 @@ class Sending:
                 reply=answer.reply,
                 next_hop=str(client.hop),
                 remote=client.remote,
-                tls=self._tls(client),
+                tls=client.tls_for(self.hop),
                 facts=self._why(),
             )
 
@@ -65,14 +62,6 @@ class Sending:
         """For the journal: why just this hop, and what it had to prove."""
         reason = self.hop.demand.reason if self.hop is not None else ""
         return {"way": reason} if reason else {}
-
-    def _tls(self, client: Client) -> TlsFacts | None:
-        """What the handshake proved. A connection that was made for another domain's sake may serve an MTA-STS policy
-        just as well, when both demand the same."""
-        by_sts = self.hop is not None and self.hop.applied is not None and self.hop.applied.type is PolicyType.STS
-        if client.tls is not None and client.tls.proof == "ca" and by_sts:
-            return msgspec.structs.replace(client.tls, proof="mta-sts")
-        return client.tls
 
     def outcomes(self) -> list[Outcome]:
         return [self._outcomes[delivery.number] for delivery in self.job.deliveries]

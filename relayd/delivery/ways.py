@@ -13,7 +13,7 @@ from relayd.clock import Clock, SystemClock
 from relayd.delivery.client import Hop
 from relayd.directory.directory import Directory
 from relayd.directory.nta7516 import today
-from relayd.dns.hosts import look_at_host
+from relayd.dns.hosts import HostFacts, look_at_host
 from relayd.dns.records import Answer, MailHosts
 from relayd.dns.resolver import Resolver
 from relayd.mail.address import Domain
@@ -51,6 +51,9 @@ class NoWay:
     def permanent(self) -> bool:
         return self.status.startswith("5")
 
+
+#: A plan for each host, or why there is none.
+Plans = tuple[HostPlan, ...] | NoWay
 
 #: The hosts ("host" or "host:port") that a domain's NTA 7516 record names, in order of preference; () means its MX.
 NtaHosts = Callable[[Domain], Awaitable[tuple[str, ...] | NoWay]]
@@ -108,9 +111,7 @@ class Ways:
             return NoWay("5.7.10", "REQUIRETLS was given, and the domainbook allows plain text here")
         return hops
 
-    async def plan(
-        self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES
-    ) -> tuple[HostPlan, ...] | NoWay:
+    async def plan(self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES) -> Plans:
         """What :meth:`to` decides from, with the hosts that mustn't be used now and why."""
         if target.startswith(NTA_TARGET):
             return await self._by_nta(Domain(target.removeprefix(NTA_TARGET)))
@@ -127,13 +128,23 @@ class Ways:
             return Standing(False if plans.permanent else None, plans.reply)
         return standing(plans)
 
+    async def look(self, domain: Domain) -> tuple[World, tuple[HostFacts, ...]] | NoWay:
+        """What DNS says of a domain's mail hosts; MTA-STS isn't asked."""
+        found = await self._resolver.mail_hosts(domain)
+        hosts = self._usable(domain, found)
+        if isinstance(hosts, NoWay):
+            return hosts
+        facts = await asyncio.gather(*(look_at_host(self._resolver, host, self._port) for host in hosts))
+        world = World(domain, found, None, self.override(domain), await self._resolver.known_validation())
+        return world, tuple(facts)
+
     def override(self, domain: Domain) -> Override | None:
         """The operator's override for a domain, while it counts."""
         found = self._overrides.get(domain)
         today = datetime.fromtimestamp(self._clock.now(), UTC).date()
         return found if found is not None and today <= found.until else None
 
-    async def _by_directory(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+    async def _by_directory(self, domain: Domain) -> Plans:
         if (entry := self._directory.domainbook.get(domain)) is not None and entry.dane:
             why = f"the domainbook says dane for {domain}"
             return await self._by_mandatory_dane(domain, entry.next_hops, why)
@@ -149,7 +160,7 @@ class Ways:
             return tuple(_plain(host, port, demand_for_domain(entry, host)) for host, port in places)
         return ()
 
-    async def _notice(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+    async def _notice(self, domain: Domain) -> Plans:
         demand = demand_for_notice(allow_plaintext=self._notices.allow_plaintext)
         if self._notices.smarthost:
             return (_plain(*split_host(self._notices.smarthost), demand),)
@@ -158,7 +169,7 @@ class Ways:
             return hosts
         return tuple(_plain(host, self._port, demand) for host in hosts)
 
-    async def _by_nta(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+    async def _by_nta(self, domain: Domain) -> Plans:
         """The hosts of a local NTA 7516 entry, else of the domain's record. The way never gets wider than these say:
         what fails here waits."""
         entry = self._directory.nta.get(domain)
@@ -187,15 +198,11 @@ class Ways:
         validation = await self._resolver.known_validation()
         return tuple(plan_mandatory_dane(domain, one, why, validation) for one in facts)
 
-    async def _by_mx(
-        self, domain: Domain, *, confidential: bool, wishes: Wishes = NO_WISHES
-    ) -> tuple[HostPlan, ...] | NoWay:
-        found = await self._resolver.mail_hosts(domain)
-        hosts = self._usable(domain, found)
-        if isinstance(hosts, NoWay):
-            return hosts
-        facts = await asyncio.gather(*(look_at_host(self._resolver, host, self._port) for host in hosts))
-        world = World(domain, found, None, self.override(domain), await self._resolver.known_validation())
+    async def _by_mx(self, domain: Domain, *, confidential: bool, wishes: Wishes = NO_WISHES) -> Plans:
+        looked = await self.look(domain)
+        if isinstance(looked, NoWay):
+            return looked
+        world, facts = looked
         plans = plan_by_mx(world, facts, confidential=confidential, wishes=wishes)
         if all(plan.proven for plan in plans):
             return plans

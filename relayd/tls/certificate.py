@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import Annotated, Final
+from typing import Annotated
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
-from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 
 from relayd.mail.address import is_address
-
-#: RSA keys below this are no proof of anything (NCSC-NL's guideline of 2025: insufficient).
-_RSA_BITS: Final = 2048
+from relayd.tls import guideline
 
 
 @asn1.sequence
@@ -32,6 +29,17 @@ class _ToBeSigned:
     issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
     subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
     extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
+
+
+def read_chain(chain: Iterable[bytes]) -> list[x509.Certificate]:
+    """Certificates (DER) as far as they can be read: what comes after one that can't belongs to nothing."""
+    found: list[x509.Certificate] = []
+    for one in chain:
+        try:
+            found.append(x509.load_der_x509_certificate(one))
+        except ValueError:
+            break
+    return found
 
 
 def spki(certificate: bytes) -> bytes:
@@ -67,17 +75,6 @@ def name_matches(pattern: str, name: str) -> bool:
 
 
 def weakness(certificate: x509.Certificate) -> str:
-    """Why a certificate is too weak to prove a name, "" when it isn't: a short RSA key, or a signature over MD5 or
-    SHA-1."""
-    try:
-        key = certificate.public_key()
-        digest = certificate.signature_hash_algorithm
-    except (UnsupportedAlgorithm, ValueError):
-        return "a key or signature of an unknown kind"
-    if isinstance(key, dsa.DSAPublicKey):
-        return "a DSA key"
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _RSA_BITS:
-        return f"an RSA key of {key.key_size} bits"
-    if digest is not None and digest.name in ("md5", "sha1"):
-        return f"a signature over {digest.name.upper()}"
-    return ""
+    """What makes a certificate too weak to prove a name, "" when nothing does: a key or signature that is insufficient
+    by the guideline, such as RSA of 1024 bits or SHA-1."""
+    return next((f"a weak {one.what}" for one in guideline.alone(certificate) if not one.level.passes), "")

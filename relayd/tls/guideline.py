@@ -133,14 +133,17 @@ def key(public: object) -> Judged:
 def certificate(chain: Sequence[x509.Certificate]) -> Iterator[Judged]:
     """Each key and each signature of a chain, the leaf first; a root that is sent along isn't judged."""
     for number, one in enumerate(chain):
-        whose = "the certificate's" if number == 0 else f"issuer {number}'s"
-        self_signed = one.issuer == one.subject
-        if number > 0 and self_signed:
+        if number > 0 and one.issuer == one.subject:
             continue
-        found = _public_key(one)
-        yield Judged(f"{whose} {found.what}", found.level)
-        if not self_signed:
-            yield Judged(f"{whose} signature with {_hash_name(one)}", _certificate_hash(one))
+        whose = "the certificate's" if number == 0 else f"issuer {number}'s"
+        yield from (Judged(f"{whose} {found.what}", found.level) for found in alone(one))
+
+
+def alone(one: x509.Certificate) -> Iterator[Judged]:
+    """The key of one certificate, and the signature of whoever issued it, which says nothing where that is itself."""
+    yield _public_key(one)
+    if one.issuer != one.subject:
+        yield Judged(f"signature with {_hash_name(one)}", _certificate_hash(one))
 
 
 def _public_key(one: x509.Certificate) -> Judged:

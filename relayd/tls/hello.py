@@ -42,6 +42,8 @@ GROUPS: Final = {
     0x11EC: "X25519MLKEM768",
     0x11ED: "SecP384r1MLKEM1024",
 }
+#: How the primes of RFC 7919 begin: 64 ones, then e.
+_FFDHE: Final = b"\xff" * 8 + bytes.fromhex("adf85458a2bb4a9a")
 _HASHES: Final = {1: "md5", 2: "sha1", 3: "sha224", 4: "sha256", 5: "sha384", 6: "sha512"}
 #: IANA's "TLS SignatureScheme" values whose first octet doesn't name the hash.
 _SCHEMES: Final = {
@@ -152,18 +154,17 @@ def _server_hello(reader: _Reader) -> Hello:
 
 
 def _key_exchange(reader: _Reader, hello: Hello) -> None:
-    """RFC 8422 §5.4; finite groups (RFC 5246 §7.4.3) tell their prime by its length only."""
+    """RFC 8422 §5.4; finite groups (RFC 5246 §7.4.3) are told by their prime."""
     kind = reader.take(1)
     if kind[0] == _NAMED_CURVE:
         hello.group = _group_of(reader.number(2))
         reader.block(1)
     else:
-        prime = kind + reader.take(1)
-        length = int.from_bytes(prime, "big")
-        reader.take(length)
+        prime = reader.take(int.from_bytes(kind + reader.take(1), "big"))
         reader.block(2)
         reader.block(2)
-        hello.group = f"dhe{length * 8}"
+        known = prime.startswith(_FFDHE) and prime.endswith(b"\xff" * 8)
+        hello.group = f"{'ffdhe' if known else 'dhe'}{len(prime) * 8}"
     hello.exchange_hash = _hash_of(reader.number(2))
 
 

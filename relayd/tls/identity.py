@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from datetime import datetime
-from typing import Final
 
 import msgspec
 from cryptography import x509
@@ -15,6 +14,7 @@ from relayd.tls.chain import Fault
 from relayd.tls.dane import match
 from relayd.tls.demand import Security, TlsDemand
 from relayd.tls.results import ResultType
+from relayd.tls.sent_chain import sent_chain
 
 
 def facts_of(tls: ssl.SSLObject | ssl.SSLSocket) -> TlsFacts:
@@ -35,25 +35,6 @@ def _alternative_names(tls: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, ...]:
     """DNS names and IP addresses of the subjectAltName; the common name isn't a name any more (RFC 9525 §2)."""
     names = (tls.getpeercert() or {}).get("subjectAltName", ())
     return tuple(str(name[1]).lower() for name in names if len(name) == 2 and name[0] in ("DNS", "IP Address"))
-
-
-def sent_chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
-    """The certificates (DER) just as the server sent them, its own first; decision 050 says why in this way.
-
-    Python 3.13 has a method for it. Before that the object below has it, under the same name; where that is missing
-    too there is the server's own certificate at least, which is all that usage 3 needs.
-    """
-    ask = getattr(tls, "get_unverified_chain", None) or getattr(
-        getattr(tls, "_sslobj", None), "get_unverified_chain", None
-    )
-    if ask is None:
-        own = tls.getpeercert(binary_form=True)
-        return (own,) if own is not None else ()
-    return tuple(one if isinstance(one, bytes) else one.public_bytes(_DER) for one in ask() or ())
-
-
-#: What _ssl calls ENCODING_DER.
-_DER: Final = 2
 
 
 def judge(tls: ssl.SSLObject, demand: TlsDemand, now: datetime) -> tuple[TlsFacts, Fault | None]:

@@ -15,6 +15,8 @@ import sys
 import warnings
 from typing import Any
 
+from relayd.tls.sent_chain import sent_chain
+
 _BLOCK = 16384
 _RECORDED_AT_MOST = 65536
 
@@ -63,6 +65,8 @@ def _handshake(context: ssl.SSLContext, connection: socket.socket, offer: dict[s
             except ssl.SSLError as problem:
                 done, error = True, problem.reason or str(problem)
             flight = outgoing.read()
+            if offer["compression"] and not sent:
+                flight = _with_compression(flight)
             sent += flight
             if done:
                 _last_flight(connection, flight)
@@ -77,15 +81,28 @@ def _handshake(context: ssl.SSLContext, connection: socket.socket, offer: dict[s
     except OSError as problem:
         error = problem.strerror or type(problem).__name__
     cipher = tls.cipher()
-    certificate = None if server or error else tls.getpeercert(binary_form=True)
+    chain = () if server or error else sent_chain(tls)
     return {
         "error": error,
         "version": tls.version() or "",
         "suite": cipher[0] if cipher else "",
-        "certificate": (certificate or b"").hex(),
+        "chain": [certificate.hex() for certificate in chain],
         "sent": sent[:_RECORDED_AT_MOST].hex(),
         "received": received.hex(),
     }
+
+
+def _with_compression(flight: bytes) -> bytes:
+    """A ClientHello that offers DEFLATE as well, which OpenSSL is mostly built without (RFC 5246 §7.4.1.2). The
+    handshake comes to nothing then; what counts is what the server chose."""
+    at = 5 + 4 + 2 + 32  # record, message, version, random
+    at += 1 + flight[at]  # session
+    at += 2 + int.from_bytes(flight[at : at + 2], "big")  # suites
+    methods = flight[at]
+    record = int.from_bytes(flight[3:5], "big") + 1
+    message = int.from_bytes(flight[6:9], "big") + 1
+    head = flight[:3] + record.to_bytes(2, "big") + flight[5:6] + message.to_bytes(3, "big")
+    return head + flight[9:at] + bytes((methods + 1, 1)) + flight[at + 1 :]
 
 
 def _last_flight(connection: socket.socket, flight: bytes) -> None:

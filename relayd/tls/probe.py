@@ -34,7 +34,8 @@ ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a peer is able to. ``suites`` is an OpenSSL cipher string for TLS 1.2 and below; the others are lists of
-    OpenSSL's configuration, "" for its own. ``shows`` says which certificate a server has."""
+    OpenSSL's configuration, "" for its own. ``shows`` says which certificate a server has. ``compression`` is for
+    clients of TLS 1.2."""
 
     lowest: str = "TLSv1_2"
     highest: str = "TLSv1_3"
@@ -44,13 +45,14 @@ class Offer:
     signatures: str = ""
     options: str = ""
     shows: Literal["elliptic", "rsa", "weak"] = "elliptic"
+    compression: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What came of a handshake. ``error`` is why there was none, in OpenSSL's words; ``unable`` why it couldn't be
-    tried. ``client`` and ``server`` are what they said in the clear. ``certificate`` is the server's, as DER, where the
-    peer was a client."""
+    tried. ``client`` and ``server`` are what they said in the clear. ``chain`` is the server's (DER, as sent, its
+    own first) where the peer was a client."""
 
     error: str = ""
     unable: str = ""
@@ -58,7 +60,7 @@ class Seen:
     suite: str = ""
     client: Hello | None = None
     server: Hello | None = None
-    certificate: bytes = b""
+    chain: tuple[bytes, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -142,7 +144,7 @@ class Prober:
             suite=said["suite"],
             client=heard[client],
             server=heard[server],
-            certificate=bytes.fromhex(said["certificate"]),
+            chain=tuple(bytes.fromhex(one) for one in said["chain"]),
         )
 
 

@@ -33,7 +33,8 @@ CLIENTS: Final = (Side.PROVEN, Side.UNPROVEN)
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table. ``taken`` is None where it couldn't be tried. ``fails`` means that the guideline isn't
-    met: something insufficient was taken, or what has to work doesn't."""
+    met: something insufficient was taken, or what has to work doesn't. ``group`` is what the server chose for the key
+    exchange, "" where it doesn't tell."""
 
     side: Side
     subject: str
@@ -42,6 +43,7 @@ class Row:
     taken: bool | None
     detail: str
     fails: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,6 @@ ITEMS: Final = (
     *map(_suite, (*SUITES, "ECDHE-ECDSA-AES256-CCM")),
     _suites("ECDHE, AES-CBC with SHA-2", "ECDHE+AES+SHA256:ECDHE+AES+SHA384", Level.PHASE_OUT),
     _suites("ECDHE, Camellia and ARIA", "ECDHE+CAMELLIA:ECDHE+ARIA", Level.PHASE_OUT),
-    _suites("DHE with ffdhe2048", "DHE+AESGCM", Level.INSUFFICIENT),
     _suites("ECDHE, AES-CBC with SHA-1", "ECDHE+SHA1", Level.INSUFFICIENT),
     _suites("RSA key exchange", "kRSA", Level.INSUFFICIENT),
     Item("TLS 1.2 suite", "CCM with short tags", Level.INSUFFICIENT, Offer(highest=_OLD, suites="AESCCM8")),
@@ -108,9 +109,15 @@ ITEMS: Final = (
     *(_group(name, old=True) for name in ("brainpoolP256r1", "secp224r1", "secp192r1", "secp256k1")),
     *(_signature(key, digest) for digest in ("SHA256", "SHA384", "SHA512", "SHA224", "SHA1") for key in _KEYS),
 )
+#: The server decides how small a group DHE has, so this is another thing in each direction.
+DHE: Final = "DHE"
+_OURS_TO_GROUP: Final = _suites(DHE, "DHE+AESGCM", Level.PHASE_OUT)
+_SMALL_GROUP: Final = _suites("DHE with ffdhe2048", "DHE+AESGCM", Level.INSUFFICIENT)
 _WEAK: Final = Item("certificate", "RSA key of 1024 bits", Level.INSUFFICIENT, Offer(shows="weak"))
+_MORE: Final = {Side.PROVEN: (_SMALL_GROUP, _WEAK), Side.UNPROVEN: (_SMALL_GROUP,)}
 _PLAIN: Final = Offer(highest=_OLD)
 _WITHOUT_MASTER_SECRET: Final = Offer(highest=_OLD, options="-ExtendedMasterSecret")
+_COMPRESSED: Final = Offer(highest=_OLD, compression=True)
 _WANTED: Final = {
     hello.EXTENDED_MASTER_SECRET: "extended master secret",  # RFC 7627
     hello.RENEGOTIATION_INFO: "secure renegotiation",  # RFC 5746
@@ -121,7 +128,7 @@ _HARMLESS: Final = "OpenSSL can't refuse it; with ECDHE and without renegotiatio
 def look(side: Side, attempt: Try) -> Iterator[Row]:
     """The rows of one side. ``attempt`` does a handshake between it and a peer."""
     met = False
-    for item in (*ITEMS, _WEAK) if side is Side.PROVEN else ITEMS:
+    for item in (*ITEMS, *_MORE.get(side, (_OURS_TO_GROUP,))):
         row = _row(side, item, attempt(item.offer))
         met = met or bool(row.taken)
         yield row
@@ -144,7 +151,9 @@ def _extensions(side: Side, attempt: Try) -> Iterator[Row]:
     detail = _HARMLESS if without.done else _words(without.error)
     yield Row(side, "TLS 1.2", "peer without extended master secret", Level.SUFFICIENT, without.done, detail)
     if side not in CLIENTS:
-        yield Row(side, "TLS", "compression", Level.INSUFFICIENT, None, "this OpenSSL can't offer it")
+        answered = attempt(_COMPRESSED).server
+        has = any(answered.compression) if answered else False
+        yield Row(side, "TLS", "compression", Level.INSUFFICIENT, has, "" if answered else "no answer", has)
         return
     for what, has in {
         "compression": any(seen.client.compression),
@@ -165,7 +174,7 @@ def _row(side: Side, item: Item, seen: Seen) -> Row:
     if item.group and group.lower() != item.group.lower():
         return row(item.level, None, "this OpenSSL can't offer it")
     passes = guideline.worst([item.level, *_levels(seen, group, digest)]).passes
-    return row(item.level, True, " ".join(filter(None, (seen.version, seen.suite, group, digest))), not passes)
+    return row(item.level, True, " ".join(filter(None, (seen.version, seen.suite, group, digest))), not passes, group)
 
 
 def _words(error: str) -> str:

@@ -61,6 +61,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "a gap": lambda message: message.replace(b"i=2;", b"i=3;"),
     "instance nought": lambda message: message.replace(b"i=1;", b"i=0;"),
     "a huge instance": lambda message: message.replace(b"i=2;", b"i=999999999999;"),
+    "two instances": lambda message: message.replace(b"ARC-Seal: i=2;", b"ARC-Seal: i=2; i=1;"),
     "no instance": lambda message: message.replace(b"i=2;", b""),
     "hundreds of sets": lambda message: (
         b"".join(

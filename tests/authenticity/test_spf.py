@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from relayd.authenticity.results import Result
-from relayd.authenticity.spf import SpfCheck, check_host, question
+from relayd.authenticity.spf import check_host
+from relayd.authenticity.spf_question import SpfCheck, question
 from relayd.dns.records import Answer
 from relayd.mail.address import NULL_SENDER, Address, Domain, parse_address
 from tests.kit.dns import FakeDns

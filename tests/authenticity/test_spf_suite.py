@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from relayd.authenticity.results import Result
-from relayd.authenticity.spf import SpfCheck, SpfQuestion, check_host
+from relayd.authenticity.spf import check_host
+from relayd.authenticity.spf_question import SpfCheck, SpfQuestion
 from relayd.dns.records import Answer
 from tests.kit.dns import FakeDns
 from tests.kit.vectors import vectors

@@ -24,7 +24,7 @@ async def server() -> AsyncIterator[LyingDns]:
 
 @pytest.fixture
 def resolver(server: LyingDns) -> DnsResolver:
-    return DnsResolver("127.0.0.1", server.port, timeout=1)
+    return DnsResolver("127.0.0.1", server.port, timeout=10)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from tests.kit.wait import wait_for
 
 _PATH = re.compile(r"(?:FROM|TO):\s*<([^>]*)>(.*)", re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
-_QUEUE_ID = re.compile(rb"\Areceived:[^;]*\sid\s(\S+)", re.IGNORECASE)
+_QUEUE_ID = re.compile(rb"^received:[^;]*\sid\s(\S+)", re.IGNORECASE | re.MULTILINE)
 #: RFC 3464 §2.3: what a report says of one recipient. Ours put these two lines together.
 _REPORTED = re.compile(rb"^final-recipient:[^;]*;\s*(\S+)\s*^action:\s*(\w+)", re.IGNORECASE | re.MULTILINE)
 _BIGGEST = 256 * 2**20
@@ -84,6 +84,7 @@ class Sink:
         folder: Path,
         certificate: Certificate | None = None,
         *,
+        address: str = "127.0.0.1",
         port: int = 0,
         keep: bool = True,
         hostname: str = "mail.partner.example",
@@ -95,7 +96,7 @@ class Sink:
         self.folder = folder
         self._receipts = folder / "receipts.jsonl"
         self._refusals = folder / "refusals.jsonl"
-        command = [*python("tests.kit.sink"), "--port", str(self.port), "--folder", str(folder)]
+        command = [*python("tests.kit.sink"), "--address", address, "--port", str(self.port), "--folder", str(folder)]
         command += ["--hostname", hostname, "--pause", str(pause)]
         if certificate:
             command += ["--certificate", str(certificate.certificate), "--key", str(certificate.key)]
@@ -308,7 +309,7 @@ class _Session:
 
     def _receipt(self, content: bytes) -> Receipt:
         head, _, body = content.partition(b"\r\n\r\n")
-        found, queued = _MESSAGE_ID.search(head), _QUEUE_ID.match(head)
+        found, queued = _MESSAGE_ID.search(head), _QUEUE_ID.search(head)
         tls = self._writer.get_extra_info("ssl_object")
         peer = self._writer.get_extra_info("peername")
         return Receipt(
@@ -344,7 +345,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             with contextlib.suppress(OSError):
                 writer.close()
 
-    listening = await asyncio.start_server(session, "127.0.0.1", arguments.port, limit=_BIGGEST, backlog=1000)
+    listening = await asyncio.start_server(session, arguments.address, arguments.port, limit=_BIGGEST, backlog=1000)
     (arguments.folder / "ready").touch()
     async with listening:
         await listening.serve_forever()
@@ -352,6 +353,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--hostname", required=True)
