@@ -40,6 +40,9 @@ ZONE = {
     ("mx.out.example", "A"): ["192.0.2.25"],
     ("_25._tcp.mx.out.example", "TLSA"): Answer.BOGUS,
     ("_smtp._tls.out.example", "TXT"): [f"v=TLSRPTv1; rua=mailto:{TLS_ADDRESS}"],
+    # By these two names relayd sees that the name server validates.
+    ("out.example", "A"): Answer.NO_DATA,
+    ("broken.example", "A"): Answer.BOGUS,
     # Strangers write as good.example, which wants to hear of it somewhere else.
     ("good.example", "TXT"): ["v=spf1 ip4:127.0.0.0/8 -all"],
     ("_dmarc.good.example", "TXT"): [f"v=DMARC1; p=reject; rua=mailto:{DMARC_ADDRESS}"],
@@ -67,6 +70,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
     site.relayd |= {
         "resolver": DnsServer(ZONE, secure=["out.example"]).place,
         "reports": {"address": f"reports@{HOSTNAME}", "organisation": "The test's relay"},
+        "dnssec": {"signed_name": "out.example", "broken_name": "broken.example"},
         "queue": {"schedule": ["1s"]},
     }
     site.organisations["organisations"]["praktijk"]["settings"] = {"allow_plain": True}
