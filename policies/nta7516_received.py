@@ -1,7 +1,7 @@
 """Checks what others send by NTA 7516, and believes the header that says so only when all of it holds.
 
-Members' mail never carries the header in: it is put on what leaves, by the policy nta7516. Only about strangers' mail is
-DNS asked.
+Members' mail never carries the header in: it is put on what leaves, by the policy nta7516. Only for strangers' mail
+is DNS asked.
 """
 
 from __future__ import annotations
