@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
-import dns.asyncbackend
+import dns.exception
 import dns.message
 import dns.nameserver
 import dns.query
@@ -20,18 +21,32 @@ class Lenient(dns.nameserver.Do53Nameserver):
     nobody.
     """
 
-    async def async_query(self, request: dns.message.QueryMessage, timeout: float, *others: Any, **options: Any) -> Any:  # noqa: ASYNC109 dnspython's
+    async def async_query(  # its shape is dnspython's
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,  # noqa: ASYNC109
+        *others: Any,
+        **options: Any,
+    ) -> dns.message.Message:
         if request.question[0].rdtype != dns.rdatatype.TLSA:
             return await super().async_query(request, timeout, *others, **options)
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(self.address, self.port)
-            try:
-                wire = request.to_wire()
-                writer.write(len(wire).to_bytes(2) + wire)
-                answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
-            finally:
-                writer.close()
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._exchange(request.to_wire())
+        except TimeoutError as error:
+            raise dns.exception.Timeout(timeout=timeout) from error  # type: ignore[no-untyped-call]
         response = dns.message.from_wire(answer, continue_on_error=True)
         if not request.is_response(response):
             raise dns.query.BadResponse
         return response
+
+    async def _exchange(self, question: bytes) -> bytes:
+        """Question and answer in the form of RFC 1035 §4.2.2."""
+        reader, writer = await asyncio.open_connection(self.address, self.port)
+        try:
+            writer.write(len(question).to_bytes(2) + question)
+            return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()

@@ -18,8 +18,8 @@ import dns.rrset
 
 @dataclass(frozen=True)
 class Reply:
-    """``records`` as in a master file, or "raw " and octets in hex; none and not ``failed`` means that the name has none. ``alias`` puts a CNAME in
-    front. ``secure`` sets the AD bit. ``silent`` says nothing at all."""
+    """``records`` as in a master file, or "raw " and octets in hex; none and not ``failed`` means that the name has
+    none. ``alias`` puts a CNAME in front. ``secure`` sets the AD bit. ``silent`` says nothing at all."""
 
     records: Sequence[str] = ()
     alias: str = ""
