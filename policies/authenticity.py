@@ -79,7 +79,7 @@ class AuthenticityPolicy(Policy[AuthenticityOptions]):
             return _verdict(self.options.several_authors, "From has authors of several domains", _SEVERAL)
         if dmarc.result is Result.FAIL:
             reason = f"DMARC fails, and the author's domain asks for {dmarc.disposition}"
-            return _verdict(self._action(dmarc.disposition), reason, _failing(dmarc.domain))
+            return _verdict(self._action(dmarc.disposition), reason, _failing(dmarc))
         if dmarc.result is Result.TEMPERROR and self._may_matter(dmarc):
             return Defer("DNS doesn't tell all that DMARC needs", reply=_UNKNOWN)
         return None
@@ -107,6 +107,6 @@ def _verdict(action: Action, reason: str, reply: Reply) -> Verdict | None:
             return None
 
 
-def _failing(domain: str) -> Reply:
-    text = f"DMARC: {domain} asks to refuse what neither SPF nor DKIM prove to be its mail, as this isn't"
+def _failing(dmarc: Dmarc) -> Reply:
+    text = f"DMARC: neither SPF nor DKIM proves this to be mail of {dmarc.domain}, whose policy is {dmarc.disposition}"
     return Reply(550, "5.7.1", text)

@@ -20,17 +20,19 @@ from relayd.mail.headers import Headers
 if TYPE_CHECKING:
     from relayd.pipeline.policy import Mail
 
-#: Seconds that DNS may take for one message in all; its sender waits for the reply to the final dot.
+#: Seconds that DNS may take for one message in all; its sender waits for the reply to the final dot. What is asked
+#: before the data has as much: between the two lies the time in which the message comes in.
 DNS_BUDGET: Final = 5.0
 
 
 class MessageAuthenticator:
     """The authentication of one message, from MAIL on. Nothing is asked of DNS before somebody wants to know."""
 
-    __slots__ = ("_clock", "_dns", "_known", "_signatures", "_spf")
+    __slots__ = ("_clock", "_dns", "_early_dns", "_known", "_signatures", "_spf")
 
-    def __init__(self, dns: Resolver, clock: Clock) -> None:
-        self._dns = BudgetedResolver(dns, DNS_BUDGET)
+    def __init__(self, dns: Resolver, clock: Clock, budget: float = DNS_BUDGET) -> None:
+        self._early_dns = BudgetedResolver(dns, budget)
+        self._dns = BudgetedResolver(dns, budget)
         self._clock = clock
         self._spf: Spf | None = None
         self._signatures: tuple[Dkim, ...] | None = None
@@ -61,11 +63,12 @@ class MessageAuthenticator:
         return self._known
 
     async def _check_spf(self, mail: Mail) -> Spf:
-        if self._spf is None:
+        early = mail.headers is None
+        if self._spf is None or (self._spf.result is Result.TEMPERROR and not early):
             if mail.origin.via is Via.INTERNAL:
                 return Spf(Result.NONE, "", reason="the peer is gone")
             asked = question(mail.peer.address, mail.envelope.sender, mail.peer.helo)
-            self._spf = (await check_host(self._dns, asked)).spf
+            self._spf = (await check_host(self._early_dns if early else self._dns, asked)).spf
         return self._spf
 
     async def _verify(self, mail: Mail) -> tuple[Dkim, ...]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.outside import SelfTestingResolver, domain_of, ways_now
 from relayd.cli.table import printable
-from relayd.delivery.ways import NoWay, Ways
+from relayd.delivery.ways import NoWay, Plans, Ways
 from relayd.directory.load import build
 from relayd.dns.hosts import HostFacts
 from relayd.dns.records import Validation
@@ -21,7 +21,7 @@ from relayd.mail.address import Domain
 from relayd.pipeline.verdict import MessageClass
 from relayd.settings.load import load
 from relayd.tls.dane import usable
-from relayd.tls.decision import HostPlan, World
+from relayd.tls.decision import World
 from relayd.tls.demand import Security
 
 _EPILOG: Final = """\
@@ -73,8 +73,8 @@ class Seen:
     resolver: Tested
     world: World | None
     hosts: tuple[HostFacts, ...]
-    ordinary: tuple[HostPlan, ...] | NoWay
-    confidential: tuple[HostPlan, ...] | NoWay
+    ordinary: Plans
+    confidential: Plans
 
     @property
     def proven(self) -> bool:
@@ -162,7 +162,7 @@ def _host_facts(facts: HostFacts) -> dict[str, Any]:
     }
 
 
-def plan_facts(plans: tuple[HostPlan, ...] | NoWay) -> list[dict[str, Any]] | dict[str, Any]:
+def plan_facts(plans: Plans) -> list[dict[str, Any]] | dict[str, Any]:
     """Plans for JSON: what each host must show, or why it isn't used."""
     if isinstance(plans, NoWay):
         return {"status": plans.status, "reason": plans.reply}

@@ -98,9 +98,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """What became of all hosts. ``why`` says why there was none to try."""
+    """What became of all hosts. ``why`` says why there was none to try, ``override`` what the operator ignores."""
 
     domain: Domain
+    override: str = ""
     calls: tuple[tuple[HostPlan, tuple[Call, ...]], ...] = ()
     why: str = ""
 
@@ -111,6 +112,8 @@ class Dialled:
 
     def lines(self) -> Iterator[str]:
         """To read from top to bottom."""
+        if self.override:
+            yield f"override: {self.override}"
         if self.why:
             yield f"{self.domain}: {self.why}"
         for plan, calls in self.calls:
@@ -123,6 +126,7 @@ class Dialled:
         """The same for JSON."""
         return {
             "domain": self.domain,
+            "override": self.override or None,
             "why": self.why or None,
             "good": self.good,
             "hosts": [
@@ -152,19 +156,20 @@ async def dial(
     domain: Domain, target: str, only: str | None, loaded: Loaded, resolver: Resolver, ways: Ways
 ) -> Dialled:
     """Decide and connect."""
+    override = str(ways.override(domain) or "")
     plans = await ways.plan(target, domain, MessageClass.CONFIDENTIAL if target else MessageClass.ORDINARY)
     if isinstance(plans, NoWay):
-        return Dialled(domain, why=f"{plans.status}: {plans.reply}")
+        return Dialled(domain, override, why=f"{plans.status}: {plans.reply}")
     if only is not None:
         hosts = ", ".join(dict.fromkeys(plan.host for plan in plans))
         plans = tuple(plan for plan in plans if plan.host == only.lower().rstrip("."))
         if not plans:
             raise RelaydError(f"{only} isn't among the first mail hosts of {domain}: {hosts}")
     if not plans:
-        return Dialled(domain, why="no host is named")
+        return Dialled(domain, override, why="no host is named")
     contexts = ClientTls(loaded.configuration.tls.trusted_ca)
     calls = [await _calls(plan, loaded.configuration.hostname, contexts, resolver) for plan in plans]
-    return Dialled(domain, tuple(zip(plans, calls, strict=True)))
+    return Dialled(domain, override, tuple(zip(plans, calls, strict=True)))
 
 
 async def _calls(plan: HostPlan, hostname: str, contexts: ClientTls, resolver: Resolver) -> tuple[Call, ...]:

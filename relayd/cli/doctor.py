@@ -17,6 +17,7 @@ from cryptography import x509
 from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.doctor_dkim import dkim
+from relayd.cli.doctor_mta_sts import mta_sts
 from relayd.cli.doctor_nta7516 import nta7516
 from relayd.cli.doctor_reports import reports
 from relayd.cli.doctor_store import disk, store
@@ -34,6 +35,7 @@ from relayd.settings.models import Configuration
 from relayd.settings.values import address_and_port
 from relayd.telemetry.lag import quantile
 from relayd.tls import guideline
+from relayd.tls.sts_fetch import sts_source
 
 #: SQLite before this version can corrupt a WAL database that several connections write; relayd uses one writer.
 _WAL_FIXED_IN = (3, 51, 3)
@@ -179,6 +181,9 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     now, directory = SystemClock().now(), build(loaded)
     findings += await dkim(loaded.configuration, resolver, now)
     findings += await nta7516(directory, resolver, now)
+    findings += await mta_sts(
+        directory, loaded.configuration.hostname, resolver, sts_source(loaded.configuration, resolver)
+    )
     findings += await reports(loaded.configuration, resolver)
     entries = [entry for entry in directory.domainbook.values() if entry.next_hops]
     findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))

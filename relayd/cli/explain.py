@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from relayd.authenticity.authenticator import MessageAuthenticator
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.dane import plan_facts
 from relayd.cli.outside import SelfTestingResolver, ways_now
+from relayd.cli.table import printable
 from relayd.clock import SystemClock
+from relayd.delivery.ways import NoWay, Plans
 from relayd.directory.load import build
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.errors import RelaydError, SyntaxInvalid
@@ -25,6 +28,7 @@ from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.plan import record
 from relayd.pipeline.policy import Context
 from relayd.pipeline.sample import MemoryLimits
+from relayd.pipeline.verdict import RouteKind
 from relayd.settings.load import Loaded, load
 
 _COMMANDS = {"sender": "MAIL", "recipient": "RCPT", "message": "DATA", "route": "ROUTE"}
@@ -73,15 +77,23 @@ def run(arguments: argparse.Namespace) -> int:
     peer = _peer(arguments)
     if peer.account is not None and peer.account not in build(loaded).accounts:
         raise RelaydError(f"there is no account {arguments.account}; relayd account add makes one")
-    foreseen = asyncio.run(_foresee(loaded, peer, sender, recipients, _content(arguments.file)))
+    foreseen, found = asyncio.run(_foresee(loaded, peer, sender, recipients, _content(arguments.file)))
     if arguments.json:
-        print_json(foreseen.facts())
+        facts = foreseen.facts()
+        facts["recipients"] = [
+            one | {"ways": plan_facts(found[one["recipient"]])} if one["recipient"] in found else one
+            for one in facts["recipients"]
+        ]
+        print_json(facts)
     else:
-        print("\n".join(describe(foreseen)))
+        print("\n".join(describe(foreseen, found)))
     return 0 if all(fate.outcome not in ("refused", "deferred") for fate in foreseen.fates) else 1
 
 
-async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[Recipient], content: bytes) -> Foreseen:
+async def _foresee(
+    loaded: Loaded, peer: Peer, sender: Sender, recipients: list[Recipient], content: bytes
+) -> tuple[Foreseen, dict[str, Plans]]:
+    """What would happen, and by recipient the hosts that a relayed copy might try now."""
     inspector = ProcessInspector()
     clock = SystemClock()
     resolver = SelfTestingResolver(loaded.configuration)
@@ -92,10 +104,15 @@ async def _foresee(loaded: Loaded, peer: Peer, sender: Sender, recipients: list[
         clock=clock,
         authenticator=MessageAuthenticator(resolver, clock),
         nta=NtaDns(resolver),
-        ways=ways_now(loaded, resolver),
+        ways=(ways := ways_now(loaded, resolver)),
     )
     try:
-        return await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)
+        foreseen = await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)
+        return foreseen, {
+            fate.recipient: await ways.plan(fate.target, _domain(fate), fate.message_class)
+            for fate in foreseen.fates
+            if fate.outcome == RouteKind.RELAY
+        }
     finally:
         await inspector.close()
 
@@ -136,7 +153,11 @@ def _content(file: str) -> bytes:
         raise RelaydError(f"{file} can't be read: {error.strerror}") from error
 
 
-def describe(foreseen: Foreseen) -> list[str]:
+def _domain(fate: Fate) -> str:
+    return fate.recipient.rpartition("@")[2]
+
+
+def describe(foreseen: Foreseen, found: Mapping[str, Plans]) -> list[str]:
     """The course of the message in lines to read from top to bottom."""
     lines = [_who(foreseen), ""]
     stage = ""
@@ -147,6 +168,8 @@ def describe(foreseen: Foreseen) -> list[str]:
     lines.append("")
     for fate in foreseen.fates:
         lines += _fate(fate)
+        if fate.recipient in found:
+            lines += _ways(found[fate.recipient])
     return [*lines, "", f"reply: {foreseen.reply.splitlines()[0] if foreseen.reply else 'none'}"]
 
 
@@ -186,3 +209,13 @@ def _fate(fate: Fate) -> Iterable[str]:
     changes = (("replaced", dropped & added), ("removed", dropped - added), ("added", added - dropped))
     if said := [f"{', '.join(sorted(names))} {what}" for what, names in changes if names]:
         yield f"    header: {'; '.join(said)}"
+
+
+def _ways(plans: Plans) -> Iterable[str]:
+    """What each host has to show, or why there is none."""
+    if isinstance(plans, NoWay):
+        yield f"    now: {plans.status}: {plans.reply}"
+        return
+    for plan in plans:
+        what = plan.demand.security if plan.demand is not None else f"not used now ({plan.status})"
+        yield printable(f"    {plan.host}: {what}: {plan.reason}")

@@ -26,7 +26,7 @@ from relayd.settings.values import address_and_port
 from relayd.store.interface import Store
 from relayd.tls.mta_sts import PATH, StsFetch, StsReason, StsRecord, policy_host, policy_lines, record_name
 from relayd.tls.sts_cache import Kept
-from relayd.tls.sts_fetch import HttpsStsSource, StsSource
+from relayd.tls.sts_fetch import StsSource, sts_source
 from relayd.tls.sts_policy import StsMode, StsPolicy
 from relayd.tls.sts_publish import published
 
@@ -72,8 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _purge(loaded, domain, as_json=arguments.json)
     configuration = loaded.configuration
     resolver = DnsResolver(*address_and_port(configuration.resolver))
-    source = HttpsStsSource(resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
-    return show(loaded, domain, source, resolver, SystemClock(), as_json=arguments.json)
+    return show(loaded, domain, sts_source(configuration, resolver), resolver, SystemClock(), as_json=arguments.json)
 
 
 # looking

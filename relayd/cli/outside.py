@@ -16,14 +16,14 @@ from relayd.settings.load import Loaded
 from relayd.settings.models import Configuration
 from relayd.settings.values import address_and_port
 from relayd.tls.mta_sts import StsReason
-from relayd.tls.sts_fetch import HttpsStsSource
+from relayd.tls.sts_fetch import StsSource, sts_source
 from relayd.tls.sts_policy import StsMode, StsPolicy
 
 
 class FetchedPolicies:
     """MTA-STS policies as their web servers have them now; what the daemon has kept isn't looked at."""
 
-    def __init__(self, source: HttpsStsSource) -> None:
+    def __init__(self, source: StsSource) -> None:
         self._source = source
         self._had: dict[Domain, StsPolicy | None] = {}
 
@@ -63,13 +63,12 @@ def ways_now(loaded: Loaded, resolver: DnsResolver, port: int = 25) -> Ways:
     """The ways out as DNS, MTA-STS and the configuration have them now."""
     configuration = loaded.configuration
     clock = SystemClock()
-    source = HttpsStsSource(resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
     return build_ways(
         configuration,
         build(loaded),
         resolver,
         clock,
-        policies=FetchedPolicies(source),
+        policies=FetchedPolicies(sts_source(configuration, resolver)),
         nta_hosts=nta_hosts(resolver, clock),
         port=port,
     )

@@ -43,7 +43,7 @@ from relayd.smtp.service import Service
 from relayd.store.client import StoreClient
 from relayd.tls.contexts import ServerTls
 from relayd.tls.sts_cache import KeptStsPolicies
-from relayd.tls.sts_fetch import HttpsStsSource
+from relayd.tls.sts_fetch import sts_source
 
 log = structlog.get_logger("relayd.worker")
 
@@ -67,7 +67,9 @@ class Worker:
         self.validation = Watch(self.resolver, configuration.dnssec.signed_name, configuration.dnssec.broken_name)
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
-        self.policies = KeptStsPolicies(self._sts_source(), services.store, services.clock, self.reporting.tls)
+        self.policies = KeptStsPolicies(
+            sts_source(configuration, self.resolver), services.store, services.clock, self.reporting.tls
+        )
         services.ways = self._ways()
         services.lanes = Lanes(
             store=services.store,
@@ -94,10 +96,6 @@ class Worker:
             nta_hosts=nta_hosts(self.resolver, self.services.clock),
             results=self.reporting.tls,
         )
-
-    def _sts_source(self) -> HttpsStsSource:
-        configuration = self.services.in_force.configuration
-        return HttpsStsSource(self.resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
 
     def _routes(self) -> dict[str, Route]:
         services = self.services
@@ -144,7 +142,7 @@ class Worker:
             log.error("reload refused", problems=len(error.problems))
             return
         self.services.in_force = fresh
-        self.policies.source = self._sts_source()
+        self.policies.source = sts_source(fresh.configuration, self.resolver)
         self.reporting.reload()
         self.services.ways = self._ways()
         self.services.lanes.reload(fresh.configuration.queue, self._routes())

@@ -52,6 +52,9 @@ class NoWay:
         return self.status.startswith("5")
 
 
+#: A plan for each host, or why there is none.
+Plans = tuple[HostPlan, ...] | NoWay
+
 #: The hosts ("host" or "host:port") that a domain's NTA 7516 record names, in order of preference; () means its MX.
 NtaHosts = Callable[[Domain], Awaitable[tuple[str, ...] | NoWay]]
 
@@ -108,9 +111,7 @@ class Ways:
             return NoWay("5.7.10", "REQUIRETLS was given, and the domainbook allows plain text here")
         return hops
 
-    async def plan(
-        self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES
-    ) -> tuple[HostPlan, ...] | NoWay:
+    async def plan(self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES) -> Plans:
         """What :meth:`to` decides from, with the hosts that mustn't be used now and why."""
         if target.startswith(NTA_TARGET):
             return await self._by_nta(Domain(target.removeprefix(NTA_TARGET)))
@@ -143,7 +144,7 @@ class Ways:
         today = datetime.fromtimestamp(self._clock.now(), UTC).date()
         return found if found is not None and today <= found.until else None
 
-    async def _by_directory(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+    async def _by_directory(self, domain: Domain) -> Plans:
         if (entry := self._directory.domainbook.get(domain)) is not None and entry.dane:
             why = f"the domainbook says dane for {domain}"
             return await self._by_mandatory_dane(domain, entry.next_hops, why)
@@ -159,7 +160,7 @@ class Ways:
             return tuple(_plain(host, port, demand_for_domain(entry, host)) for host, port in places)
         return ()
 
-    async def _notice(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+    async def _notice(self, domain: Domain) -> Plans:
         demand = demand_for_notice(allow_plaintext=self._notices.allow_plaintext)
         if self._notices.smarthost:
             return (_plain(*split_host(self._notices.smarthost), demand),)
@@ -168,7 +169,7 @@ class Ways:
             return hosts
         return tuple(_plain(host, self._port, demand) for host in hosts)
 
-    async def _by_nta(self, domain: Domain) -> tuple[HostPlan, ...] | NoWay:
+    async def _by_nta(self, domain: Domain) -> Plans:
         """The hosts of a local NTA 7516 entry, else of the domain's record. The way never gets wider than these say:
         what fails here waits."""
         entry = self._directory.nta.get(domain)
@@ -197,9 +198,7 @@ class Ways:
         validation = await self._resolver.known_validation()
         return tuple(plan_mandatory_dane(domain, one, why, validation) for one in facts)
 
-    async def _by_mx(
-        self, domain: Domain, *, confidential: bool, wishes: Wishes = NO_WISHES
-    ) -> tuple[HostPlan, ...] | NoWay:
+    async def _by_mx(self, domain: Domain, *, confidential: bool, wishes: Wishes = NO_WISHES) -> Plans:
         looked = await self.look(domain)
         if isinstance(looked, NoWay):
             return looked

@@ -109,13 +109,14 @@ class Reports:
             now=self._clock.now(),
             head=b"",
         )
-        return await self._composer.compose(
+        composed = await self._composer.compose(
             organisation=ending.organisation,
             recipient=ending.sender,
             content=build_report(request),
             parent=ending.message_id,
             identity=request.id,
         )
+        return msgspec.structs.replace(composed, require_tls=ending.require_tls)
 
     def _request(
         self, message: Message, reported: Sequence[Reported], head: bytes, configuration: Configuration

@@ -42,6 +42,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     received_at: float
     expires_at: float
     recipients: tuple[str, ...]
+    require_tls: bool = False
 
 
 class Epoch(msgspec.Struct, frozen=True, array_like=True):
@@ -73,14 +74,14 @@ def clock_doubted_until(db: sqlite3.Connection, now: float) -> float | None:
 def about_to_expire(db: sqlite3.Connection, now: float, before: float) -> list[Ending]:
     """Messages with open deliveries that expire before then and whose sender hasn't been told."""
     rows = db.execute(
-        "SELECT m.id, m.organisation, m.sender, m.received_at, m.expires_at, d.recipient "  # noqa: S608
+        "SELECT m.id, m.organisation, m.sender, m.received_at, m.expires_at, m.require_tls, d.recipient "  # noqa: S608
         f"FROM ({OPEN_PLACES}) JOIN delivery d USING (message_id, number) JOIN message m ON m.id = d.message_id "
         "WHERE m.expires_at < ? "
         "AND NOT EXISTS (SELECT 1 FROM event e WHERE e.message_id = m.id AND e.kind = ?) ORDER BY m.id, d.number",
         (before, kinds.RETENTION_ENDS),
     )
     found: dict[str, Ending] = {}
-    for message_id, organisation, sender, received_at, expires_at, recipient in rows:
+    for message_id, organisation, sender, received_at, expires_at, require_tls, recipient in rows:
         earlier = found[message_id].recipients if message_id in found else ()
         found[message_id] = Ending(
             message_id=message_id,
@@ -89,6 +90,7 @@ def about_to_expire(db: sqlite3.Connection, now: float, before: float) -> list[E
             received_at=received_at,
             expires_at=expires_at,
             recipients=(*earlier, recipient),
+            require_tls=bool(require_tls),
         )
     return list(found.values())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from relayd.directory.directory import DomainEntry, NtaEntry
 from relayd.dns.hosts import HostFacts
-from relayd.dns.records import Answer, MailHosts, Validation
+from relayd.dns.records import Answer, MailHosts, Tlsa, Validation
 from relayd.mail.address import Domain
 from relayd.tls.dane import needs_names, usable
 from relayd.tls.demand import NO_WISHES as NO_WISHES  # those who ask for a decision need its words too
@@ -27,6 +27,8 @@ from relayd.tls.sts_policy import StsMode, StsPolicy
 _LOOK_UP_FAILED = "4.4.3"
 _NO_ADDRESS = "4.4.4"
 _UNPROVEN = "4.7.5"
+#: TLSA records of a host that the daily report names.
+_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,13 @@ def plan_by_mx(
 def _plan(world: World, facts: HostFacts) -> HostPlan:
     if (unreachable := _unless_unreachable(facts)) is not None:
         return unreachable
-    dane = _by_dane(world, facts)
+    dane, by_sts = _by_dane(world, facts), _by_sts(world, facts)
     if dane is not None and (dane.demand is None or dane.demand.security is Security.DANE):
-        return dane  # RFC 8461 §2: what MTA-STS says never overrides DANE
-    return _by_sts(world, facts) or dane or _encrypted(world, facts, _without_proof(world, facts))
+        # Whoever forges an MX that isn't secure can name a host of his own, with sound TLSA records: there an enforced
+        # policy still says which hosts are the domain's. Else what MTA-STS says never overrides DANE (RFC 8461 §2).
+        unlisted = by_sts is not None and by_sts.demand is None and not world.mail_hosts.secure
+        return by_sts if by_sts is not None and unlisted else dane
+    return by_sts or dane or _encrypted(world, facts, _without_proof(world, facts))
 
 
 def _tested(world: World, facts: HostFacts, plan: HostPlan) -> tuple[HostPlan, ...]:
@@ -122,7 +127,7 @@ def _by_dane(world: World, facts: HostFacts) -> HostPlan | None:
         words = f"{facts.host} has TLSA records, and whether the resolver validates isn't known yet"
         return HostPlan(facts.host, facts.port, words, status=_LOOK_UP_FAILED)
     records = usable(tlsa.values)
-    applied = Applied(world.domain, PolicyType.TLSA, tuple(map(str, tlsa.values)))
+    applied = Applied(world.domain, PolicyType.TLSA, _told(tlsa.values))
     if not records:
         # RFC 7672 §2.2: records say that there is TLS, even where none of them can prove anything.
         words = f"{facts.host} has TLSA records, none of them usable: TLS is demanded, and nothing can prove the host"
@@ -133,6 +138,11 @@ def _by_dane(world: World, facts: HostFacts) -> HostPlan | None:
     words = f"DANE: {facts.host} has {len(records)} usable TLSA records{how}"
     demand = _dane_demand(facts, _next_hop_names(world), words)
     return HostPlan(facts.host, facts.port, words, demand, proven, applied=applied)
+
+
+def _told(records: Sequence[Tlsa]) -> tuple[str, ...]:
+    """Records as the daily report names them; a domain with hundreds doesn't get them all back."""
+    return tuple(str(record) for record in records[:_TOLD])
 
 
 def _tlsa_unknown(domain: Domain, facts: HostFacts, answer: Answer) -> HostPlan:
@@ -260,7 +270,7 @@ def plan_mandatory_dane(domain: Domain, facts: HostFacts, why: str, validation: 
     tlsa = facts.tlsa
     if tlsa is not None and not tlsa.answer.certain:
         return _tlsa_unknown(domain, facts, tlsa.answer)
-    applied = Applied(domain, PolicyType.TLSA, tuple(map(str, tlsa.values)) if tlsa is not None else ())
+    applied = Applied(domain, PolicyType.TLSA, _told(tlsa.values) if tlsa is not None else ())
     missing, failure = "", ResultType.DANE_REQUIRED
     if validation is not Validation.ON:
         missing = "the resolver isn't known to validate"

@@ -78,9 +78,14 @@ class KeptStsPolicies:
         task = self._asked.get(domain)
         if task is None:
             task = self._asked[domain] = asyncio.create_task(self._policy(domain))
-            task.add_done_callback(lambda _: self._asked.pop(domain, None))
+            task.add_done_callback(lambda done: self._answered(domain, done))
         # Who gives up waiting must not take the answer away from the others.
         return await asyncio.shield(task)
+
+    def _answered(self, domain: Domain, task: asyncio.Task[StsPolicy | None]) -> None:
+        del self._asked[domain]
+        if not task.cancelled():
+            task.exception()  # whoever still waits hears of it; should nobody, that is no defect
 
     def start(self) -> None:
         """Refresh what is in use, from now on."""

@@ -21,6 +21,7 @@ from relayd.dns.records import Answer
 from relayd.dns.resolver import Resolver
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Domain
+from relayd.settings.models import Configuration
 from relayd.tls.contexts import https_context
 from relayd.tls.mta_sts import (
     MAX_OCTETS,
@@ -132,6 +133,11 @@ class HttpsStsSource:
             return _not_connected(error)
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError):
             return StsFetch(StsReason.NOT_HTTP, detail="the server broke off, or doesn't speak HTTP")
+
+
+def sts_source(configuration: Configuration, resolver: Resolver) -> HttpsStsSource:
+    """The world's, as this configuration wants it asked."""
+    return HttpsStsSource(resolver, configuration.tls.trusted_ca, configuration.mta_sts.private_networks)
 
 
 async def _read(response: httpx.Response, domain: Domain, identity: str) -> StsFetch:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from relayd.authenticity.authenticator import MessageAuthenticator
 from relayd.authenticity.results import Result
 from relayd.directory.directory import Origin, Via
-from relayd.dns.records import Answer
+from relayd.dns.records import Answer, Records
 from tests.kit.dkim import RECORD, signed
 from tests.kit.dns import FakeDns
 from tests.kit.judging import FrozenClock, mail
@@ -49,6 +52,23 @@ async def test_before_the_data_there_is_spf_and_it_is_not_asked_again() -> None:
     assert one.known is None
     await one.authenticate(mail(signed(MESSAGE), sender="x@green.example"))
     assert dns.asked.count(("green.example", "TXT")) == 1
+
+
+async def test_dns_that_was_silent_at_mail_is_asked_again_after_the_data() -> None:
+    class Waking(FakeDns):
+        awake = False
+
+        async def look_up(self, name: str, kind: str) -> Records[Any]:
+            if not self.awake:
+                await asyncio.Event().wait()
+            return await super().look_up(name, kind)
+
+    dns = Waking(zone().zone)
+    one = MessageAuthenticator(dns, FrozenClock(), budget=0.05)
+    assert (await one.authenticate(mail(sender="x@green.example"))).spf.result is Result.TEMPERROR
+    dns.awake = True
+    found = await one.authenticate(mail(signed(MESSAGE), sender="x@green.example"))
+    assert (found.spf.result, found.dmarc.result) == (Result.PASS, Result.PASS)
 
 
 async def test_a_platforms_proof_asks_for_keys_and_nothing_else() -> None:

@@ -70,6 +70,10 @@ def test_each_recipient_has_its_way(folder: Path, capsys: pytest.CaptureFixture[
         "jan@hosted.example": ("mailbox", "main", []),
         "x@out.example": ("viewer", "", []),
     }
+    plans = {one["recipient"]: one.get("ways") for one in said["recipients"]}
+    assert plans["jan@hosted.example"] is plans["x@out.example"] is None
+    (plan,) = plans["b@north.example"]
+    assert (plan["host"], plan["demand"], plan["proven"]) == ("mx.north.example", "verified", True)
 
 
 def test_the_verdicts_say_which_policy_and_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +88,9 @@ def test_the_text_reads_from_mail_to_reply(folder: Path, capsys: pytest.CaptureF
     assert lines[0] == "sender: south, recognised by account jan@hosted.example"
     assert [line.split()[0] for line in lines if line[:1].isupper()] == ["MAIL", "RCPT", "DATA", "ROUTE"]
     assert "b@north.example: relay north.example by mx.north.example:25 (confidential)" in lines
+    assert any(
+        line.startswith("    mx.north.example: verified: the domainbook names mx.north.example") for line in lines
+    )
     assert "    header: subject replaced" in lines
     assert lines[-1] == "reply: 250 2.0.0 Accepted"
 

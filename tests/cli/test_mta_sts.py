@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relayd.cli import mta_sts as command
+from relayd.cli.doctor_mta_sts import mta_sts as doctor
+from relayd.cli.findings import Level
 from relayd.cli.main import main
+from relayd.directory.load import build
 from relayd.dns.records import Answer
 from relayd.mail.address import Domain
 from relayd.settings.load import load
@@ -18,6 +22,7 @@ from relayd.store.sqlite import SqliteStore
 from relayd.tls.mta_sts import StsFetch, StsReason, StsRecord, parse_policy, read_records
 from relayd.tls.sts_cache import Kept
 from relayd.tls.sts_policy import StsMode, StsPolicy
+from relayd.tls.sts_publish import published
 from tests.kit.configuration import FILES, write_configuration
 from tests.kit.dns import FakeDns
 from tests.kit.judging import FrozenClock
@@ -221,3 +226,34 @@ def test_what_is_not_published(world: World, domain: str, says: str) -> None:
     status, said = world.run(domain, "--publish")
     assert status == 1
     assert says in said
+
+
+SERVED = StsPolicy(Domain("hosted.example"), "", StsMode.ENFORCE, ("mx1.relay.example", "mx2.relay.example"), 7 * 86400)
+
+
+@pytest.mark.parametrize(
+    ("mx", "record", "fetched", "expected", "says"),
+    [
+        (["1 mx1.relay.example"], "ours", SERVED, Level.OK, "mode enforce"),
+        (["1 mx1.relay.example", "9 backup.example"], "ours", SERVED, Level.BAD, "names backup.example"),
+        (["1 mx1.relay.example"], None, SERVED, Level.WARN, "no-record"),
+        (["1 mx1.relay.example"], "other", SERVED, Level.WARN, "another policy"),
+        (["1 mx1.relay.example"], "ours", StsReason.CERTIFICATE_NAME, Level.BAD, "certificate-name"),
+        (["1 mx1.relay.example"], "ours", replace(SERVED, mode=StsMode.NONE), Level.BAD, "another policy is served"),
+    ],
+)
+def test_doctor_compares_what_others_see(
+    world: World, mx: list[str], record: str | None, fetched: Any, expected: Level, says: str
+) -> None:
+    directory = build(load(world.folder))
+    policy = published(directory, "relay.example", Domain("hosted.example"))
+    assert policy is not None
+    identity = policy.id if record == "ours" else "other"
+    seen = StsRecord(StsReason.FOUND, identity) if record else StsRecord(StsReason.NO_RECORD)
+    answer = StsFetch(fetched) if isinstance(fetched, StsReason) else StsFetch(StsReason.FOUND, fetched)
+    if isinstance(fetched, StsPolicy):
+        answer = StsFetch(StsReason.FOUND, replace(fetched, max_age=policy.max_age))
+    dns = FakeDns({("hosted.example", "MX"): mx})
+    (finding,) = asyncio.run(doctor(directory, "relay.example", dns, Source(seen, answer)))
+    assert finding.level is expected
+    assert says in finding.text

@@ -21,8 +21,11 @@ from relayd.authenticity.spf import MOST_LOOKUPS, check_host
 from relayd.authenticity.spf_question import SpfQuestion
 from relayd.directory.nta7516 import read
 from relayd.dns.records import Answer, Records
-from relayd.mail.address import is_address
+from relayd.errors import SyntaxInvalid
+from relayd.mail.address import Domain, is_address
 from relayd.mail.headers import Headers
+from relayd.tls.mta_sts import MAX_AGE, StsReason, parse_policy, policy_file, read_records
+from relayd.tls.sts_policy import StsMode
 from tests.kit.dkim import RECORD
 from tests.kit.dns import FakeDns
 from tests.kit.judging import MemoryBody
@@ -49,6 +52,20 @@ def nta7516(data: bytes) -> None:
         assert read([str(reading.record).encode()]).record == reading.record
         assert read([data, data]).record is None
         assert all("." in host and not is_address(host) for host in reading.record.hosts)
+
+
+def mta_sts(data: bytes) -> None:
+    """A record or a policy that counts can be written so that it reads the same, and stays within the limits."""
+    record = read_records([b"v=STSv1;" + data])
+    assert (record.reason is StsReason.FOUND) == (0 < len(record.id) <= 32)
+    try:
+        policy = parse_policy(Domain("d.example"), "a1", data)
+    except SyntaxInvalid:
+        return
+    assert policy.mx or policy.mode is StsMode.NONE
+    assert 0 <= policy.max_age <= MAX_AGE
+    assert policy_file(policy).isascii()
+    assert parse_policy(policy.domain, policy.id, policy_file(policy)) == policy
 
 
 def dkim_record(data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from relayd.errors import KeyDestroyed, NotFound, VaultError
@@ -144,6 +145,7 @@ async def test_a_round_that_was_cut_off_is_finished_by_the_next(rig: Rig, store:
 
 async def test_the_sender_of_what_still_waits_is_told_first_and_once(rig: Rig, store: SqliteStore) -> None:
     new = await rig.message("a@clinic.example", "b@clinic.example", days=30, state=State.HELD)
+    new = msgspec.structs.replace(new, require_tls=True)
     await store.accept(new)
     await store.accept(await rig.message(days=90))
     told: list[Ending] = []
@@ -153,6 +155,7 @@ async def test_the_sender_of_what_still_waits_is_told_first_and_once(rig: Rig, s
     assert [(ending.message_id, ending.sender, ending.recipients) for ending in told] == [
         (new.id, "info@hospital.example", ("a@clinic.example", "b@clinic.example"))
     ]
+    assert told[0].require_tls
     assert (await store.deliveries(new.id))[0].state is State.HELD
     await days_pass(rig, store, 3)
     await purge_of(rig, store, told).run()

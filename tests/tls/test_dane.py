@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relayd.dns.records import Tlsa
 from relayd.tls.dane import match, usable
@@ -171,3 +173,16 @@ def test_octets_that_are_no_certificate_match_nothing(octets: bytes) -> None:
 def test_a_very_long_chain_is_looked_at_no_further_than_a_real_one_goes() -> None:
     padding = [OTHER.der] * 2000
     assert match([LEAF.der, INTERMEDIATE.der, *padding, ROOT.der], [ROOT.tlsa(2, 0, 1)], [MX], NOW).fault is not None
+
+
+numbers, octets = st.integers(0, 255), st.binary(max_size=70)
+records = st.builds(Tlsa, numbers | st.sampled_from([2, 3]), numbers, numbers | st.integers(0, 2), octets)
+certificates = octets | st.sampled_from([LEAF.der, INTERMEDIATE.der, ROOT.der, LEAF.der[:-9], LEAF.spki])
+
+
+@given(st.lists(certificates, max_size=5), st.lists(records, max_size=5), st.lists(st.text(max_size=20), max_size=3))
+def test_nothing_that_a_server_or_a_zone_says_is_an_exception(
+    chain: list[bytes], listed: list[Tlsa], names: list[str]
+) -> None:
+    found = match(chain, [*listed, ROOT.tlsa(2, 0, 1), LEAF.tlsa(3, 1, 2)], names, NOW)
+    assert bool(found.by) is (found.fault is None)
