@@ -100,7 +100,14 @@ class Worker:
     def _routes(self) -> dict[str, Route]:
         services = self.services
         in_force = services.in_force
-        routes = build_routes(in_force.configuration, in_force.directory, self.resolver, services.ways)
+        routes = build_routes(
+            in_force.configuration,
+            in_force.directory,
+            self.resolver,
+            services.ways,
+            services.clock,
+            self.reporting.tls,
+        )
         routes[RouteKind.VIEWER.value] = ViewerRoute(
             in_force.configuration,
             lambda: services.in_force.directory,

@@ -73,9 +73,14 @@ def build_ways(
 
 
 def build_routes(
-    configuration: Configuration, directory: Directory, resolver: Resolver, ways: Ways, clock: Clock | None = None
+    configuration: Configuration,
+    directory: Directory,
+    resolver: Resolver,
+    ways: Ways,
+    clock: Clock | None = None,
+    results: TlsResults | None = None,
 ) -> dict[str, Route]:
-    """``relay``, ``mailbox`` and ``folder``."""
+    """``relay``, ``mailbox`` and ``folder``; relayed sessions are told to ``results``."""
     contexts = ClientTls(configuration.tls.trusted_ca)
     mailboxes = {
         name: _mailbox(configuration, settings, directory, contexts, resolver, clock or SystemClock())
@@ -83,13 +88,15 @@ def build_routes(
     }
     folders = {name: FolderRoute(settings.path) for name, settings in configuration.folders.items()}
     return {
-        RouteKind.RELAY.value: RelayRoute(ways, _pool(configuration, contexts, resolver)),
+        RouteKind.RELAY.value: RelayRoute(ways, _pool(configuration, contexts, resolver, results)),
         RouteKind.MAILBOX.value: ByTarget("mailbox store", mailboxes),
         RouteKind.FOLDER.value: ByTarget("folder", folders),
     }
 
 
-def _pool(configuration: Configuration, contexts: ClientTls, resolver: Resolver) -> Pool:
+def _pool(
+    configuration: Configuration, contexts: ClientTls, resolver: Resolver, results: TlsResults | None = None
+) -> Pool:
     queue = configuration.queue
     return Pool(
         configuration.hostname,
@@ -98,6 +105,7 @@ def _pool(configuration: Configuration, contexts: ClientTls, resolver: Resolver)
         per_hop=queue.connections_per_next_hop,
         total=queue.connections,
         idle=queue.connection_idle.total_seconds(),
+        results=results,
     )
 
 

@@ -87,7 +87,7 @@ def match(chain: Sequence[bytes], records: Iterable[Tlsa], names: Sequence[str],
     for record in kept:
         if record.usage == _END_ENTITY and _fits(record, sent[0]):
             return Match(_kind(record))
-    fault = Fault(ResultType.VALIDATION_FAILURE, f"its certificate matches none of {len(kept)} TLSA records")
+    fault = Fault(ResultType.VALIDATION_FAILURE, f"its certificate matches no usable TLSA record (of {len(kept)})")
     for record in kept:
         if record.usage != _TRUST_ANCHOR:
             continue

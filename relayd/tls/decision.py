@@ -135,7 +135,7 @@ def _by_dane(world: World, facts: HostFacts) -> HostPlan | None:
     named_by_sts = world.policy is not None and _enforced(world) and world.policy.covers(facts.host)
     proven = world.mail_hosts.secure or named_by_sts
     how = "" if proven else "; the MX answer isn't secure, so that the host's name isn't proven"
-    words = f"DANE: {facts.host} has {len(records)} usable TLSA records{how}"
+    words = f"DANE: {facts.host} has {len(records)} usable TLSA record{'' if len(records) == 1 else 's'}{how}"
     demand = _dane_demand(facts, _next_hop_names(world), words)
     return HostPlan(facts.host, facts.port, words, demand, proven, applied=applied)
 

@@ -171,7 +171,7 @@ async def test_dial_says_it_in_words(world: World, peer: Peer) -> None:
     assert "127.0.0.1: TLSv1.3 " in said
     assert "proven: dane 3 1 1" in said
     refused = await world.text("dial", "wrong.example")
-    assert "refused (4.7.5): mx.wrong.example: its certificate matches none of 1 TLSA records" in refused
+    assert "refused (4.7.5): mx.wrong.example: its certificate matches no usable TLSA record (of 1)" in refused
 
 
 async def test_a_host_of_another_domain_is_an_error(world: World) -> None:

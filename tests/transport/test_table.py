@@ -1,22 +1,27 @@
 """Every kind of receiving side, with real DNS, real Postfix and real web servers: what becomes of a message for it.
 
-Each row is delivered by the same parts that a worker has, and Postfix's own DANE client, posttls-finger, says what it
-makes of the same hosts. docs/transport.md is made of what was seen.
+Each row is delivered by the same parts that a worker has, and Postfix's own DANE client, posttls-finger, must say the
+same of its first host as ``relayd dial`` does. docs/transport.md is made of what was seen.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import functools
 import os
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from relayd.cli.dial import dial
 from relayd.clock import SystemClock
 from relayd.delivery.pool import Pool
 from relayd.delivery.relay import RelayRoute
@@ -27,6 +32,7 @@ from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import Domain
 from relayd.mail.meta import MessageMeta
 from relayd.queue.outcome import Outcome
+from relayd.settings.load import Loaded
 from relayd.settings.models import NoticeSettings
 from relayd.settings.values import address_and_port
 from relayd.tls.contexts import ClientTls
@@ -62,9 +68,12 @@ class MemoryShelf:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("world"), ROWS)
-    yield world
-    world.stop()
+    # The addresses and ports are fixed: another run on this machine waits for its turn.
+    with (Path(tempfile.gettempdir()) / "relayd-tests-transport.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        world = World(tmp_path_factory.mktemp("world"), ROWS)
+        yield world
+        world.stop()
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +82,10 @@ def seen() -> dict[str, tuple[str, ...]]:
     return {}
 
 
-async def deliver(world: World, row: Row) -> Outcome:
-    """One message of this row's class to its domain."""
-    domain, trusted = world.domain(row), world.receivers.web.root.chain
+@asynccontextmanager
+async def ways_out(world: World, row: Row) -> AsyncIterator[tuple[Ways, DnsResolver]]:
+    """What a worker decides by."""
+    trusted = world.receivers.web.root.chain
     resolver = DnsResolver(*address_and_port(world.dns.resolver))
     resolver.validation = Validation.ON
     source = HttpsStsSource(resolver, trusted, [ip_network("127.0.0.0/8")], port=world.policy_servers.port)
@@ -88,17 +98,45 @@ async def deliver(world: World, row: Row) -> Outcome:
         Directory({}, _domainbook(world, row), {}, {}, {}), resolver, NoticeSettings(), "relay.example",
         policies=policies, nta_hosts=nta_hosts,
     )  # fmt: skip
-    pool = Pool("relay.example", ClientTls(trusted), resolver, per_hop=1, total=2, idle=1)
-    route = RelayRoute(ways, pool)
-    target = f"nta:{domain}" if row.nta else domain if row.book else ""
-    delivery = make_delivery(recipient=f"someone@{domain}", target=target, message_class=row.message_class)
+    yield ways, resolver
+    await policies.close()
+
+
+async def deliver(world: World, row: Row, ways: Ways, resolver: DnsResolver) -> Outcome:
+    """One message of this row's class to its domain."""
+    contexts = ClientTls(world.receivers.web.root.chain)
+    route = RelayRoute(ways, Pool("relay.example", contexts, resolver, per_hop=1, total=2, idle=1))
+    delivery = make_delivery(
+        recipient=f"someone@{world.domain(row)}", target=target(world, row), message_class=row.message_class
+    )
+    meta = MessageMeta(head_length=0, tls_optional=row.tls_optional)
     try:
-        meta = MessageMeta(head_length=0, tls_optional=row.tls_optional)
         job = make_job(delivery, message=make_message(require_tls=row.require_tls), meta=meta)
         return (await route.deliver(job))[0]
     finally:
         await route.close()
-        await policies.close()
+
+
+async def dialled(world: World, row: Row, ways: Ways, resolver: DnsResolver) -> str:
+    """What ``relayd dial`` says of the first host, in posttls-finger's words."""
+    configuration = SimpleNamespace(
+        tls=SimpleNamespace(trusted_ca=world.receivers.web.root.chain), hostname="relay.example"
+    )
+    loaded = cast("Loaded", SimpleNamespace(configuration=configuration))
+    found = await dial(Domain(world.domain(row)), target(world, row), None, loaded, resolver, ways)
+    if not found.calls or found.calls[0][0].demand is None:
+        return "Untrusted"  # it isn't connected to
+    calls = found.calls[0][1]
+    if "offers none" in calls[0].reply:
+        return "no TLS"
+    proof = calls[0].tls.proof if calls[0].tls else ""
+    return "Verified" if proof.startswith("dane") else "Untrusted"
+
+
+def target(world: World, row: Row) -> str:
+    """What the route of a copy for this row's domain names."""
+    domain = world.domain(row)
+    return f"nta:{domain}" if row.nta else domain if row.book else ""
 
 
 def _domainbook(world: World, row: Row) -> dict[Domain, DomainEntry]:
@@ -117,7 +155,9 @@ def _domainbook(world: World, row: Row) -> dict[Domain, DomainEntry]:
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
 async def test_what_becomes_of_it(world: World, row: Row, seen: dict[str, tuple[str, ...]]) -> None:
-    outcome = await deliver(world, row)
+    async with ways_out(world, row) as (ways, resolver):
+        outcome = await deliver(world, row, ways, resolver)
+        dials = await dialled(world, row, ways, resolver)
     proof = outcome.tls.proof if outcome.tls else ""
     assert (outcome.result.value, outcome.status[: len(row.status)]) == (row.result, row.status), outcome.reply
     assert proof.startswith(row.proof) if row.proof else not proof.startswith(("dane", "mta-sts", "ca", "pin")), proof
@@ -125,6 +165,8 @@ async def test_what_becomes_of_it(world: World, row: Row, seen: dict[str, tuple[
     if row.finger is not None:
         said = await asyncio.to_thread(world.finger, row) or "no TLS"
         assert said == (row.finger or "no TLS")
+        if row.sts is None or said == "Verified":
+            assert dials == said
     how = f"TLS, {proof or 'nothing proven'}" if row.result == DELIVERED else outcome.reply
     seen[row.name] = (row.source, row.result, outcome.status, _plain(how, world, row), said)
 
