@@ -7,14 +7,14 @@ from typing import Final
 
 import structlog
 
-from relayd.delivery.client import NO_TLS, Client, Hop, HopUnavailable
+from relayd.delivery.client import Client, Hop, HopUnavailable
 from relayd.delivery.pool import Pool
+from relayd.delivery.require_tls import for_good, wishes_of
 from relayd.delivery.transaction import Answer, ConnectionStale, Transaction
 from relayd.delivery.ways import NoWay, Ways
 from relayd.delivery.wire import announced
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.store.records import Delivery
-from relayd.tls.decision import Wishes
 
 #: Recipients in one transaction where the peer announces no other limit (RFC 5321 §4.5.3.1.8).
 _RECIPIENTS: Final = 100
@@ -113,18 +113,6 @@ def _recipients_at_once(client: Client) -> int:
     return _RECIPIENTS
 
 
-def wishes_of(job: Job) -> Wishes:
-    """What the sender asks of the way. REQUIRETLS outweighs ``TLS-Required: No`` (RFC 8689 §3), and a report isn't
-    lost for want of it (RFC 8689 §5)."""
-    message = job.message
-    return Wishes(message.require_tls and bool(message.sender), job.meta.tls_optional and not message.require_tls)
-
-
-def _for_good(error: HopUnavailable) -> HopUnavailable:
-    """RFC 8689 §4.2.1, §4.2.2: with REQUIRETLS, a host without TLS is none."""
-    return HopUnavailable("5.7.10", error.reply, error.remote, error.failure) if error.status == NO_TLS else error
-
-
 class RelayRoute:
     """Delivers to mail servers."""
 
@@ -148,7 +136,7 @@ class RelayRoute:
             try:
                 await send_through(self._pool, hop, sending)
             except HopUnavailable as error:
-                failures.append((hop, _for_good(error) if wishes.require_tls else error))
+                failures.append((hop, for_good(error) if wishes.require_tls else error))
                 refused = hop if error.failure is None else None
             else:
                 return sending.outcomes()

@@ -14,13 +14,13 @@ from typing import Final
 
 import aiosmtplib
 
-from relayd.delivery.client import Client, HopUnavailable
+from relayd.delivery import require_tls
+from relayd.delivery.client import Client
 from relayd.delivery.stuffing import DotStuffer
 from relayd.delivery.wire import announced, reply_text
 from relayd.failpoints import reach
 from relayd.queue.outcome import Content, Result
 from relayd.store.records import Delivery, Message
-from relayd.tls.decision import Security
 
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])")
 #: What would end a command line, or cut it short, in some server.
@@ -98,7 +98,7 @@ class Transaction:
     async def run(self) -> list[Answer]:
         """Raises ConnectionStale when nothing was taken, HopUnavailable when this message may not go to this peer, and
         whatever reading the content raises. The connection may be used again when ``client.reusable`` says so."""
-        self._demand_require_tls()
+        require_tls.demand(self._client, self._message)
         refusal = await self._unfit()
         if refusal is not None:
             return [refusal] * len(self._deliveries)
@@ -109,20 +109,6 @@ class Transaction:
             raise
         self._client.used += 1
         return answers
-
-    def _demand_require_tls(self) -> None:
-        """RFC 8689 §4.2.1: with REQUIRETLS a message goes only to a proven peer that offers it, and else to the next
-        host. A report mustn't be lost for want of it (§5), and LMTP is delivery, behind which nothing is relayed."""
-        if not self._message.require_tls or not self._message.sender or self._lmtp:
-            return
-        hop = self._client.hop
-        if self._client.tls is None or hop.demand.security not in (Security.DANE, Security.VERIFIED):
-            raise HopUnavailable(
-                "5.7.10", f"{hop.host}: REQUIRETLS was given, and it isn't proven", self._client.remote
-            )
-        if "requiretls" not in self._offers:
-            words = f"{hop.host}: REQUIRETLS was given, and it doesn't support that"
-            raise HopUnavailable("5.7.30", words, self._client.remote)
 
     async def _unfit(self) -> Answer | None:
         """What the peer's extensions rule out without asking it."""
@@ -165,7 +151,7 @@ class Transaction:
             mail += " BODY=8BITMIME"
         if message.smtputf8 and "smtputf8" in self._offers:
             mail += " SMTPUTF8"
-        if message.require_tls and "requiretls" in self._offers and self._client.tls is not None:
+        if message.require_tls and require_tls.offers(self._client):
             mail += " REQUIRETLS"
         # RFC 3461 §5.2.1: passed on exactly as they came, and never made up.
         if dsn and message.ret:

@@ -20,9 +20,8 @@ from typing import Final
 from relayd.clock import Clock
 from relayd.errors import RelaydError
 from relayd.store.blobs import Blobs
-from relayd.store.records import State
+from relayd.store.records import BlobRef, State
 from relayd.store.sqlite import FILE, boot_id
-from relayd.store.tables import MESSAGE_COLUMNS, message_of
 from relayd.vault.epochs import EpochKeys
 from relayd.vault.meta import open_meta
 from relayd.vault.vault import Vault
@@ -112,17 +111,20 @@ class Verifier:
             yield Violation("key", message_id, "has lost its key before its retention day")
 
     def _contents(self, db: sqlite3.Connection) -> Iterator[Violation]:
-        rows = db.execute(f"SELECT {MESSAGE_COLUMNS} FROM message WHERE wrapped_key != x''")  # noqa: S608
-        for row in rows:
-            message = message_of(row)
+        # Named one by one: a database of an older version, restored from a backup, is looked at before it is migrated.
+        rows = db.execute(
+            "SELECT id, organisation, epoch, wrapped_key, meta, size, body_file, body_offset, body_length "
+            "FROM message WHERE wrapped_key != x''"
+        )
+        for message_id, organisation, epoch, wrapped_key, meta, size, *place in rows:
             try:
-                key = self.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
-                open_meta(key, message.meta)
-                body = self.blobs.open(message.body, key, 0, message.size)
-                for start in range(0, message.size, _READ):
+                key = self.vault.open(organisation, epoch, message_id, wrapped_key)
+                open_meta(key, meta)
+                body = self.blobs.open(BlobRef(*place), key, 0, size)
+                for start in range(0, size, _READ):
                     body.read(start, _READ)
             except (RelaydError, ValueError) as error:
-                yield Violation("content", message.id, f"doesn't open: {error}")
+                yield Violation("content", message_id, f"doesn't open: {error}")
 
 
 def is_running(folder: Path) -> bool:

@@ -10,7 +10,8 @@ import trustme
 
 from relayd.delivery.client import Hop
 from relayd.delivery.pool import Pool
-from relayd.delivery.relay import RelayRoute, wishes_of
+from relayd.delivery.relay import RelayRoute
+from relayd.delivery.require_tls import wishes_of
 from relayd.dns.resolver import DnsResolver
 from relayd.mail.meta import MessageMeta
 from relayd.queue.outcome import Outcome, Result

@@ -99,3 +99,12 @@ async def test_with_relayd_stopped_left_over_owners_are_no_violation(rig: Rig) -
     await store.close()
     rig.clock.turn(DAY / 48)
     assert rig.verify() == []
+
+
+async def test_a_database_of_an_older_version_is_looked_at_as_it_is(rig: Rig) -> None:
+    store = await rig.open()
+    await store.accept(await rig.message())
+    await store.close()
+    sql("ALTER TABLE message DROP COLUMN require_tls")(rig)
+    sql("PRAGMA user_version = 1")(rig)
+    assert rig.verify(deep=True) == []
