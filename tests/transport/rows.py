@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.kit.policy_servers import Sts
+
 DELIVERED, DEFERRED, FAILED = "delivered", "deferred", "failed"
 
 
@@ -23,18 +25,6 @@ class Host:
     alias_in: str = ""
     #: Where the records stand when it is an alias: at the alias or at the name behind it.
     tlsa_at_alias: bool = False
-
-
-@dataclass(frozen=True)
-class Sts:
-    """What a domain says by MTA-STS. ``mx`` are patterns, by default all hosts of the table. ``shows`` is the web
-    server's certificate: good, misnamed, expired or self-signed. ``answer`` is what it does: ok, redirect, missing,
-    large, or text of its own instead of a policy."""
-
-    mode: str = "enforce"
-    mx: str = "*.mx.example"
-    shows: str = "good"
-    answer: str = "ok"
 
 
 @dataclass(frozen=True)
