@@ -66,6 +66,9 @@ class DkimKeyFiles:
     def change(self, domain: Domain, step: Callable[[DomainKeys], DomainKeys]) -> DomainKeys:
         """Put ``step`` of the domain's keys in their place, durably. What ``step`` raises changes nothing."""
         try:
+            if os.stat(self._keys).st_uid != os.geteuid():
+                # What root writes the daemon can't read, and wouldn't start.
+                raise KeyUnavailable(f"{self._keys} is another user's; run this as the user that relayd runs as")
             make_private_folder(self._folder)
             with self._locked():
                 changed = step(self.read(domain))

@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from relayd.authenticity.dkim_store import DkimKeyFiles
 from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.dkim_advice import notices_domain, unsigned
 from relayd.clock import Clock, SystemClock
 from relayd.directory.load import build
-from relayd.errors import ConfigurationError, Problem
+from relayd.errors import ConfigurationError, Problem, VaultError
 from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.trial import try_out
 from relayd.settings.load import CONFIGURATION, Loaded, load
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the problems, or what the configuration amounts to."""
     folder = Path(arguments.config)
     loaded, problems = examine(folder, SystemClock())
-    notes = _phasing_out(loaded) + _ended(loaded, SystemClock())
+    notes = _phasing_out(loaded) + _ended(loaded, SystemClock()) + _unsigned_notices(loaded)
     if arguments.json:
         facts = [_facts(one) for one in problems]
         print_json({"ok": not problems, "problems": facts, "notes": notes, "summary": _summary(loaded)})
@@ -105,6 +107,16 @@ def _summary(loaded: Loaded | None) -> dict[str, int]:
         "domains": len(loaded.domainbook),
         "accounts": len(loaded.accounts),
     }
+
+
+def _unsigned_notices(loaded: Loaded | None) -> list[str]:
+    if loaded is None:
+        return []
+    domain, files = notices_domain(loaded.configuration), DkimKeyFiles(loaded.configuration.keys)
+    try:
+        return [] if files.read(domain).signing else [unsigned(domain)]
+    except VaultError as error:
+        return [str(error)]
 
 
 def _ended(loaded: Loaded | None, clock: Clock) -> list[str]:

@@ -16,12 +16,13 @@ from relayd.authenticity.dkim_sign import is_selector
 from relayd.authenticity.dkim_store import DkimKeyFiles, make_set
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.dkim_advice import Seen, advice, notices_domain, see, story
+from relayd.cli.outside import domain_of
 from relayd.cli.reload import ask
 from relayd.clock import SystemClock
 from relayd.dns.publish import character_strings, zone_line
 from relayd.dns.resolver import DnsResolver
-from relayd.errors import RelaydError, StoreUnavailable, SyntaxInvalid
-from relayd.mail.address import Domain, normalise_domain
+from relayd.errors import RelaydError, StoreUnavailable
+from relayd.mail.address import Domain
 from relayd.settings.explain import suggest
 from relayd.settings.load import load_configuration, load_organisations
 from relayd.settings.models import Configuration
@@ -219,10 +220,7 @@ class _Site:
         }
 
     def _domain(self, text: str) -> Domain:
-        try:
-            domain = normalise_domain(text)
-        except SyntaxInvalid as error:
-            raise RelaydError(f"{text} isn't a domain: {error}") from error
+        domain = domain_of(text)
         known = {notices_domain(self.configuration)}
         for entry in self.organisations.organisations.values():
             known |= {*entry.domains, *entry.relays_for}

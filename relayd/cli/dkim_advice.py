@@ -22,6 +22,11 @@ def notices_domain(configuration: Configuration) -> Domain:
     return normalise_domain(address.rpartition("@")[2] if address else configuration.hostname)
 
 
+def unsigned(domain: Domain) -> str:
+    """What it means that no key signs for the domain of our notices."""
+    return f"notifications and reports come from {domain}, which no key signs for; relayd dkim create {domain}"
+
+
 async def see(resolver: Resolver, found: Iterable[tuple[Domain, DomainKeys]]) -> Seen:
     """Ask DNS for all records of all these domains."""
     asked = [(domain, one) for domain, keys in found for one in keys.sets]

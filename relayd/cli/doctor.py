@@ -193,6 +193,7 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
 async def _resolver(configuration: Configuration, resolver: DnsResolver) -> Finding:
     dnssec = configuration.dnssec
     found = await probe(resolver.ask_anew, dnssec.signed_name, dnssec.broken_name)
+    resolver.learn(found.validation)
     match found.validation:
         case Validation.ON:
             return Finding("resolver", Level.OK, f"{configuration.resolver} validates: {found.reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relayd.authenticity.dkim_keys import DomainKeys
 from relayd.authenticity.dkim_store import DkimKeyFiles, open_signers
-from relayd.cli.dkim_advice import advice, notices_domain, see
+from relayd.cli.dkim_advice import advice, notices_domain, see, unsigned
 from relayd.cli.findings import Finding, Level
 from relayd.dns.resolver import Resolver
 from relayd.errors import VaultError
@@ -33,7 +33,5 @@ async def dkim(configuration: Configuration, resolver: Resolver, now: float) -> 
             findings.append(Finding("dkim", Level.OK, f"{domain} is signed with {keys.signing.selector}, as DNS shows"))
     ours = notices_domain(configuration)
     if not any(domain == ours and keys.signing for domain, keys in found):
-        text = f"notifications and reports come from {ours}, which no key signs for"
-        advised = f"relayd dkim create {ours}; else receivers that ask for DMARC may drop them"
-        findings.append(Finding("dkim", Level.WARN, text, advised))
+        findings.append(Finding("dkim", Level.WARN, unsigned(ours), "else receivers that ask for DMARC may drop them"))
     return findings

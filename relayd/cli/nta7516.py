@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.outside import SelfTestingResolver, domain_of
 from relayd.cli.table import printable
 from relayd.clock import Clock, SystemClock
 from relayd.delivery.nta_hosts import nta_hosts
@@ -20,13 +21,12 @@ from relayd.directory.load import build
 from relayd.directory.nta7516 import NtaRecord, NtaStanding, Published, standing, today
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.publish import character_strings, zone_line
-from relayd.dns.resolver import DnsResolver, Resolver
-from relayd.errors import RelaydError, SyntaxInvalid
-from relayd.mail.address import Domain, normalise_domain
+from relayd.dns.resolver import Resolver
+from relayd.errors import RelaydError
+from relayd.mail.address import Domain
 from relayd.pipeline.verdict import MessageClass
 from relayd.settings.explain import suggest
 from relayd.settings.load import Loaded, load
-from relayd.settings.values import address_and_port
 from relayd.tls.decision import HostPlan
 
 _EPILOG: Final = """\
@@ -95,13 +95,8 @@ def _record_facts(record: NtaRecord, valid: bool) -> dict[str, Any]:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Print what was found. Exit status 0 when mail of a compliant organisation would go to the domain directly."""
-    try:
-        domain = normalise_domain(arguments.domain)
-    except SyntaxInvalid as error:
-        raise RelaydError(f"{arguments.domain} isn't a domain: {error}") from error
-    loaded = load(Path(arguments.config))
-    resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
-    seen = asyncio.run(examine(loaded, resolver, SystemClock(), domain))
+    domain, loaded = domain_of(arguments.domain), load(Path(arguments.config))
+    seen = asyncio.run(examine(loaded, SelfTestingResolver(loaded.configuration), SystemClock(), domain))
     if arguments.json:
         print_json(seen.facts())
     else:

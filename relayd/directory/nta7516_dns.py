@@ -27,10 +27,13 @@ class NtaDns:
         try:
             async with asyncio.timeout(_BUDGET):
                 found = await self._resolver.texts(domain)
+                if not found.answer.certain:
+                    return Published(domain, found.answer)
+                reading = read(found.values)
+                if reading.record is None:
+                    return Published(domain, found.answer, found.secure, reading)
+                validation = await self._resolver.known_validation()
         except TimeoutError:
             return Published(domain, Answer.TIMEOUT)
-        if not found.answer.certain:
-            return Published(domain, found.answer)
-        validation = self._resolver.validation
         secure = None if validation is Validation.UNTESTED else found.secure and validation is Validation.ON
-        return Published(domain, found.answer, secure, read(found.values))
+        return Published(domain, found.answer, secure, reading)

@@ -257,3 +257,13 @@ def test_a_long_record_is_printed_in_strings_that_join_without_a_gap() -> None:
     line = zone_line("s._domainkey.x.example", text)
     assert line.startswith('s._domainkey.x.example. 3600 IN TXT "v=DKIM1; p=A')
     assert line.endswith('\\"\\\\\\195\\169"')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_nothing_is_written_that_the_daemon_could_not_read(
+    files: DkimKeyFiles, keyring: Keyring, tmp_path: Path
+) -> None:
+    os.chown(tmp_path / "keys", 65534, 65534)
+    with pytest.raises(KeyUnavailable, match="as the user that relayd runs as"):
+        created(files, keyring)
+    assert not (tmp_path / "keys" / "dkim").exists()

@@ -116,7 +116,7 @@ def test_doctor_sees_what_dns_has_that_we_have_not(world: World) -> None:
     _, facts = world.json("create", "south.example", "--activate")
     assert {text for _, text in world.doctor()} == {
         *(f"south.example: {name}: there is no such record, and it signs" for name in NAMES),
-        "notifications and reports come from relay.example, which no key signs for",
+        "notifications and reports come from relay.example, which no key signs for; relayd dkim create relay.example",
     }
     world.publish(facts)
     world.dns.zone[NAMES[0], "TXT"] = ["v=DKIM1; p=AQID"]

@@ -69,7 +69,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(tmp_path, capsys)
-    monkeypatch.setattr(command, "DnsResolver", lambda *_: world.dns)
+    monkeypatch.setattr(command, "SelfTestingResolver", lambda *_: world.dns)
     monkeypatch.setattr(command, "SystemClock", lambda: world.clock)
     return world
 
