@@ -12,7 +12,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import structlog
@@ -80,7 +80,7 @@ class Tally(Generic[R]):
 class Flusher:
     """Brings tallies into the store. ``owner`` is this process in this life."""
 
-    def __init__(self, store: Store, owner: str, tallies: Iterable[Tally[R]]) -> None:
+    def __init__(self, store: Store, owner: str, tallies: Iterable[Tally[Any]]) -> None:
         self._store = store
         self._owner = owner
         self._tallies = tuple(tallies)

@@ -60,8 +60,8 @@ class InForce(Protocol):
 class Source(Protocol):
     """What one kind of report is made of."""
 
-    async def destinations(self, domain: str) -> tuple[Destination, ...] | None:
-        """Who wants the report on ``domain``; None when DNS can't tell now."""
+    async def destinations(self, report: Report) -> tuple[Destination, ...] | None:
+        """Who wants this report; None when DNS can't tell now."""
         ...
 
     def report(self, heading: Heading, counts: Iterable[Count]) -> bytes | None:
@@ -89,7 +89,7 @@ class ReportSender:
         composer: Composer,
         in_force: Callable[[], InForce],
         sources: Mapping[Kind, Source],
-        poster: Poster,
+        poster: Callable[[], Poster],
         clock: Clock,
         random: Callable[[], float],
         wake: Callable[[], None],
@@ -173,7 +173,7 @@ class ReportSender:
             return _Step("unwanted")
         source = self._sources[kind]
         if report.left is None:
-            wanted = await source.destinations(report.domain)
+            wanted = await source.destinations(report)
             if wanted is None:
                 return self._again(report, None)
         else:
@@ -207,9 +207,9 @@ class ReportSender:
         )
 
     async def _post(self, report: Report, framed: Heading, packed: bytes, posts: Sequence[Destination]) -> _Step:
-        left, accepted = list[Destination](), report.mails
+        left, accepted, poster = list[Destination](), report.mails, self._poster()
         for one in posts:
-            posted = await self._poster.post(one, packed, framed.media_type)
+            posted = await poster.post(one, packed, framed.media_type)
             if posted.problem:
                 log.warning("report_not_posted", domain=framed.domain, host=one.host, problem=posted.problem)
                 if not posted.final:

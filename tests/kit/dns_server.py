@@ -24,10 +24,14 @@ _RCODES = {Answer.NO_NAME: dns.rcode.NXDOMAIN, Answer.FAILED: dns.rcode.SERVFAIL
 
 
 class DnsServer:
-    """Answers over UDP as long as the process lives. ``zone`` is FakeDns's; TIMEOUT means silence."""
+    """Answers over UDP as long as the process lives. ``zone`` and ``secure`` are FakeDns's; TIMEOUT means silence."""
 
-    def __init__(self, zone: Mapping[tuple[str, str], Iterable[str | bytes] | Answer] | None = None) -> None:
-        self.dns = FakeDns(zone)
+    def __init__(
+        self,
+        zone: Mapping[tuple[str, str], Iterable[str | bytes] | Answer] | None = None,
+        secure: Iterable[str] = (),
+    ) -> None:
+        self.dns = FakeDns(zone, secure)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.place = f"127.0.0.1:{self._socket.getsockname()[1]}"
@@ -47,7 +51,10 @@ class DnsServer:
         found = await self.dns.look_up(asked.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(asked.rdtype))
         if found.answer is Answer.TIMEOUT:
             return None
-        response.set_rcode(_RCODES.get(found.answer, dns.rcode.NOERROR))
+        if found.secure:
+            response.flags |= dns.flags.AD
+        unchecked = found.answer is Answer.BOGUS and message.flags & dns.flags.CD  # who doesn't want it checked gets it
+        response.set_rcode(dns.rcode.NOERROR if unchecked else _RCODES.get(found.answer, dns.rcode.NOERROR))
         if found.answer is Answer.FOUND:
             response.answer.append(_records(asked, found))
         return response.to_wire()

@@ -273,6 +273,33 @@ def test_a_mail_without_one(message: bytes) -> None:
         read_mail(message)
 
 
+DANE = json.dumps(
+    GOOGLE_TLS
+    | {
+        "policies": [
+            {
+                "policy": {"policy-type": "tlsa", "policy-domain": "mx.provider.example"},
+                "summary": {"total-successful-session-count": 1, "total-failure-session-count": 0},
+            }
+        ]
+    }
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "domain"),
+    [
+        (b"TLS-Report-Domain: NOORD.example\r\n", "noord.example"),
+        (b"", "mx.provider.example"),
+        (b"TLS-Report-Domain: not a domain\r\n", "mx.provider.example"),
+        (b"TLS-Report-Domain: n\xf6rd.example\r\n", "mx.provider.example"),
+    ],
+)
+def test_under_dane_the_mail_says_whose_hosts_they_are(header: bytes, domain: str) -> None:
+    assert read_mail(header + mail(DANE, "application/tlsrpt+json", "r.json")).domain == domain
+    assert read_mail(header + TLS_MAIL).domain == "noord.example"
+
+
 def test_a_reason_names_what_is_wrong_with_the_report_in_the_mail() -> None:
     with pytest.raises(SyntaxInvalid, match="unpacks to more than"):
         read_mail(mail(HOSTILE["gzip bomb"]))
