@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.common import add_config, add_json, port_number, print_json
 from relayd.cli.outside import SelfTestingResolver, domain_of, ways_now
 from relayd.cli.table import printable
 from relayd.delivery.ways import NoWay, Plans, Ways
@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("domain", metavar="DOMAIN", help="a mail domain: what stands behind the @")
-    parser.add_argument("--port", type=int, default=25, help="the port that mail hosts listen on (default: 25)")
+    parser.add_argument("--port", type=port_number, default=25, help="the port that mail hosts listen on (default: 25)")
     add_config(parser)
     add_json(parser)
     parser.set_defaults(run=run)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from relayd.cli.main import main
 from tests.kit.chains import Made, make
 from tests.kit.configuration import FILES, write_configuration
 from tests.kit.peer import Peer, Script
@@ -74,6 +75,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             wrongbook.example: {{network: n, delivers: relay, next_hops: ["mx.wrong.example:{port}"], dane: true}}
         """
         yield World(write_configuration(tmp_path_factory.mktemp("relayd"), relayd=settings, domainbook=book), port)
+
+
+@pytest.mark.parametrize("command", ["dane", "dial"])
+def test_a_port_that_is_none_is_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "good.example", "--port", "99999"])
+    assert "expected a port" in capsys.readouterr().err
 
 
 @pytest.fixture
