@@ -26,7 +26,7 @@ from relayd.tls.demand import Security
 
 _EPILOG: Final = """\
 examples:
-  relayd dane clinic.example
+  relayd dane clinic.example             as seen by a delivery; a domain of our own as others see it
   relayd dane clinic.example --json
 exit status: 0 when every mail host is proven by DANE, 1 when one isn't
 """
@@ -53,8 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was found."""
     loaded = load(Path(arguments.config))
     resolver = SelfTestingResolver(loaded.configuration)
-    ways = ways_now(loaded, resolver, arguments.port)
-    book = build(loaded).domainbook.get(domain := domain_of(arguments.domain))
+    domain = domain_of(arguments.domain)
+    ways = ways_now(loaded, resolver, arguments.port, to=domain)
+    book = build(loaded).domainbook.get(domain)
     elsewhere = "" if book is None else ", ".join(book.next_hops) or f"a {book.delivers} here"
     seen = asyncio.run(examine(domain, elsewhere, resolver, ways))
     if arguments.json:

@@ -31,6 +31,7 @@ _EPILOG: Final = """\
 examples:
   relayd dial clinic.example                     by the domainbook where it stands there, else by MX
   relayd dial clinic.example --nta               by its NTA 7516 record
+  relayd dial hospital.example --mx              a domain of our own, as others see it
   relayd dial clinic.example --host mx2.clinic.example --port 2525
 exit status: 0 when every host that was tried shows what it must, 1 when one doesn't or there is none
 """
@@ -67,9 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.mx and not arguments.nta and domain in build(loaded).domainbook:
         target = domain
     resolver = SelfTestingResolver(loaded.configuration)
-    dialled = asyncio.run(
-        dial(domain, target, arguments.host, loaded, resolver, ways_now(loaded, resolver, arguments.port))
-    )
+    ways = ways_now(loaded, resolver, arguments.port, to=domain)
+    dialled = asyncio.run(dial(domain, target, arguments.host, loaded, resolver, ways))
     if arguments.json:
         print_json(dialled.facts())
     else:

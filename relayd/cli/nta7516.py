@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relayd.cli.common import add_config, add_json, print_json
-from relayd.cli.outside import SelfTestingResolver, domain_of
+from relayd.cli.outside import SelfTestingResolver, as_others_see, domain_of
 from relayd.cli.table import printable
 from relayd.clock import Clock, SystemClock
 from relayd.delivery.nta_hosts import nta_hosts
@@ -188,7 +188,9 @@ async def examine(loaded: Loaded, resolver: Resolver, clock: Clock, domain: Doma
     plans: tuple[HostPlan, ...] | NoWay = ()
     if found.compliant:
         hosts = nta_hosts(resolver, clock)
-        ways = build_ways(loaded.configuration, directory, resolver, clock, nta_hosts=hosts)
+        ways = build_ways(
+            as_others_see(loaded.configuration, directory, domain), directory, resolver, clock, nta_hosts=hosts
+        )
         plans = await ways.plan(f"{NTA_TARGET}{domain}", domain, MessageClass.CONFIDENTIAL)
     senders = tuple(sorted(name for name, own in directory.nta_provider.own.items() if own.valid_on(day)))
     return Seen(domain, _known(directory, domain), entry, published, found, plans, senders)

@@ -65,6 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         zone("spoilt.example", port, SERVER, spoilt=[(f"_{port}._tcp.mx", "TLSA")]),
         zone("broken.example", port, SERVER, signing=Signing.BROKEN),
         Zone("null.example", "@ MX 0 ."),
+        Zone("north.example", "@ MX 10 relay.example."),
     ]
     with SignedDns(tmp_path_factory.mktemp("dns"), zones) as dns:
         names = "dnssec: {signed_name: good.example, broken_name: broken.example}"
@@ -75,6 +76,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             wrongbook.example: {{network: n, delivers: relay, next_hops: ["mx.wrong.example:{port}"], dane: true}}
         """
         yield World(write_configuration(tmp_path_factory.mktemp("relayd"), relayd=settings, domainbook=book), port)
+
+
+async def test_a_domain_of_our_own_is_shown_as_others_see_it(world: World) -> None:
+    _, seen = await world.run("dane", "north.example")
+    assert (seen["domainbook"], seen["mx"]["hosts"]) == ("mx.north.example:25", ["relay.example"])
 
 
 @pytest.mark.parametrize("command", ["dane", "dial"])
