@@ -72,6 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         overrides = "tls_overrides:\n- {domain: wrong.example, ignore: [mta_sts], reason: a test, until: 2999-12-31}"
         settings = f"{dedent(FILES['relayd.yaml'])}\nresolver: '{dns.resolver}'\n{names}\n{overrides}\n"
         book = f"""
+            north.example: {{organisation: north, delivers: relay, next_hops: ["mx.north.example:25"]}}
             book.example: {{network: n, delivers: relay, next_hops: ["mx.good.example:{port}"], dane: true}}
             wrongbook.example: {{network: n, delivers: relay, next_hops: ["mx.wrong.example:{port}"], dane: true}}
         """
