@@ -247,6 +247,8 @@ def _hop(plan: HostPlan) -> Hop | None:
 
 def _why_not(plans: Sequence[HostPlan], wishes: Wishes) -> NoWay:
     """No host may be used. The most preferred one's reason is told; a host that waits makes the delivery wait."""
+    if not plans:
+        return NoWay("4.4.4", "no host is named for it now")
     plan = next((plan for plan in plans if plan.undecided), plans[0])
     if wishes.require_tls and plan.status == UNPROVEN:
         return NoWay("5.7.10", f"REQUIRETLS was given, and {plan.reason}")  # RFC 8689 §4.2.1
