@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.kit.policy_servers import Sts
+
 DELIVERED, DEFERRED, FAILED = "delivered", "deferred", "failed"
 
 
@@ -23,18 +25,6 @@ class Host:
     alias_in: str = ""
     #: Where the records stand when it is an alias: at the alias or at the name behind it.
     tlsa_at_alias: bool = False
-
-
-@dataclass(frozen=True)
-class Sts:
-    """What a domain says by MTA-STS. ``mx`` are patterns, by default all hosts of the table. ``shows`` is the web
-    server's certificate: good, misnamed, expired or self-signed. ``answer`` is what it does: ok, redirect, missing,
-    large, or text of its own instead of a policy."""
-
-    mode: str = "enforce"
-    mx: str = "*.mx.example"
-    shows: str = "good"
-    answer: str = "ok"
 
 
 @dataclass(frozen=True)
@@ -57,6 +47,8 @@ class Row:
     #: What the domainbook says of it, or that it is reached by its NTA 7516 record.
     book: str = ""
     nta: bool = False
+    #: Where relayd refuses on purpose what Postfix takes.
+    stricter: bool = False
 
 
 def _dane(name: str, shows: str, tlsa: str | Sequence[str], proof: str = "dane", **more: object) -> list[Row]:
@@ -157,7 +149,8 @@ ROWS += [
         (Host("private CA, names the domain", ("2 0 1 root",)),), DELIVERED, proof="dane", finger="Verified",
         domain="named-by-domain"),
     *_dane("3 1 1, key of 1024 bits", "self-signed, 1024 bits", "3 1 1 leaf"),
-    *_dane("2 0 1, leaf's key of 1024 bits", "private CA, 1024 bits", "2 0 1 root", "", finger=None),
+    *_dane("2 0 1, leaf's key of 1024 bits", "private CA, 1024 bits", "2 0 1 root", "", finger="Verified",
+           stricter=True),
     *_dane("2 0 1, leaf signed with SHA-1", "private CA, SHA-1", "2 0 1 root", ""),
 ]  # fmt: skip
 
