@@ -91,13 +91,17 @@ class Ways:
         self._results = results or NoTlsResults()
         self._clock = clock or SystemClock()
         self._port = port  # where mail hosts listen
+        # What the directory alone decides stays the same as long as the directory does.
         self._known: dict[str, tuple[HostPlan, ...]] = {}
+        self._hops: dict[str, tuple[Hop, ...]] = {}
 
     async def to(
         self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES
     ) -> tuple[Hop, ...] | NoWay:
         """The hops for a copy to ``domain`` whose route names ``target``: a domain of the domainbook, "nta:" and a
         domain that NTA 7516's register or record speaks of, or "" for MX."""
+        if target in self._hops and not wishes.require_tls:
+            return self._hops[target]
         plans = await self.plan(target, domain, message_class, wishes)
         if isinstance(plans, NoWay):
             return plans
@@ -109,6 +113,8 @@ class Ways:
             return _why_not(plans, wishes)
         if wishes.require_tls and any(hop.demand.security is Security.OFFERED for hop in hops):
             return NoWay("5.7.10", "REQUIRETLS was given, and the domainbook allows plain text here")
+        if target in self._known:
+            self._hops[target] = hops
         return hops
 
     async def plan(self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES) -> Plans:

@@ -120,3 +120,37 @@ async def test_who_gives_up_takes_the_answer_from_nobody(server: LyingDns, resol
     assert (await patient).values == ("192.0.2.1",)
     assert impatient.cancelled()
     assert len(server.asked) == 1
+
+
+SOUND, SHORT = "3 1 1 " + "ab" * 32, "raw 030101abcd"
+
+
+@pytest.mark.parametrize(
+    ("records", "found"),
+    [
+        pytest.param([SOUND], [SOUND], id="sound"),
+        pytest.param([SHORT], ["255 255 255 "], id="a digest of the wrong length"),
+        pytest.param([SOUND, SHORT], ["255 255 255 ", SOUND], id="beside a sound one"),
+        pytest.param(["raw 03"], ["255 255 255 "], id="an octet"),
+        pytest.param([f"3 1 {n} {'ab' * 32}" for n in (1, 9)], [SOUND, f"3 1 9 {'ab' * 32}"], id="an unknown kind"),
+    ],
+)
+async def test_tlsa_records_that_cannot_be_parsed_leave_the_sound_ones(
+    server: LyingDns, resolver: DnsResolver, records: list[str], found: list[str]
+) -> None:
+    server.say("_25._tcp.mx.example.org", "TLSA", Reply(records, secure=True))
+    answer = await resolver.tlsa("_25._tcp.mx.example.org")
+    assert (answer.answer, answer.secure) == (Answer.FOUND, True)
+    assert sorted(map(str, answer.values)) == found
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [(Reply(secure=True), Answer.NO_DATA), (Reply(failed=True), Answer.FAILED), (None, Answer.NO_NAME)],
+)
+async def test_tlsa_records_that_are_not_there(
+    server: LyingDns, resolver: DnsResolver, reply: Reply | None, expected: Answer
+) -> None:
+    if reply is not None:
+        server.say("_25._tcp.mx.example.org", "TLSA", reply)
+    assert (await resolver.tlsa("_25._tcp.mx.example.org")).answer is expected
