@@ -24,7 +24,7 @@ _RCODES = {Answer.NO_NAME: dns.rcode.NXDOMAIN, Answer.FAILED: dns.rcode.SERVFAIL
 
 
 class DnsServer:
-    """Answers over UDP and TCP as long as the process lives. ``zone`` and ``secure`` are FakeDns's; TIMEOUT means silence."""
+    """Answers over UDP and TCP while the process lives. ``zone`` and ``secure`` are FakeDns's; TIMEOUT is silence."""
 
     def __init__(
         self,
