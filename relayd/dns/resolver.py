@@ -20,10 +20,13 @@ import dns.rdatatype
 import dns.resolver
 import dns.reversename
 
+from relayd.dns.nameserver import Lenient
 from relayd.dns.records import Addresses, Answer, MailHosts, Mx, Records, Tlsa, Validation, is_host_name
 from relayd.mail.address import Domain, is_address
 
 _CACHED_NAMES: Final = 10_000
+#: Stands for the records that can't be parsed: there are some, and they are unusable.
+_UNREADABLE: Final = Tlsa(255, 255, 255, b"")
 _LOCALHOST: Final = ("::1", "127.0.0.1")  # RFC 6761 §6.3
 
 
@@ -152,9 +155,11 @@ class DnsResolver(Resolver):
             return Records(Answer.FAILED)
         secure = self._near and bool(answer.response.flags & dns.flags.AD)
         canonical = _text(answer.canonical_name)
-        if answer.rrset is None:
+        values = [value for record in answer.rrset or () if (value := _value(record)) is not None]
+        if kind == "TLSA" and answer.response.errors:
+            values.append(_UNREADABLE)
+        elif answer.rrset is None:
             return Records(Answer.NO_DATA, (), secure, canonical)
-        values = [value for record in answer.rrset if (value := _value(record)) is not None]
         if kind == "MX":
             values.sort(key=lambda record: (record.preference, record.host))
         return Records(Answer.FOUND, tuple(values), secure, canonical)
@@ -172,8 +177,7 @@ class DnsResolver(Resolver):
 
 def _asking(server: str, port: int, timeout: float, cache: dns.resolver.LRUCache | None) -> dns.asyncresolver.Resolver:
     resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [server]
-    resolver.port = port
+    resolver.nameservers = [Lenient(server, port)]
     resolver.lifetime = timeout
     resolver.timeout = timeout / 2
     resolver.use_edns(0, dns.flags.DO, 1232)
