@@ -20,6 +20,7 @@ from relayd.mail.address import Domain
 from relayd.pipeline.verdict import MessageClass
 from relayd.settings.models import NoticeSettings
 from relayd.tls.decision import (
+    UNPROVEN,
     HostPlan,
     Standing,
     World,
@@ -246,9 +247,10 @@ def _hop(plan: HostPlan) -> Hop | None:
 
 def _why_not(plans: Sequence[HostPlan], wishes: Wishes) -> NoWay:
     """No host may be used. The most preferred one's reason is told; a host that waits makes the delivery wait."""
-    waiting = next((plan for plan in plans if plan.status == "4.4.3"), None)
-    plan = waiting or plans[0]
-    if wishes.require_tls and waiting is None and plan.status == "4.7.5":
+    if not plans:
+        return NoWay("4.4.4", "no host is named for it now")
+    plan = next((plan for plan in plans if plan.undecided), plans[0])
+    if wishes.require_tls and plan.status == UNPROVEN:
         return NoWay("5.7.10", f"REQUIRETLS was given, and {plan.reason}")  # RFC 8689 §4.2.1
     return NoWay(plan.status, plan.reason)
 

@@ -8,7 +8,6 @@ counted together.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import StrEnum
@@ -92,8 +91,12 @@ class Flusher:
         """Flush for ever; the last flush is the caller's."""
         while True:
             await asyncio.sleep(EVERY)
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self.flush()
+            except StoreUnavailable:
+                continue  # what isn't there now is sent again with the next flush
+            except Exception:
+                log.exception("counts_defect")
 
     async def flush(self) -> None:
         """Everything counted so far. Raises StoreUnavailable, and keeps what the store didn't take."""

@@ -8,7 +8,6 @@ between a server's answer and our note sends the same report, under the same id,
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from relayd.store.ids import new_id
 from relayd.store.interface import Store
 from relayd.store.records import NewMessage
 from relayd.store.report_counts import Count, Report
+from relayd.telemetry.metrics import REPORTS
 
 log = structlog.get_logger("relayd.reporting")
 
@@ -108,8 +108,12 @@ class ReportSender:
         waited long enough."""
         await asyncio.sleep(_SOON * self._random())
         while True:
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self.round()
+            except StoreUnavailable as error:
+                log.warning("reports_wait", reason=str(error))
+            except Exception:
+                log.exception("reports_defect")
             await asyncio.sleep(TICK * (0.5 + self._random()))
 
     async def round(self) -> int:
@@ -162,6 +166,8 @@ class ReportSender:
             mails=len(step.messages),
             left=len(step.left or ()),
         )
+        if settled and step.state != "due":
+            REPORTS.add(report.kind, step.state)
         if step.messages and settled:
             self._wake()
 

@@ -24,7 +24,7 @@ _RCODES = {Answer.NO_NAME: dns.rcode.NXDOMAIN, Answer.FAILED: dns.rcode.SERVFAIL
 
 
 class DnsServer:
-    """Answers over UDP as long as the process lives. ``zone`` and ``secure`` are FakeDns's; TIMEOUT means silence."""
+    """Answers over UDP and TCP while the process lives. ``zone`` and ``secure`` are FakeDns's; TIMEOUT is silence."""
 
     def __init__(
         self,
@@ -34,14 +34,26 @@ class DnsServer:
         self.dns = FakeDns(zone, secure)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self.place = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        port = self._socket.getsockname()[1]
+        self._listening = socket.create_server(("127.0.0.1", port))
+        self.place = f"127.0.0.1:{port}"
+        for serve in (self._serve, self._serve_tcp):
+            threading.Thread(target=serve, daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             query, peer = self._socket.recvfrom(4096)
             if answer := asyncio.run(self._answer(query)):
                 self._socket.sendto(answer, peer)
+
+    def _serve_tcp(self) -> None:
+        """One question for each connection, each behind its length (RFC 1035)."""
+        while True:
+            connection, _ = self._listening.accept()
+            with connection, connection.makefile("rwb") as stream:
+                query = stream.read(int.from_bytes(stream.read(2)))
+                if query and (answer := asyncio.run(self._answer(query))):
+                    stream.write(len(answer).to_bytes(2) + answer)
 
     async def _answer(self, query: bytes) -> bytes | None:
         message = dns.message.from_wire(query)

@@ -241,6 +241,14 @@ async def test_nobody_gets_a_report_that_he_did_not_ask_for(rig: Rig, record: li
     assert await rig.state() == "unwanted"
 
 
+async def test_a_destination_that_takes_less_than_the_report_gets_none(rig: Rig) -> None:
+    rig.dns.zone = {RECORD: ["v=TLSRPTv1; rua=mailto:small@clinic.example!10,mailto:tls@clinic.example!1m"]}
+    day = await rig.count(GOOD)
+    rig.to(due(day))
+    await rig.sender.round()
+    assert [str(mail["To"]) for mail in await rig.mails()] == ["tls@clinic.example"]
+
+
 async def test_dns_that_cannot_be_asked_is_asked_again_for_a_day(rig: Rig) -> None:
     rig.dns.zone = {RECORD: Answer.TIMEOUT}
     day = await rig.count(GOOD)
