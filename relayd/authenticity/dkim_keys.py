@@ -108,10 +108,10 @@ class DomainKeys(msgspec.Struct, frozen=True):
         kept = tuple(one for one in self.sets if one.state(now) is not State.REMOVABLE)
         return msgspec.structs.replace(self, sets=(*kept, fresh))
 
-    def activated(self, now: float) -> DomainKeys:
-        """With the waiting set signing and the one before it retired, its private keys forgotten. Raises
-        RelaydError when none waits."""
-        if self.waiting is None:
+    def activated(self, now: float, selector: str) -> DomainKeys:
+        """With the set ``selector`` signing and the one before it retired, its private keys forgotten. Raises
+        RelaydError when that set doesn't wait."""
+        if self.waiting is None or self.waiting.selector != selector:
             raise RelaydError(f"no keys of {self.domain} wait to be signed with; relayd dkim rotate makes some")
         return msgspec.structs.replace(self, sets=tuple(_after_activation(one, now) for one in self.sets))
 

@@ -15,7 +15,7 @@ from relayd.authenticity.dkim_keys import IN_FLIGHT, DomainKeys, KeySet, State, 
 from relayd.authenticity.dkim_sign import is_selector
 from relayd.authenticity.dkim_store import DkimKeyFiles, make_set
 from relayd.cli.common import add_config, add_json, print_json
-from relayd.cli.dkim_advice import Seen, advice, notices_domain, see, story
+from relayd.cli.dkim_advice import Seen, advice, notices_domain, reports_domain, see, story
 from relayd.cli.outside import domain_of
 from relayd.cli.reload import ask
 from relayd.clock import SystemClock
@@ -123,7 +123,7 @@ class _Site:
             if not is_selector(selector):
                 raise RelaydError("a selector is made of letters, digits and hyphens, in labels between dots")
             changed = keys.with_new(make_set(keyring, domain, selector, self.now), self.now)
-            return changed.activated(self.now) if arguments.activate else changed
+            return changed.activated(self.now, selector) if arguments.activate else changed
 
         fresh = self.files.change(domain, step).sets[-1]
         reloaded = self._reload() if arguments.activate else None
@@ -143,15 +143,12 @@ class _Site:
             raise RelaydError(f"no keys of {domain} wait to be signed with; relayd dkim rotate {domain} makes some")
         seen = asyncio.run(look(self.resolver, domain, waiting))
         shown = all_shown(seen)
-        reloaded = None
         if shown:
-            self.files.change(domain, lambda keys: keys.activated(self.now))
-            reloaded = self._reload()
+            asked = waiting.selector
+            waiting = self.files.change(domain, lambda keys: keys.activated(self.now, asked)).signing or waiting
+        reloaded = self._reload() if shown else None
         if arguments.json:
-            facts = self._facts(
-                domain, next(s for s in self.files.read(domain).sets if s.selector == waiting.selector), seen
-            )
-            print_json(facts | {"activated": shown, "reloaded": reloaded})
+            print_json(self._facts(domain, waiting, seen) | {"activated": shown, "reloaded": reloaded})
         elif shown:
             print(_activated(domain, reloaded))
         else:
@@ -173,9 +170,8 @@ class _Site:
                 }
             )
         else:
-            print(
-                "\n\n".join("\n".join(self._described(domain, keys, seen)) for domain, keys in found) or "no keys yet"
-            )
+            texts = ["\n".join(self._described(domain, keys, seen)) for domain, keys in found]
+            print("\n\n".join(texts) or "no keys yet; relayd dkim create DOMAIN makes some")
         return 1 if any(advice(domain, keys, seen, self.now) for domain, keys in found) else 0
 
     def _described(self, domain: Domain, keys: DomainKeys, seen: Seen) -> Iterator[str]:
@@ -193,8 +189,8 @@ class _Site:
         return [(one.name, one.text) for one in found]
 
     def _reports(self, domain: Domain) -> bool:
-        """Whether our own mail, TLS reports among it, comes from ``domain``."""
-        return domain == notices_domain(self.configuration)
+        """Whether TLS reports are signed for ``domain``."""
+        return domain == reports_domain(self.configuration)
 
     def _facts(self, domain: Domain, keys: KeySet, seen: list[Publication] | None) -> dict[str, Any]:
         published = {one.key.selector: one for one in seen or ()}
@@ -221,24 +217,28 @@ class _Site:
 
     def _domain(self, text: str) -> Domain:
         domain = domain_of(text)
-        known = {notices_domain(self.configuration)}
+        ours = (notices_domain(self.configuration), reports_domain(self.configuration))
+        known = {one for one in ours if one is not None}
         for entry in self.organisations.organisations.values():
             known |= {*entry.domains, *entry.relays_for}
         if domain not in known and domain not in self.files.domains():
             raise RelaydError(f"{domain} is no organisation's domain; {suggest(domain, known)}")
         return domain
 
-    def _reload(self) -> bool:
-        """Whether a daemon runs and took the keys."""
+    def _reload(self) -> bool | None:
+        """Whether the daemon took the keys; None where none runs."""
         try:
             return bool(ask(self.configuration.state / "control.sock", "reload")["ok"])
         except StoreUnavailable:
-            return False
+            return None
 
 
 def _activated(domain: Domain, reloaded: bool | None) -> str:
-    how = "the daemon has them" if reloaded else "from the daemon's next start or relayd reload"
-    return f"{domain} is signed for with the new keys: {how}"
+    if reloaded is None:
+        return f"{domain} is signed for with the new keys from the daemon's next start"
+    if not reloaded:
+        return f"{domain} is signed for with the new keys once relayd reload works: it was refused now"
+    return f"{domain} is signed for with the new keys now"
 
 
 def _iso(at: float | None) -> str | None:

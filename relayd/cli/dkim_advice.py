@@ -34,6 +34,12 @@ async def see(resolver: Resolver, found: Iterable[tuple[Domain, DomainKeys]]) ->
     return {(domain, one.selector): answer for (domain, one), answer in zip(asked, answers, strict=True)}
 
 
+def reports_domain(configuration: Configuration) -> Domain | None:
+    """The domain that TLS and DMARC reports come from; None where none are sent."""
+    address = configuration.reports.address
+    return normalise_domain(address.rpartition("@")[2]) if address else None
+
+
 def advice(domain: Domain, keys: DomainKeys, seen: Seen, now: float) -> list[str]:
     """What an operator should do about a domain's keys; empty when nothing. ``seen`` lacks what wasn't asked."""
     found = []

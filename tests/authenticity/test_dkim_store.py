@@ -43,7 +43,7 @@ def created(files: DkimKeyFiles, keyring: Keyring, selector: str = "s1", now: fl
 
 
 def activated(files: DkimKeyFiles, now: float) -> DomainKeys:
-    return files.change(DOMAIN, lambda keys: keys.activated(now))
+    return files.change(DOMAIN, lambda keys: keys.activated(now, keys.waiting.selector if keys.waiting else ""))
 
 
 def published(keys: DomainKeys) -> dict[str, bytes]:
@@ -110,6 +110,8 @@ def test_only_one_set_waits_and_only_a_waiting_one_is_activated(files: DkimKeyFi
     created(files, keyring)
     with pytest.raises(RelaydError, match="wait to be signed with already"):
         created(files, keyring, "s2")
+    with pytest.raises(RelaydError, match=r"no keys of clinic\.example wait"):
+        files.change(DOMAIN, lambda keys: keys.activated(NOW, "another that was asked about"))
     activated(files, NOW)
     with pytest.raises(RelaydError, match="choose another selector"):
         created(files, keyring, "s1")

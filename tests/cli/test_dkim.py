@@ -80,7 +80,7 @@ def test_the_first_keys_are_printed_for_dns_and_signed_with_once_it_shows_them(w
 
 def test_activate_at_once_asks_nobody(world: World) -> None:
     status, facts = world.json("create", "south.example", "--activate", "--selector", "first")
-    assert (status, facts["state"], facts["selector"], facts["reloaded"]) == (0, "signing", "first", False)
+    assert (status, facts["state"], facts["selector"], facts["reloaded"]) == (0, "signing", "first", None)
     assert world.dns.asked == []
 
 
@@ -126,13 +126,18 @@ def test_doctor_sees_what_dns_has_that_we_have_not(world: World) -> None:
     assert [level for level, _ in world.doctor()] == [Level.BAD, Level.WARN]
 
 
-def test_the_domain_of_notices_may_have_keys_that_reports_can_use(world: World) -> None:
+def test_the_domain_of_notices_is_no_organisations_and_may_have_keys(world: World) -> None:
     _, facts = world.json("create", "relay.example", "--activate")
-    assert all("; s=*; " in one["text"] for one in facts["records"])
     world.publish(facts)
     assert world.doctor() == [(Level.OK, "relay.example is signed with 20270115, as DNS shows")]
-    _, facts = world.json("create", "south.example")
-    assert all("; s=email; " in one["text"] for one in facts["records"])
+
+
+def test_reports_on_tls_get_keys_of_their_service_type(world: World) -> None:
+    text = (world.folder / "relayd.yaml").read_text()
+    (world.folder / "relayd.yaml").write_text(f"{text}reports: {{address: reports@reports.example}}\n")
+    for domain, service in (("reports.example", "*"), ("relay.example", "email"), ("south.example", "email")):
+        _, facts = world.json("create", domain)
+        assert all(f"; s={service}; " in one["text"] for one in facts["records"]), domain
 
 
 @pytest.mark.parametrize(

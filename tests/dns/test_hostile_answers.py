@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from relayd.dns.hosts import look_at_host
-from relayd.dns.records import Answer, MailHosts
+from relayd.dns.records import Answer, MailHosts, Records
 from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import Domain
 from tests.kit.lying_dns import LyingDns, Reply
@@ -95,7 +95,11 @@ async def test_the_word_of_a_resolver_elsewhere_counts_for_nothing(server: Lying
 
 async def test_a_forged_answer_is_told_from_one_that_could_not_be_had(server: LyingDns, resolver: DnsResolver) -> None:
     server.say("away.example.org", "A", Reply(failed=True))
-    assert (await resolver.look_up("away.example.org", "A")).answer is Answer.FAILED
+    server.say("forged.example.org", "A", Reply(["192.0.2.66"], failed=True))
+    assert await resolver.look_up("away.example.org", "A") == Records(Answer.FAILED)
+    assert await resolver.look_up("forged.example.org", "A") == Records(Answer.BOGUS)
+    server.say("forged.example.org", "TLSA", Reply([SOUND], failed=True))
+    assert await resolver.tlsa("forged.example.org") == Records(Answer.BOGUS)
 
 
 async def test_who_asks_the_same_waits_for_one_answer(server: LyingDns, resolver: DnsResolver) -> None:

@@ -19,7 +19,8 @@ import dns.rrset
 @dataclass(frozen=True)
 class Reply:
     """``records`` as in a master file, or "raw " and octets in hex; none and not ``failed`` means that the name has
-    none. ``alias`` puts a CNAME in front. ``secure`` sets the AD bit. ``silent`` says nothing at all."""
+    none, and ``failed`` with records that they are forged: seen with checking disabled only. ``alias`` puts a CNAME in
+    front. ``secure`` sets the AD bit. ``silent`` says nothing at all."""
 
     records: Sequence[str] = ()
     alias: str = ""
@@ -102,8 +103,9 @@ class LyingDns(asyncio.DatagramProtocol):
             return response
         if reply.silent:
             return None
-        if reply.failed:
+        if reply.failed and not (reply.records and query.flags & dns.flags.CD):
             response.set_rcode(dns.rcode.SERVFAIL)
+            return response
         if reply.secure:
             response.flags |= dns.flags.AD
         owner = name
