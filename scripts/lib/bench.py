@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.kit import postfix, preload
+from tests.kit.ca import Certificate
 from tests.kit.daemon import RelayProcess
 from tests.kit.ports import free_port
 from tests.kit.postfix import Postfix
@@ -132,7 +133,8 @@ class Counter:
 
 @dataclass
 class Server:
-    """One of the two under test. ``beside`` are processes that do a part of its work without being its children."""
+    """One of the two under test. ``beside`` are processes that do a part of its work without being its children.
+    With ``shows`` what comes in says STARTTLS and shows that certificate."""
 
     name: str
     port: int
@@ -140,6 +142,7 @@ class Server:
     sink: Counter
     stop: Callable[[], object]
     sender: str = SENDER
+    shows: Certificate | None = None
     beside: tuple[int, ...] = ()
 
     def cpu(self) -> float:
@@ -178,29 +181,29 @@ def start_relayd(folder: Path, counting: Counting | None = None) -> Server:
 
 def load(server: Server, case: Case, count: int) -> None:
     """Send ``count`` messages; returns when the source is done."""
+    if server.shows is not None:
+        words = [*python("scripts.lib.tls_source"), "--port", str(server.port), *_shown(server.shows)]
+        words += ["--sender", server.sender, "--recipient", RECIPIENT, "--size", str(case.size), "--count", str(count)]
+        words += ["--sessions", str(case.sessions), *(["--reuse"] if case.reuse else [])]
+        subprocess.run(words, check=True, timeout=600)
+        return
     command = [SOURCE, "-s", str(case.sessions), "-l", str(case.size), "-m", str(count)]
     command += ["-f", server.sender, "-t", RECIPIENT, "-M", "mail.stranger.example"]
     command += ["-d"] if case.reuse else []
     subprocess.run([*command, f"127.0.0.1:{server.port}"], check=True, timeout=600)
 
 
+def _shown(certificate: Certificate | None) -> list[str]:
+    return ["--certificate", str(certificate.certificate), "--key", str(certificate.key)] if certificate else []
+
+
 def one_round(server: Server, case: Case, figures: Figures) -> None:
     goal = server.sink.count + case.count
     before = server.cpu()
     with Peak(server.pid) as peak:
-        probe = subprocess.Popen(
-            [
-                *python("scripts.lib.probe"),
-                "--port",
-                str(server.port),
-                "--sender",
-                server.sender,
-                "--recipient",
-                RECIPIENT,
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        words = [*python("scripts.lib.probe"), "--port", str(server.port), *_shown(server.shows)]
+        words += ["--sender", server.sender, "--recipient", RECIPIENT]
+        probe = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         started = time.monotonic()
         load(server, case, case.count)
         waits = json.loads(probe.communicate()[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import smtplib
+import ssl
 import sys
 import threading
 import time
@@ -17,7 +18,9 @@ import time
 _EVERY = 0.02
 
 
-def waits(port: int, sender: str, recipient: str, size: int, end: threading.Event) -> list[float]:
+def waits(
+    port: int, sender: str, recipient: str, size: int, end: threading.Event, tls: ssl.SSLContext | None
+) -> list[float]:
     """What each message waited, in order."""
     line = b"The quick brown fox jumps over the lazy dog, and does so again tomorrow.\r\n"
     head = f"From: <{sender}>\r\nTo: <{recipient}>\r\nSubject: probe\r\n\r\n".encode()
@@ -25,6 +28,9 @@ def waits(port: int, sender: str, recipient: str, size: int, end: threading.Even
     found = []
     with smtplib.SMTP("127.0.0.1", port, "probe.stranger.example", timeout=120) as client:
         client.ehlo()
+        if tls is not None:
+            client.starttls(context=tls)
+            client.ehlo()
         while not end.wait(_EVERY):
             client.mail(sender)
             client.rcpt(recipient)
@@ -44,10 +50,17 @@ def main() -> int:
     parser.add_argument("--sender", required=True)
     parser.add_argument("--recipient", required=True)
     parser.add_argument("--size", type=int, default=4096)
+    parser.add_argument("--certificate", help="say STARTTLS and show this one")
+    parser.add_argument("--key")
     arguments = parser.parse_args()
+    tls = None
+    if arguments.certificate:
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        tls.load_cert_chain(arguments.certificate, arguments.key)
     end = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), end.set()), daemon=True).start()
-    print(json.dumps(waits(arguments.port, arguments.sender, arguments.recipient, arguments.size, end)))
+    print(json.dumps(waits(arguments.port, arguments.sender, arguments.recipient, arguments.size, end, tls)))
     return 0
 
 
