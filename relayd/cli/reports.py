@@ -85,15 +85,16 @@ def _list_received(arguments: argparse.Namespace) -> int:
     elif not found:
         print("no report matches")
     else:
-        head = ("ID", "DAY", "KIND", "DOMAIN", "FROM", "GOOD", "BAD")
+        head = ("ID", "DAY", "KIND", "DOMAIN", "FROM", "PROVEN", "GOOD", "BAD")
         print(table(head, [_received_row(one) for one in found]))
     return 0 if found else 1
 
 
 def _received_row(one: Received) -> tuple[str, ...]:
     if one.kind == "unreadable":
-        return (str(one.id), day_of(one.at), one.kind, "-", f"mail {one.message_id}", "-", one.detail)
-    return (str(one.id), day_of(one.begins), one.kind, one.domain, one.organisation, str(one.good), str(one.bad))
+        return (str(one.id), day_of(one.at), one.kind, "-", f"mail {one.message_id}", "-", "-", one.detail)
+    numbers = (str(one.good), str(one.bad))
+    return (str(one.id), day_of(one.begins), one.kind, one.domain, one.organisation, one.proven or "-", *numbers)
 
 
 def _received_json(one: Received) -> dict[str, Any]:
@@ -102,6 +103,7 @@ def _received_json(one: Received) -> dict[str, Any]:
         return named | {"reason": one.detail}
     return named | {
         "organisation": one.organisation,
+        "proven": one.proven,
         "report_id": one.report_id,
         "domain": one.domain,
         "begin": iso(one.begins),
@@ -151,7 +153,8 @@ def run_show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(_received_json(found) | _summary_json(summary))
     else:
-        print(f"received {local(found.at)} in mail {found.message_id}")
+        proven = f"proven to come from {found.proven}" if found.proven else "and nothing proves who sent it"
+        print(f"received {local(found.at)} in mail {found.message_id}, {proven}")
         _print_summary(summary)
     return 0
 

@@ -26,6 +26,7 @@ def report_route(configuration: Configuration, directory: Directory) -> ReportRo
     settings = configuration.reports
     folder = configuration.folders.get(settings.unreadable)
     return ReportRoute(
+        configuration.hostname,
         lambda domain: domain == configuration.hostname or directory.about_us(domain),
         settings.keep.total_seconds(),
         FolderRoute(folder.path) if folder else None,

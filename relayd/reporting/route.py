@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 import structlog
 
+from relayd.authenticity.authentication_results import vouched
 from relayd.errors import SyntaxInvalid
+from relayd.mail.headers import Headers
 from relayd.queue.outcome import Content, Job, Outcome, Result, Route
 from relayd.reporting.read import MOST_MAIL, read_mail
 from relayd.reporting.summary import Summary
@@ -24,10 +26,14 @@ log = structlog.get_logger("relayd.reporting")
 
 
 class ReportRoute:
-    """Delivers to the summaries. ``ours`` tells whether a domain is one that we'd get reports about; ``keep`` is how
-    long summaries live, in seconds; ``unreadable`` files what can't be read."""
+    """Delivers to the summaries. ``authserv_id`` is who says in the mail's header what is proven of it. ``ours`` tells
+    whether a domain is one that we'd get reports about; ``keep`` is how long summaries live, in seconds; ``unreadable``
+    files what can't be read."""
 
-    def __init__(self, ours: Callable[[str], bool], keep: float, unreadable: Route | None = None) -> None:
+    def __init__(
+        self, authserv_id: str, ours: Callable[[str], bool], keep: float, unreadable: Route | None = None
+    ) -> None:
+        self._authserv_id = authserv_id
         self._ours = ours
         self._keep = keep
         self._unreadable = unreadable
@@ -37,7 +43,7 @@ class ReportRoute:
     async def deliver(self, job: Job) -> list[Outcome]:
         async with self._turn:
             try:
-                summary = await self._read(job.content)
+                summary, proven = await self._read(job.content)
             except SyntaxInvalid as error:
                 return await self._not_read(job, str(error))
         received = Received(
@@ -50,6 +56,7 @@ class ReportRoute:
             ends=summary.end,
             good=summary.good,
             bad=summary.bad,
+            proven=proven,
             detail=msgspec.json.encode(summary).decode(),
         )
         REPORTS.add(summary.kind, "read")
@@ -60,14 +67,15 @@ class ReportRoute:
     async def close(self) -> None:
         return
 
-    async def _read(self, content: Content) -> Summary:
+    async def _read(self, content: Content) -> tuple[Summary, str]:
+        """The report, and the domain that its mail is proven to come from."""
         if content.size > MOST_MAIL:
             raise SyntaxInvalid(f"a mail of more than {MOST_MAIL // 2**20} MiB")
         message = b"".join([block async for block in content.blocks()])
         summary = await asyncio.to_thread(read_mail, message)
         if not self._ours(summary.domain):
             raise SyntaxInvalid("it is about a domain that isn't ours")
-        return summary
+        return summary, _proven(Headers(message.partition(b"\r\n\r\n")[0] + b"\r\n"), self._authserv_id)
 
     async def _not_read(self, job: Job, reason: str) -> list[Outcome]:
         REPORTS.add("other", "unreadable")
@@ -90,3 +98,12 @@ class ReportRoute:
         return Outcome(
             outcome.number, outcome.result, outcome.status, outcome.reply, operations=(("report_receive", arguments),)
         )
+
+
+def _proven(headers: Headers, authserv_id: str) -> str:
+    authors = {author.domain for author in headers.addresses("from")}
+    if len(authors) != 1:
+        return ""
+    (author,) = authors
+    proven = any(author == one or author.endswith(f".{one}") for one in vouched(headers, authserv_id))
+    return author if proven else ""

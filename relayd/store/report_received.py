@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS report_received (
     ends REAL NOT NULL,
     good INTEGER NOT NULL,
     bad INTEGER NOT NULL,
+    proven TEXT NOT NULL,               -- the domain that the mail is proven to come from, '' for none
     detail TEXT NOT NULL                -- JSON: the summary; for an unreadable one the reason
 );
 CREATE UNIQUE INDEX IF NOT EXISTS report_received_once
@@ -34,12 +35,13 @@ CREATE INDEX IF NOT EXISTS report_received_at ON report_received (at);
 #: Rows that are kept, the newest: whoever knows the address can send reports.
 MOST: Final = 10_000
 
-_COLUMNS: Final = "id, message_id, at, kind, organisation, report_id, domain, begins, ends, good, bad, detail"
+_COLUMNS: Final = "id, message_id, at, kind, organisation, report_id, domain, begins, ends, good, bad, proven, detail"
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
     """One mail's report. ``kind`` is "tls", "dmarc" or "unreadable", of which ``detail`` is the reason; else it is the
-    summary as JSON. ``good`` and ``bad`` count sessions or messages. Times are unix."""
+    summary as JSON. ``good`` and ``bad`` count sessions or messages. ``proven`` is the domain in the mail's From where
+    DMARC or a signature of its own proves it, else "". Times are unix."""
 
     id: int = 0
     message_id: str
@@ -52,6 +54,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     ends: float = 0.0
     good: int = 0
     bad: int = 0
+    proven: str = ""
     detail: str = ""
 
 

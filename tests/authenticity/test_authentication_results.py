@@ -5,7 +5,7 @@ from __future__ import annotations
 import authres
 import pytest
 
-from relayd.authenticity.authentication_results import authenticated_field, claimed_id, field, forged, summary
+from relayd.authenticity.authentication_results import authenticated_field, claimed_id, field, forged, summary, vouched
 from relayd.authenticity.results import Arc, Authentication, Disposition, Dkim, Dmarc, Result, Spf
 from relayd.mail.headers import Headers
 
@@ -172,3 +172,22 @@ def test_brackets_without_end_take_no_longer_than_their_length() -> None:
 def test_the_summary_tells_nothing_of_the_content() -> None:
     assert summary(ALL) == "spf=pass dkim=pass,fail dmarc=pass arc=fail"
     assert summary(Authentication(Spf(Result.NONE, "x"))) == "spf=none dkim=none dmarc=none"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (b"relay.example; spf=pass smtp.mailfrom=a@f.example; dkim=pass header.d=s.example header.s=x", ["s.example"]),
+        (b"relay.example;\r\n\tdmarc=pass (p=reject)\r\n\t\theader.from=Author.example", ["author.example"]),
+        (b"relay.example; dkim=fail header.d=a.example; dkim=pass header.d=b.example; dmarc=fail header.from=c.example",
+         ["b.example"]),
+        (b"other.example; dkim=pass header.d=a.example", []),
+        (b'relay.example; spf=pass smtp.helo="x; dkim=pass header.d=evil.example"; dkim=none; dmarc=none', []),
+        (b'relay.example; dkim=fail reason="\\"; dkim=pass header.d=evil.example" header.d=a.example', []),
+        (b"relay.example; dkim=passed header.d=a.example", []),
+        (b"relay.example; auth=pass smtp.auth=a@b.example", []),
+    ],
+)  # fmt: skip
+def test_whom_our_own_field_vouches_for(lines: bytes, expected: list[str]) -> None:
+    headers = Headers(b"Authentication-Results: " + lines + b"\r\nFrom: a@b.example\r\n")
+    assert sorted(vouched(headers, "relay.example")) == expected

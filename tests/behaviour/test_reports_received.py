@@ -11,6 +11,8 @@ import pytest
 
 from tests.kit import mail
 from tests.kit.daemon import RelayProcess
+from tests.kit.dkim import RECORD, signed
+from tests.kit.dns_server import DnsServer
 from tests.kit.reports import DMARC, TLS, TLS_MAIL
 from tests.kit.reports import mail as report_mail
 from tests.kit.site import Site
@@ -35,6 +37,7 @@ def relayd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
         }
     }
     site.relayd["reports"] = {"address": ADDRESS, "unreadable": "unreadable"}
+    site.relayd["resolver"] = DnsServer({("s._domainkey.company-x.example", "TXT"): [RECORD]}).place
     with RelayProcess(site) as relayd:
         yield relayd
 
@@ -75,14 +78,16 @@ def test_a_stranger_s_report_is_read(relayd: RelayProcess) -> None:
         "reason": "",
         "count": 5326,
     }
+    assert found["proven"] == ""
     told = relayd.cli("message", "show", identity).stdout
     assert "read as a tls report on noord.example" in told
 
 
-def test_a_dmarc_report_from_a_named_sender_is_read_too(relayd: RelayProcess) -> None:
-    content = report_mail(gzip.compress(DMARC), "application/gzip", "r.xml.gz")
+def test_a_signed_dmarc_report_is_proven_to_be_its_author_s(relayd: RelayProcess) -> None:
+    content = signed(report_mail(gzip.compress(DMARC), "application/gzip", "r.xml.gz"), b"company-x.example")
     send(relayd, content, "dmarc@reporter.example")
     wait_for(lambda: listed(relayd, "--kind", "dmarc"), "the report")
+    assert [one["proven"] for one in listed(relayd, "--kind", "dmarc")] == ["company-x.example"]
 
 
 @pytest.mark.parametrize(

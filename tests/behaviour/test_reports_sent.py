@@ -1,4 +1,5 @@
-"""A day's reports leave the real daemon: counted in one life of it, sent in the next, signed, and readable."""
+"""A day's reports leave the real daemon: counted in one life of it, nearly sent in the next, which is killed at each of
+them, and sent in the third, each once: signed, and readable."""
 
 from __future__ import annotations
 
@@ -33,6 +34,8 @@ pytestmark = [
 
 #: To the hour at which every report of the day before has become due.
 NEXT_DAY = 86400 + 4 * 3600
+#: As long as a report is left to the worker that has claimed it.
+CLAIM = 3600
 TLS_ADDRESS, DMARC_ADDRESS = "tls@partner.example", "dmarc@partner.example"
 ZONE = {
     # Mail to out.example can't go: what is said to be its host's TLSA record is forged.
@@ -82,17 +85,21 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
         with relayd:
             _make_results(relayd)
         machine.jump(NEXT_DAY)
+        _die_at_each_report(relayd)
+        machine.jump(CLAIM)
         with relayd:
             wait_for(lambda: len(_fates(relayd)) == 3 and "due" not in _fates(relayd).values(), "the reports", 60)
             wait_for(lambda: len(partner.receipts) == 2, "the mails", 60)
             receipts = {receipt.recipients[0]: receipt for receipt in partner.receipts}
             assert all(receipt.sender == "" for receipt in receipts.values())
-            yield Sent(
+            arrived = Sent(
                 {address: partner.content(receipt) for address, receipt in receipts.items()},
                 {one["name"]: one["text"].encode() for one in made["records"]},
                 _fates(relayd),
-                time.time() + NEXT_DAY,
+                time.time() + NEXT_DAY + CLAIM,
             )
+        assert len(partner.receipts) == 2
+        yield arrived
 
 
 def _make_results(relayd: RelayProcess) -> None:
@@ -106,6 +113,14 @@ def _make_results(relayd: RelayProcess) -> None:
             with relayd.stranger() as client:
                 code, text = say(client, author, [ANNA], mail.message(author, [ANNA]))
             assert code == 250, text
+
+
+def _die_at_each_report(relayd: RelayProcess) -> None:
+    """Each worker that has made a report's mail is killed before it is noted that there is one."""
+    relayd.start({"RELAYD_FAILPOINT": "before-report-settled"})
+    wait_for(lambda: relayd.log.count("status=-9") == 3, "a death at each of the three reports", 60)
+    assert set(_fates(relayd).values()) == {"due"}
+    relayd.stop()
 
 
 def _tried(relayd: RelayProcess, identity: str) -> bool:

@@ -61,6 +61,7 @@ def received(data: bytes, message_id: str = "m1") -> Received:
         ends=summary.end,
         good=summary.good,
         bad=summary.bad,
+        proven="company-x.example",
         detail=msgspec.json.encode(summary).decode(),
     )
 
@@ -93,7 +94,7 @@ def filled(tmp_path: Path) -> None:
 def test_received_reports_are_listed_once_each(relayd: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert relayd("list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["ID", "DAY", "KIND", "DOMAIN", "FROM", "GOOD", "BAD"]
+    assert lines[0].split() == ["ID", "DAY", "KIND", "DOMAIN", "FROM", "PROVEN", "GOOD", "BAD"]
     words = sorted(line.split()[1:4] for line in lines[1:])
     assert words == [
         ["2026-11-22", "dmarc", "noord.example"],
@@ -131,6 +132,7 @@ def test_one_report_line_by_line(relayd: Run, capsys: pytest.CaptureFixture[str]
     assert relayd("show", numbers["tls"]) == 0
     said = capsys.readouterr().out
     assert "5326 sessions good, 303 bad" in said
+    assert "proven to come from company-x.example" in said
     assert "starttls-not-supported" in said
     assert "203.0.113.56" in said
     assert relayd("show", numbers["dmarc"]) == 0
