@@ -14,7 +14,10 @@ from typing import Any, Final
 import dns.asyncresolver
 import dns.exception
 import dns.flags
+import dns.message
 import dns.name
+import dns.nameserver
+import dns.query
 import dns.rdata
 import dns.rdatatype
 import dns.resolver
@@ -24,6 +27,8 @@ from relayd.dns.records import Addresses, Answer, MailHosts, Mx, Records, Tlsa, 
 from relayd.mail.address import Domain, is_address
 
 _CACHED_NAMES: Final = 10_000
+#: Octets of an answer that is kept: a stranger may publish as many of 64 KiB as he likes, each a megabyte in memory.
+_CACHED_OCTETS: Final = 4 * 1024
 _LOCALHOST: Final = ("::1", "127.0.0.1")  # RFC 6761 §6.3
 
 
@@ -99,7 +104,7 @@ class DnsResolver(Resolver):
 
     def __init__(self, server: str = "127.0.0.1", port: int = 53, timeout: float = 5.0) -> None:
         self._near = ip_address(server).is_loopback
-        self._resolver = _asking(server, port, timeout, dns.resolver.LRUCache(_CACHED_NAMES))
+        self._resolver = _asking(server, port, timeout, _Cache(_CACHED_NAMES))
         self._fresh = _asking(server, port, timeout, None)
         self._unchecked = _asking(server, port, timeout, None)
         self._unchecked.flags = dns.flags.RD | dns.flags.CD
@@ -170,10 +175,53 @@ class DnsResolver(Resolver):
         return Answer.BOGUS
 
 
+class _Cache(dns.resolver.LRUCache):
+    """Answers of a usual size: what is larger is asked for again."""
+
+    def put(self, key: dns.resolver.CacheKey, value: dns.resolver.Answer) -> None:
+        if len(value.response.wire or b"") <= _CACHED_OCTETS:
+            super().put(key, value)
+
+
+class _Server(dns.nameserver.Do53Nameserver):
+    """The resolver. What has no room in a datagram may be four thousand records, which take a third of a second to
+    read: not in the event loop."""
+
+    async def async_query(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,  # noqa: ASYNC109 (its shape is dnspython's)
+        source: str | None,
+        source_port: int,
+        max_size: bool,
+        *arguments: Any,
+        **named: Any,
+    ) -> dns.message.Message:
+        if not max_size:
+            return await super().async_query(request, timeout, source, source_port, max_size, *arguments, **named)
+        try:
+            async with asyncio.timeout(timeout):
+                octets = await self._over_tcp(request.to_wire())
+        except TimeoutError:
+            raise dns.exception.Timeout(timeout=timeout) from None  # type: ignore[no-untyped-call]
+        response = await asyncio.to_thread(dns.message.from_wire, octets)
+        if not request.is_response(response):
+            raise dns.query.BadResponse
+        return response
+
+    async def _over_tcp(self, question: bytes) -> bytes:
+        """RFC 7766 §8: each message behind its length."""
+        reader, writer = await asyncio.open_connection(self.address, self.port)
+        try:
+            writer.write(len(question).to_bytes(2) + question)
+            return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+        finally:
+            writer.close()
+
+
 def _asking(server: str, port: int, timeout: float, cache: dns.resolver.LRUCache | None) -> dns.asyncresolver.Resolver:
     resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [server]
-    resolver.port = port
+    resolver.nameservers = [_Server(server, port)]
     resolver.lifetime = timeout
     resolver.timeout = timeout / 2
     resolver.use_edns(0, dns.flags.DO, 1232)
