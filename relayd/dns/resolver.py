@@ -210,7 +210,7 @@ class _Server(dns.nameserver.Do53Nameserver):
         return response
 
     async def _over_tcp(self, question: bytes) -> bytes:
-        """RFC 7766 §8: each message behind its length."""
+        """Each message stands behind its length (RFC 1035 §4.2.2)."""
         reader, writer = await asyncio.open_connection(self.address, self.port)
         try:
             writer.write(len(question).to_bytes(2) + question)
