@@ -20,6 +20,7 @@ NAMES: Final = (
     "before-final-dot",
     "after-final-dot",  # the next hop may have it, its reply not yet read
     "before-settle",  # the outcome is known, not yet recorded
+    "before-report-settled",  # a daily report is made, its mails durable, nothing recorded
     "before-key-destroyed",  # purge: rows marked, epoch key still there
     "after-key-destroyed",
 )

@@ -16,6 +16,7 @@ from relayd.dns.budget import BudgetedResolver
 from relayd.dns.resolver import Resolver
 from relayd.mail.address import Domain
 from relayd.mail.headers import Headers
+from relayd.telemetry.metrics import AUTHENTICITY
 
 if TYPE_CHECKING:
     from relayd.pipeline.policy import Mail
@@ -60,6 +61,7 @@ class MessageAuthenticator:
             spf, signatures = await asyncio.gather(self._check_spf(mail), self._verify(mail))
             dmarc = await DmarcEvaluation(self._dns).evaluate(_authors(mail.headers), spf, signatures)
             self._known = Authentication(spf, signatures, dmarc, await self._verify_arc(mail, dmarc))
+            _count(self._known)
         return self._known
 
     async def _check_spf(self, mail: Mail) -> Spf:
@@ -83,6 +85,13 @@ class MessageAuthenticator:
         if mail.body is None or dmarc.result is Result.PASS:
             return Arc()
         return await arc.verify(mail.body, self._dns)
+
+
+def _count(found: Authentication) -> None:
+    for method, result in (("spf", found.spf.result), ("dmarc", found.dmarc.result), ("arc", found.arc.result)):
+        AUTHENTICITY.add(method, result.value)
+    for signature in found.dkim or (Dkim(Result.NONE, ""),):
+        AUTHENTICITY.add("dkim", signature.result.value)
 
 
 def _authors(headers: Headers) -> frozenset[Domain] | None:

@@ -19,7 +19,7 @@ from relayd.settings.models import Configuration
 from relayd.tls import guideline, throwaway
 from relayd.tls.certificate import read_chain
 from relayd.tls.contexts import ClientTls, server_context
-from relayd.tls.decision import Security, TlsDemand
+from relayd.tls.demand import Security, TlsDemand
 from relayd.tls.guideline import Judged, Level
 from relayd.tls.probe import Prober
 from relayd.tls.profile import CLIENTS, Row, Side, look

@@ -11,6 +11,8 @@ from relayd.directory.directory import Directory
 from relayd.dns.resolver import Resolver
 from relayd.errors import StoreUnavailable
 from relayd.reporting.counts import Flusher, Kind, Tally
+from relayd.reporting.dmarc_rows import DmarcRow, DmarcTally
+from relayd.reporting.dmarc_source import DmarcSource, TreeWalk
 from relayd.reporting.post import HttpsPoster
 from relayd.reporting.route import ReportRoute
 from relayd.reporting.sender import ReportSender
@@ -31,19 +33,21 @@ def report_route(configuration: Configuration, directory: Directory) -> ReportRo
 
 
 class Reporting:
-    """``tls`` takes the results of sessions with receiving servers."""
+    """``tls`` takes the results of sessions with receiving servers, ``dmarc`` the observations of messages."""
 
     def __init__(self, services: Services, resolver: Resolver) -> None:
         self.tls: Tally[TlsResult] = Tally(Kind.TLS, services.clock, lambda result: result.domain)
+        self._rows: Tally[DmarcRow] = Tally(Kind.DMARC, services.clock, lambda row: row.policy_domain)
+        self.dmarc = DmarcTally(self._rows)
         self._services = services
-        configuration = services.in_force.configuration
-        self._flusher = Flusher(services.store, services.owner, (self.tls,))
+        self._resolver = resolver
+        self._flusher = Flusher(services.store, services.owner, (self.tls, self._rows))
         self._sender = ReportSender(
             store=services.store,
             composer=services.composer,
             in_force=lambda: services.in_force,
-            sources={Kind.TLS: TlsSource(resolver)},
-            poster=HttpsPoster(resolver, configuration.tls.trusted_ca, configuration.reports.private_networks),
+            sources={Kind.TLS: TlsSource(resolver), Kind.DMARC: DmarcSource(resolver, TreeWalk(resolver))},
+            poster=self._poster,
             clock=services.clock,
             random=services.random.random,
             wake=lambda: services.lanes.wake(),
@@ -51,10 +55,15 @@ class Reporting:
         self._tasks: list[asyncio.Task[None]] = []
         self.reload()
 
+    def _poster(self) -> HttpsPoster:
+        configuration = self._services.in_force.configuration
+        return HttpsPoster(self._resolver, configuration.tls.trusted_ca, configuration.reports.private_networks)
+
     def reload(self) -> None:
         """Count what the configuration in force wants reported."""
         reports = self._services.in_force.configuration.reports
         self.tls.wanted = bool(reports.address) and reports.tls
+        self._rows.wanted = bool(reports.address) and reports.dmarc
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._flusher.run()), asyncio.create_task(self._sender.run())]

@@ -67,6 +67,7 @@ class Worker:
         self.validation = Watch(self.resolver, configuration.dnssec.signed_name, configuration.dnssec.broken_name)
         self.services = services = _services(number, seat, loaded, self.resolver)
         self.reporting = Reporting(services, self.resolver)
+        services.dmarc = self.reporting.dmarc
         self.policies = KeptStsPolicies(
             sts_source(configuration, self.resolver), services.store, services.clock, self.reporting.tls
         )

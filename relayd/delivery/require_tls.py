@@ -5,7 +5,7 @@ from __future__ import annotations
 from relayd.delivery.client import NO_TLS, Client, HopUnavailable
 from relayd.queue.outcome import Job
 from relayd.store.records import Message
-from relayd.tls.decision import Security, Wishes
+from relayd.tls.demand import Security, Wishes
 
 
 def wishes_of(job: Job) -> Wishes:

@@ -20,6 +20,7 @@ from relayd.mail.address import Domain
 from relayd.pipeline.verdict import MessageClass
 from relayd.settings.models import NoticeSettings
 from relayd.tls.decision import (
+    UNPROVEN,
     HostPlan,
     Standing,
     World,
@@ -91,13 +92,17 @@ class Ways:
         self._results = results or NoTlsResults()
         self._clock = clock or SystemClock()
         self._port = port  # where mail hosts listen
+        # What the directory alone decides stays the same as long as the directory does.
         self._known: dict[str, tuple[HostPlan, ...]] = {}
+        self._hops: dict[str, tuple[Hop, ...]] = {}
 
     async def to(
         self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES
     ) -> tuple[Hop, ...] | NoWay:
         """The hops for a copy to ``domain`` whose route names ``target``: a domain of the domainbook, "nta:" and a
         domain that NTA 7516's register or record speaks of, or "" for MX."""
+        if target in self._hops and not wishes.require_tls:
+            return self._hops[target]
         plans = await self.plan(target, domain, message_class, wishes)
         if isinstance(plans, NoWay):
             return plans
@@ -109,6 +114,8 @@ class Ways:
             return _why_not(plans, wishes)
         if wishes.require_tls and any(hop.demand.security is Security.OFFERED for hop in hops):
             return NoWay("5.7.10", "REQUIRETLS was given, and the domainbook allows plain text here")
+        if target in self._known:
+            self._hops[target] = hops
         return hops
 
     async def plan(self, target: str, domain: str, message_class: str, wishes: Wishes = NO_WISHES) -> Plans:
@@ -240,9 +247,10 @@ def _hop(plan: HostPlan) -> Hop | None:
 
 def _why_not(plans: Sequence[HostPlan], wishes: Wishes) -> NoWay:
     """No host may be used. The most preferred one's reason is told; a host that waits makes the delivery wait."""
-    waiting = next((plan for plan in plans if plan.status == "4.4.3"), None)
-    plan = waiting or plans[0]
-    if wishes.require_tls and waiting is None and plan.status == "4.7.5":
+    if not plans:
+        return NoWay("4.4.4", "no host is named for it now")
+    plan = next((plan for plan in plans if plan.undecided), plans[0])
+    if wishes.require_tls and plan.status == UNPROVEN:
         return NoWay("5.7.10", f"REQUIRETLS was given, and {plan.reason}")  # RFC 8689 §4.2.1
     return NoWay(plan.status, plan.reason)
 

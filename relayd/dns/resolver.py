@@ -14,21 +14,21 @@ from typing import Any, Final
 import dns.asyncresolver
 import dns.exception
 import dns.flags
-import dns.message
 import dns.name
-import dns.nameserver
-import dns.query
 import dns.rdata
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
 
+from relayd.dns.nameserver import Lenient
 from relayd.dns.records import Addresses, Answer, MailHosts, Mx, Records, Tlsa, Validation, is_host_name
 from relayd.mail.address import Domain, is_address
 
 _CACHED_NAMES: Final = 10_000
 #: Octets of an answer that is kept: a stranger may publish as many of 64 KiB as he likes, each a megabyte in memory.
 _CACHED_OCTETS: Final = 4 * 1024
+#: Stands for the records that can't be parsed: there are some, and they are unusable.
+_UNREADABLE: Final = Tlsa(255, 255, 255, b"")
 _LOCALHOST: Final = ("::1", "127.0.0.1")  # RFC 6761 §6.3
 
 
@@ -157,9 +157,11 @@ class DnsResolver(Resolver):
             return Records(Answer.FAILED)
         secure = self._near and bool(answer.response.flags & dns.flags.AD)
         canonical = _text(answer.canonical_name)
-        if answer.rrset is None:
+        values = [value for record in answer.rrset or () if (value := _value(record)) is not None]
+        if kind == "TLSA" and answer.response.errors:
+            values.append(_UNREADABLE)
+        elif answer.rrset is None:
             return Records(Answer.NO_DATA, (), secure, canonical)
-        values = [value for record in answer.rrset if (value := _value(record)) is not None]
         if kind == "MX":
             values.sort(key=lambda record: (record.preference, record.host))
         return Records(Answer.FOUND, tuple(values), secure, canonical)
@@ -183,45 +185,9 @@ class _Cache(dns.resolver.LRUCache):
             super().put(key, value)
 
 
-class _Server(dns.nameserver.Do53Nameserver):
-    """The resolver. What has no room in a datagram may be four thousand records, which take a third of a second to
-    read: not in the event loop."""
-
-    async def async_query(
-        self,
-        request: dns.message.QueryMessage,
-        timeout: float,  # noqa: ASYNC109 (its shape is dnspython's)
-        source: str | None,
-        source_port: int,
-        max_size: bool,
-        *arguments: Any,
-        **named: Any,
-    ) -> dns.message.Message:
-        if not max_size:
-            return await super().async_query(request, timeout, source, source_port, max_size, *arguments, **named)
-        try:
-            async with asyncio.timeout(timeout):
-                octets = await self._over_tcp(request.to_wire())
-        except TimeoutError:
-            raise dns.exception.Timeout(timeout=timeout) from None  # type: ignore[no-untyped-call]
-        response = await asyncio.to_thread(dns.message.from_wire, octets)
-        if not request.is_response(response):
-            raise dns.query.BadResponse
-        return response
-
-    async def _over_tcp(self, question: bytes) -> bytes:
-        """Each message stands behind its length (RFC 1035 §4.2.2)."""
-        reader, writer = await asyncio.open_connection(self.address, self.port)
-        try:
-            writer.write(len(question).to_bytes(2) + question)
-            return await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
-        finally:
-            writer.close()
-
-
 def _asking(server: str, port: int, timeout: float, cache: dns.resolver.LRUCache | None) -> dns.asyncresolver.Resolver:
     resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [_Server(server, port)]
+    resolver.nameservers = [Lenient(server, port)]
     resolver.lifetime = timeout
     resolver.timeout = timeout / 2
     resolver.use_edns(0, dns.flags.DO, 1232)

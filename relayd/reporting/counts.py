@@ -8,11 +8,10 @@ counted together.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import structlog
@@ -80,7 +79,7 @@ class Tally(Generic[R]):
 class Flusher:
     """Brings tallies into the store. ``owner`` is this process in this life."""
 
-    def __init__(self, store: Store, owner: str, tallies: Iterable[Tally[R]]) -> None:
+    def __init__(self, store: Store, owner: str, tallies: Iterable[Tally[Any]]) -> None:
         self._store = store
         self._owner = owner
         self._tallies = tuple(tallies)
@@ -92,8 +91,12 @@ class Flusher:
         """Flush for ever; the last flush is the caller's."""
         while True:
             await asyncio.sleep(EVERY)
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self.flush()
+            except StoreUnavailable:
+                continue  # what isn't there now is sent again with the next flush
+            except Exception:
+                log.exception("counts_defect")
 
     async def flush(self) -> None:
         """Everything counted so far. Raises StoreUnavailable, and keeps what the store didn't take."""

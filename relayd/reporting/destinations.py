@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Domain, is_address, normalise_domain, parse_address
@@ -39,7 +39,8 @@ class Destination:
     limit: int | None = None
 
     def __str__(self) -> str:
-        return f"mailto:{self.target}" if self.way is Way.MAIL else self.target
+        """As a URI that parse_uri reads back."""
+        return f"mailto:{quote(self.target, safe='@+')}" if self.way is Way.MAIL else self.target
 
     @property
     def host(self) -> Domain:

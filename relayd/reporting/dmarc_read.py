@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import normalise_domain
-from relayd.reporting.summary import MOST_COUNT, DmarcLine, Line, Summary, clean, most
+from relayd.reporting.summary import MOST_COUNT, DmarcLine, Line, Summary, clean, most, span
 from relayd.reporting.xml_tree import Node, parse_xml
 
 _TAGS = ("p", "sp", "np", "adkim", "aspf", "testing", "pct")
@@ -25,14 +25,16 @@ def read_dmarc(data: bytes) -> Summary:
     kept: list[Line] = [*every]
     lines, omitted = most(kept)
     metadata = root.first("report_metadata") or Node("")
+    begin, end = (_number(metadata.word("date_range", name)) for name in ("begin", "end"))
+    begin, end = span(begin, end)
     published = root.first("policy_published") or Node("")
     return Summary(
         kind="dmarc",
         organisation=clean(metadata.word("org_name") or metadata.word("email")),
         report_id=clean(metadata.word("report_id")),
         domain=normalise_domain(published.word("domain")),
-        begin=_number(metadata.word("date_range", "begin")),
-        end=_number(metadata.word("date_range", "end")),
+        begin=begin,
+        end=end,
         good=passed,
         bad=sum(line.count for line in every) - passed,
         policy="; ".join(f"{tag}={clean(published.word(tag))}" for tag in _TAGS if published.word(tag)),

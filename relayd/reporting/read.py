@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from relayd.errors import SyntaxInvalid
+from relayd.mail.address import normalise_domain
+from relayd.mail.headers import Headers
 from relayd.mail.meta import Part
 from relayd.mail.mime import MimeScanner, decoder
 from relayd.reporting.dmarc_read import read_dmarc
@@ -54,10 +58,22 @@ def read_mail(message: bytes) -> Summary:
         decoding = decoder(part)
         encoded = message[part.offset : part.offset + part.length]
         try:
-            return read_report(decoding.feed(encoded) + decoding.finish())
+            return _about(read_report(decoding.feed(encoded) + decoding.finish()), message)
         except SyntaxInvalid as error:
             problem = str(error)
     raise SyntaxInvalid(problem)
+
+
+def _about(summary: Summary, message: bytes) -> Summary:
+    """Under DANE a report's policies may name hosts only; then the mail says whose they are (RFC 8460 §5.3)."""
+    if summary.policy != "tlsa":
+        return summary
+    field = Headers(message.partition(b"\r\n\r\n")[0] + b"\r\n").first("tls-report-domain")
+    try:
+        domain = normalise_domain(field.value.decode("ascii").strip()) if field else summary.domain
+    except (SyntaxInvalid, UnicodeDecodeError):
+        return summary
+    return msgspec.structs.replace(summary, domain=domain)
 
 
 def _may_hold_one(part: Part) -> bool:

@@ -18,6 +18,7 @@ from relayd.queue.outcome import Content, Job, Outcome, Result, Route
 from relayd.reporting.read import MOST_MAIL, read_mail
 from relayd.reporting.summary import Summary
 from relayd.store.report_received import Received
+from relayd.telemetry.metrics import REPORTS
 
 log = structlog.get_logger("relayd.reporting")
 
@@ -51,6 +52,7 @@ class ReportRoute:
             bad=summary.bad,
             detail=msgspec.json.encode(summary).decode(),
         )
+        REPORTS.add(summary.kind, "read")
         log.info("report_received", id=job.message.id, kind=summary.kind, domain=summary.domain, bad=summary.bad)
         words = f"read as a {summary.kind} report on {summary.domain}"
         return self._outcomes(job, words, received)
@@ -68,6 +70,7 @@ class ReportRoute:
         return summary
 
     async def _not_read(self, job: Job, reason: str) -> list[Outcome]:
+        REPORTS.add("other", "unreadable")
         log.warning("report_unreadable", id=job.message.id, reason=reason)
         received = Received(message_id=job.message.id, kind="unreadable", detail=reason)
         if self._unreadable is None:

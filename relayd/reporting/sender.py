@@ -8,7 +8,6 @@ between a server's answer and our note sends the same report, under the same id,
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from relayd.store.ids import new_id
 from relayd.store.interface import Store
 from relayd.store.records import NewMessage
 from relayd.store.report_counts import Count, Report
+from relayd.telemetry.metrics import REPORTS
 
 log = structlog.get_logger("relayd.reporting")
 
@@ -60,8 +60,8 @@ class InForce(Protocol):
 class Source(Protocol):
     """What one kind of report is made of."""
 
-    async def destinations(self, domain: str) -> tuple[Destination, ...] | None:
-        """Who wants the report on ``domain``; None when DNS can't tell now."""
+    async def destinations(self, report: Report) -> tuple[Destination, ...] | None:
+        """Who wants this report; None when DNS can't tell now."""
         ...
 
     def report(self, heading: Heading, counts: Iterable[Count]) -> bytes | None:
@@ -89,7 +89,7 @@ class ReportSender:
         composer: Composer,
         in_force: Callable[[], InForce],
         sources: Mapping[Kind, Source],
-        poster: Poster,
+        poster: Callable[[], Poster],
         clock: Clock,
         random: Callable[[], float],
         wake: Callable[[], None],
@@ -108,8 +108,12 @@ class ReportSender:
         waited long enough."""
         await asyncio.sleep(_SOON * self._random())
         while True:
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self.round()
+            except StoreUnavailable as error:
+                log.warning("reports_wait", reason=str(error))
+            except Exception:
+                log.exception("reports_defect")
             await asyncio.sleep(TICK * (0.5 + self._random()))
 
     async def round(self) -> int:
@@ -162,6 +166,8 @@ class ReportSender:
             mails=len(step.messages),
             left=len(step.left or ()),
         )
+        if settled and step.state != "due":
+            REPORTS.add(report.kind, step.state)
         if step.messages and settled:
             self._wake()
 
@@ -173,7 +179,7 @@ class ReportSender:
             return _Step("unwanted")
         source = self._sources[kind]
         if report.left is None:
-            wanted = await source.destinations(report.domain)
+            wanted = await source.destinations(report)
             if wanted is None:
                 return self._again(report, None)
         else:
@@ -207,9 +213,9 @@ class ReportSender:
         )
 
     async def _post(self, report: Report, framed: Heading, packed: bytes, posts: Sequence[Destination]) -> _Step:
-        left, accepted = list[Destination](), report.mails
+        left, accepted, poster = list[Destination](), report.mails, self._poster()
         for one in posts:
-            posted = await self._poster.post(one, packed, framed.media_type)
+            posted = await poster.post(one, packed, framed.media_type)
             if posted.problem:
                 log.warning("report_not_posted", domain=framed.domain, host=one.host, problem=posted.problem)
                 if not posted.final:

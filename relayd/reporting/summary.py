@@ -6,9 +6,16 @@ from typing import Final
 
 import msgspec
 
-#: Lines of one report that are kept, those with the largest counts, and characters of each text in them.
+from relayd.errors import SyntaxInvalid
+
+#: Lines of one report that are kept, those with the largest counts; their octets as JSON, about; and the characters of
+#: each text in them. Ten thousand reports of the worst kind are then 1 GB.
 MOST_LINES: Final = 500
+MOST_OCTETS: Final = 96 * 1024
 MOST_TEXT: Final = 200
+#: What dates can be, in unix time: from 2000 to 2100.
+_EARLIEST: Final = 946_684_800
+_LATEST: Final = 4_102_444_800
 #: The largest count that is believed.
 MOST_COUNT: Final = 2**40
 
@@ -72,5 +79,17 @@ def clean(text: object) -> str:
 
 def most(lines: list[Line]) -> tuple[tuple[Line, ...], int]:
     """The lines with the largest counts, and how many there are beside them."""
-    ordered = sorted(lines, key=lambda line: -line.count)
-    return tuple(ordered[:MOST_LINES]), max(0, len(lines) - MOST_LINES)
+    kept, left = list[Line](), MOST_OCTETS
+    for line in sorted(lines, key=lambda line: -line.count)[:MOST_LINES]:
+        left -= len(msgspec.json.encode(line))
+        if left < 0:
+            break
+        kept.append(line)
+    return tuple(kept), len(lines) - len(kept)
+
+
+def span(begin: int, end: int) -> tuple[int, int]:
+    """Both, when they can be a report's. Raises SyntaxInvalid."""
+    if not _EARLIEST <= begin <= end <= _LATEST:
+        raise SyntaxInvalid("its dates are impossible")
+    return begin, end

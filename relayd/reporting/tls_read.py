@@ -10,7 +10,7 @@ import msgspec
 
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import normalise_domain
-from relayd.reporting.summary import MOST_COUNT, Line, Summary, TlsLine, clean, most
+from relayd.reporting.summary import MOST_COUNT, Line, Summary, TlsLine, clean, most, span
 
 #: Octets: objects take a multiple of their text.
 _MOST: Final = 2 * 2**20
@@ -75,14 +75,15 @@ def read_tls(data: bytes) -> Summary:
         raise SyntaxInvalid("its JSON isn't that of a TLS report") from None
     if not report.policies:
         raise SyntaxInvalid("it has no policy")
+    begin, end = span(_moment(report.date_range.start_datetime), _moment(report.date_range.end_datetime))
     lines, omitted = most([line for entry in report.policies for line in _lines(entry)])
     return Summary(
         kind="tls",
         organisation=clean(report.organization_name or report.contact_info or ""),
         report_id=clean(report.report_id),
         domain=_domain(report.policies),
-        begin=_moment(report.date_range.start_datetime),
-        end=_moment(report.date_range.end_datetime),
+        begin=begin,
+        end=end,
         good=sum(entry.summary.total_successful_session_count for entry in report.policies),
         bad=sum(entry.summary.total_failure_session_count for entry in report.policies),
         policy=", ".join(sorted({clean(entry.policy.policy_type) for entry in report.policies})),

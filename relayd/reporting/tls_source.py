@@ -13,7 +13,7 @@ from relayd.errors import SyntaxInvalid
 from relayd.reporting.destinations import Destination, tls_destinations
 from relayd.reporting.heading import Heading
 from relayd.reporting.tls_report import tls_report
-from relayd.store.report_counts import Count
+from relayd.store.report_counts import Count, Report
 from relayd.tls.results import TlsResult
 
 log = structlog.get_logger("relayd.reporting")
@@ -27,9 +27,9 @@ class TlsSource:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
 
-    async def destinations(self, domain: str) -> tuple[Destination, ...] | None:
+    async def destinations(self, report: Report) -> tuple[Destination, ...] | None:
         """By the record at ``_smtp._tls`` of the domain (RFC 8460 §3)."""
-        found = await self._resolver.texts(f"_smtp._tls.{domain}")
+        found = await self._resolver.texts(f"_smtp._tls.{report.domain}")
         if not found.answer.certain:
             return None
         if found.answer is not Answer.FOUND:
@@ -37,7 +37,7 @@ class TlsSource:
         try:
             return tls_destinations(found.values)
         except SyntaxInvalid as error:
-            log.info("report_unwanted", kind="tls", domain=domain, reason=str(error))
+            log.info("report_unwanted", kind="tls", domain=report.domain, reason=str(error))
             return ()
 
     def report(self, heading: Heading, counts: Iterable[Count]) -> bytes | None:

@@ -46,7 +46,7 @@ def inconsistencies(
         *_platforms(source, organisations),
         *_machines(source, organisations, accounts),
         *_domainbook(sources["domainbook.yaml"], configuration, organisations, domainbook),
-        *_nta(sources["nta7516.yaml"], organisations, nta),
+        *_nta(sources["nta7516.yaml"], organisations, nta, policies),
         *_accounts(configuration, organisations, accounts),
         *_published(source, configuration, organisations),
         *_reports(sources["relayd.yaml"], configuration, policies),
@@ -228,7 +228,12 @@ def _domainbook(
             yield source.problem([written, "store"], f"there is no {entry.delivers} called {entry.store}; {hint}")
 
 
-def _nta(source: Source, organisations: OrganisationsFile, nta: NtaRegister) -> Iterator[Problem]:
+def _nta(
+    source: Source, organisations: OrganisationsFile, nta: NtaRegister, policies: Sequence[PolicySettings]
+) -> Iterator[Problem]:
+    if nta.header and policies and "nta7516_received" not in (entry.policy for entry in policies):
+        text = "needs the policy nta7516_received, or anybody's header would be believed: put it into policies.yaml"
+        yield source.problem(["header"], text)
     for name in nta.own:
         if name not in organisations.organisations:
             hint = suggest(name, organisations.organisations)

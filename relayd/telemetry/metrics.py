@@ -117,6 +117,12 @@ AUTHENTICITY: Final = Counter(
     "Results of SPF, DKIM (each signature), DMARC and ARC for messages from outside, in the words of RFC 8601.",
     {"method": ("spf", "dkim", "dmarc", "arc"), "result": _RESULTS},
 )
+REPORTS: Final = Counter(
+    "relayd_reports_total",
+    "Daily reports on TLS and DMARC. Ours: sent, unwanted (nobody asks for it, or may have it), failed (not reached in "
+    "time). Those of others: read, unreadable (of kind other).",
+    {"kind": ("tls", "dmarc"), "result": ("sent", "unwanted", "failed", "read", "unreadable")},
+)
 RESOLVER_VALIDATES: Final = Gauge(
     "relayd_resolver_validates",
     "1 when the last self-test found that the resolver validates DNSSEC, 0 when it doesn't: DANE and NTA 7516 are off "

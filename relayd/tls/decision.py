@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from relayd.directory.directory import DomainEntry, NtaEntry
 from relayd.dns.hosts import HostFacts
 from relayd.dns.records import Answer, MailHosts, Tlsa, Validation
 from relayd.mail.address import Domain
 from relayd.tls.dane import needs_names, usable
-from relayd.tls.demand import NO_WISHES as NO_WISHES  # those who ask for a decision need its words too
-from relayd.tls.demand import Ignored, Override
-from relayd.tls.demand import Security as Security
-from relayd.tls.demand import TlsDemand as TlsDemand
-from relayd.tls.demand import Wishes as Wishes
+from relayd.tls.demand import NO_WISHES, Ignored, Override, Security, TlsDemand, Wishes
 from relayd.tls.mta_sts import policy_lines
 from relayd.tls.results import Applied, PolicyType, ResultType
 from relayd.tls.sts_policy import StsMode, StsPolicy
 
-#: Enhanced codes (RFC 3463 §3.5, §3.8; RFC 7505 and RFC 8689 §4.2.2 for X.7.10).
-_LOOK_UP_FAILED = "4.4.3"
-_NO_ADDRESS = "4.4.4"
-_UNPROVEN = "4.7.5"
+#: Enhanced codes (RFC 3463 §3.5, §3.8).
+_LOOK_UP_FAILED: Final = "4.4.3"
+_NO_ADDRESS: Final = "4.4.4"
+UNPROVEN: Final = "4.7.5"
 #: TLSA records of a host that the daily report names.
-_TOLD = 20
+_TOLD: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,11 @@ class HostPlan:
     status: str = ""
     failure: ResultType | None = None
     applied: Applied | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether DNS couldn't be asked, so that the next look may find otherwise."""
+        return self.status == _LOOK_UP_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def _held_to(policy: StsPolicy, facts: HostFacts, mode: str) -> HostPlan:
     if not policy.covers(facts.host):
         words = f"the MTA-STS policy of {policy.domain} doesn't list {facts.host}"
         failure = ResultType.VALIDATION_FAILURE
-        return HostPlan(facts.host, facts.port, words, status=_UNPROVEN, failure=failure, applied=applied)
+        return HostPlan(facts.host, facts.port, words, status=UNPROVEN, failure=failure, applied=applied)
     words = f"MTA-STS: the policy of {policy.domain} lists {facts.host} and {mode}"
     demand = TlsDemand(Security.VERIFIED, (facts.host,), reason=words)
     return HostPlan(facts.host, facts.port, words, demand, proven=True, applied=applied)
@@ -217,7 +219,7 @@ def _without_proof(world: World, facts: HostFacts) -> str:
 def _only_if_proven(plan: HostPlan) -> HostPlan:
     if plan.proven or plan.demand is None:
         return plan
-    return replace(plan, demand=None, status=_UNPROVEN)
+    return replace(plan, demand=None, status=UNPROVEN)
 
 
 def _ignores(override: Override | None, what: Ignored) -> bool:
@@ -239,7 +241,7 @@ def standing(plans: Sequence[HostPlan]) -> Standing:
         if plan.demand is not None:
             return Standing(True, plan.reason)
     for plan in plans:
-        if plan.status == _LOOK_UP_FAILED:
+        if plan.undecided:
             return Standing(None, plan.reason)
     return Standing(False, plans[0].reason if plans else "it has no mail host")
 
@@ -280,7 +282,7 @@ def plan_mandatory_dane(domain: Domain, facts: HostFacts, why: str, validation: 
         missing, failure = "none of its TLSA records is usable", ResultType.TLSA_INVALID
     if missing:
         words = f"{why}, which demands DANE of {facts.host}, and {missing}"
-        return HostPlan(facts.host, facts.port, words, status=_UNPROVEN, failure=failure, applied=applied)
+        return HostPlan(facts.host, facts.port, words, status=UNPROVEN, failure=failure, applied=applied)
     words = f"{why}, which demands DANE of {facts.host}"
     return HostPlan(facts.host, facts.port, words, _dane_demand(facts, (), words), proven=True, applied=applied)
 

@@ -19,12 +19,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
-from scripts.lib import bench_lag, bench_memory
 from tests.kit import postfix, preload
 from tests.kit.daemon import RelayProcess
 from tests.kit.ports import free_port
@@ -85,15 +84,12 @@ class Counts:
 
 
 class Counter:
-    """smtp-sink, and how many messages it has taken."""
+    """A sink, smtp-sink unless ``command`` makes another for its port, and how many messages it has taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Callable[[int], list[str]] | None = None) -> None:
         self.port = free_port()
-        self._process = subprocess.Popen(
-            [SINK, "-u", "nobody", "-c", f"127.0.0.1:{self.port}", "1000"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        words = command(self.port) if command else [SINK, "-u", "nobody", "-c", f"127.0.0.1:{self.port}", "1000"]
+        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self._changed = threading.Condition()
         self._count = 0
         self._last = 0.0
@@ -136,13 +132,19 @@ class Counter:
 
 @dataclass
 class Server:
-    """One of the two under test."""
+    """One of the two under test. ``beside`` are processes that do a part of its work without being its children."""
 
     name: str
     port: int
     pid: int
     sink: Counter
     stop: Callable[[], object]
+    sender: str = SENDER
+    beside: tuple[int, ...] = ()
+
+    def cpu(self) -> float:
+        """Seconds until now."""
+        return sum(map(cpu_seconds, (self.pid, *self.beside)))
 
 
 def start_postfix(folder: Path, counting: Counting | None = None) -> Server:
@@ -177,17 +179,25 @@ def start_relayd(folder: Path, counting: Counting | None = None) -> Server:
 def load(server: Server, case: Case, count: int) -> None:
     """Send ``count`` messages; returns when the source is done."""
     command = [SOURCE, "-s", str(case.sessions), "-l", str(case.size), "-m", str(count)]
-    command += ["-f", SENDER, "-t", RECIPIENT, "-M", "mail.stranger.example"]
+    command += ["-f", server.sender, "-t", RECIPIENT, "-M", "mail.stranger.example"]
     command += ["-d"] if case.reuse else []
     subprocess.run([*command, f"127.0.0.1:{server.port}"], check=True, timeout=600)
 
 
 def one_round(server: Server, case: Case, figures: Figures) -> None:
     goal = server.sink.count + case.count
-    before = cpu_seconds(server.pid)
+    before = server.cpu()
     with Peak(server.pid) as peak:
         probe = subprocess.Popen(
-            [*python("scripts.lib.probe"), "--port", str(server.port), "--sender", SENDER, "--recipient", RECIPIENT],
+            [
+                *python("scripts.lib.probe"),
+                "--port",
+                str(server.port),
+                "--sender",
+                server.sender,
+                "--recipient",
+                RECIPIENT,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -197,7 +207,7 @@ def one_round(server: Server, case: Case, figures: Figures) -> None:
         finished = server.sink.wait(goal + len(waits))
     delivered = case.count + len(waits)
     figures.rate.append(delivered / (finished - started))
-    figures.cpu.append((cpu_seconds(server.pid) - before) / delivered * 1000)
+    figures.cpu.append((server.cpu() - before) / delivered * 1000)
     figures.memory.append(peak.value)
     figures.waits += waits
 
@@ -317,7 +327,10 @@ def _waits(figures: Figures) -> str:
 
 
 def main() -> int:
-    other = {"memory": bench_memory.main, "lag": bench_lag.main}.get("".join(sys.argv[1:2]))
+    # Imported only here: what they share with this module is above.
+    from scripts.lib import bench_lag, bench_memory, bench_tls
+
+    other = {"memory": bench_memory.main, "lag": bench_lag.main, "tls": bench_tls.main}.get("".join(sys.argv[1:2]))
     if other is not None:
         return other(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
@@ -337,7 +350,7 @@ def main() -> int:
     folder.chmod(0o755)
     try:
         counts = {} if arguments.no_counts else _count_both(folder, cases)
-        results = time_both(folder, cases, rounds)
+        results = time_both(folder, cases, rounds, (start_postfix, start_relayd))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if arguments.json:
@@ -356,12 +369,14 @@ def _count_both(folder: Path, cases: list[Case]) -> dict[str, dict[str, Counts]]
     return {case.name: {"Postfix": postfix_counts[case.name], "relayd": relayd_counts[case.name]} for case in cases}
 
 
-def time_both(folder: Path, cases: list[Case], rounds: int) -> dict[str, dict[str, Figures]]:
+def time_both(
+    folder: Path, cases: list[Case], rounds: int, starts: Sequence[Callable[[Path], Server]]
+) -> dict[str, dict[str, Figures]]:
     """Figures by case and server: each case's rounds in turns, on servers that stay up for all of them."""
     servers: list[Server] = []
     results: dict[str, dict[str, Figures]] = {}
     try:
-        servers += [start_postfix(folder), start_relayd(folder)]
+        servers += [start(folder) for start in starts]
         for case in cases:
             figures = results[case.name] = {server.name: Figures() for server in servers}
             for number in range(rounds):

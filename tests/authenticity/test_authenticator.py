@@ -11,6 +11,7 @@ from relayd.authenticity.authenticator import MessageAuthenticator
 from relayd.authenticity.results import Result
 from relayd.directory.directory import Origin, Via
 from relayd.dns.records import Answer, Records
+from relayd.telemetry.metrics import AUTHENTICITY, Board
 from tests.kit.dkim import RECORD, signed
 from tests.kit.dns import FakeDns
 from tests.kit.judging import FrozenClock, mail
@@ -43,6 +44,17 @@ async def test_all_of_it_once() -> None:
     assert found.signers == await one.signers(message) == {"green.example"}
     assert await one.authenticate(message) is one.known is found
     assert len(dns.asked) == len(set(dns.asked)) == 3
+
+
+async def test_results_are_counted_once_for_a_message() -> None:
+    board = Board(["worker"])
+    board.count_here("worker")
+    one = authenticator(zone())
+    message = mail(MESSAGE, sender="x@green.example")
+    await one.authenticate(message)
+    await one.authenticate(message)
+    counted = {labels: count for labels, count in board.values(AUTHENTICITY).items() if count}
+    assert counted == {("spf", "pass"): 1, ("dkim", "none"): 1, ("dmarc", "pass"): 1, ("arc", "none"): 1}
 
 
 async def test_before_the_data_there_is_spf_and_it_is_not_asked_again() -> None:

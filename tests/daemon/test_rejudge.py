@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from policies.nta7516 import Nta7516Options, Nta7516Policy
+from policies.nta7516 import Nta7516Policy
 from relayd.authenticity.dkim_sign import BodyHash, Signer
 from relayd.daemon.rejudge import rejudge
 from relayd.directory.directory import Directory, NtaProvider, Organisation
@@ -23,7 +23,7 @@ from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.records import Answer
 from relayd.mail.address import Domain
 from relayd.mail.patch import PatchedBody
-from relayd.pipeline.policy import OnError
+from relayd.pipeline.policy import OnError, Options
 from relayd.pipeline.runner import Pipeline, Step
 from relayd.queue.attempt import SealedContents
 from relayd.store.records import Claimed, Settlement, State
@@ -64,7 +64,7 @@ def signature() -> bytes:
 
 
 async def judged(site: Site, claimed: Claimed, dns: FakeDns, **signers: Any) -> list[Settlement]:
-    pipeline = Pipeline((Step(Nta7516Policy(Nta7516Options()), 10.0, OnError.DEFER),))
+    pipeline = Pipeline((Step(Nta7516Policy(Options()), 10.0, OnError.DEFER),))
     in_force = SimpleNamespace(directory=DIRECTORY, pipeline=pipeline, signers={OURS: (SIGNER,)})
     asked = judging_context(
         DIRECTORY, limits=MemoryLimits(), inspector=ToldInspector(), clock=site.clock, nta=NtaDns(dns)

@@ -17,7 +17,7 @@ from relayd.delivery.routes import lmtp_hop
 from relayd.dns.resolver import DnsResolver
 from relayd.queue.outcome import Outcome, Result
 from relayd.tls.contexts import ClientTls
-from relayd.tls.decision import Security
+from relayd.tls.demand import Security
 from tests.kit.jobs import CONTENT, Blocks, make_delivery, make_job
 from tests.kit.peer import DROP, HANG, Peer, Script
 

@@ -16,7 +16,7 @@ from relayd.dns.resolver import DnsResolver
 from relayd.mail.meta import MessageMeta
 from relayd.queue.outcome import Outcome, Result
 from relayd.tls.contexts import ClientTls
-from relayd.tls.decision import NO_WISHES, Security, TlsDemand, Wishes
+from relayd.tls.demand import NO_WISHES, Security, TlsDemand, Wishes
 from tests.kit.jobs import make_job, make_message
 from tests.kit.peer import Peer, Script, server_context
 from tests.kit.ports import free_port

@@ -62,6 +62,14 @@ async def test_confidential_mail_never_goes_by_mx(target: str) -> None:
     assert not found.permanent
 
 
+async def test_a_register_entry_that_names_no_host_makes_mail_wait() -> None:
+    entries = {NTA: NtaEntry(NTA, allow=True, reason="x")}
+    found = Ways(Directory({}, {}, entries, {}, {}), FakeResolver(MailHosts(Answer.NO_DATA)), NoticeSettings(), "r")  # type: ignore[arg-type]
+    answer = await found.to("nta:nta.example", "nta.example", "confidential")
+    assert isinstance(answer, NoWay)
+    assert not answer.permanent
+
+
 async def test_ordinary_mail_goes_by_mx_and_only_inside_tls() -> None:
     found = await ways().to("", "else.example", "ordinary")
     assert shape(found) == [("mx.else.example", 25, Security.ENCRYPTED)]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from relayd.dns.hosts import look_at_host
-from relayd.dns.records import Answer, MailHosts
+from relayd.dns.records import Answer, MailHosts, Records
 from relayd.dns.resolver import DnsResolver
 from relayd.mail.address import Domain
 from tests.kit.lying_dns import LyingDns, Reply
@@ -104,7 +104,11 @@ async def test_the_word_of_a_resolver_elsewhere_counts_for_nothing(server: Lying
 
 async def test_a_forged_answer_is_told_from_one_that_could_not_be_had(server: LyingDns, resolver: DnsResolver) -> None:
     server.say("away.example.org", "A", Reply(failed=True))
-    assert (await resolver.look_up("away.example.org", "A")).answer is Answer.FAILED
+    server.say("forged.example.org", "A", Reply(["192.0.2.66"], failed=True))
+    assert await resolver.look_up("away.example.org", "A") == Records(Answer.FAILED)
+    assert await resolver.look_up("forged.example.org", "A") == Records(Answer.BOGUS)
+    server.say("forged.example.org", "TLSA", Reply([SOUND], failed=True))
+    assert await resolver.tlsa("forged.example.org") == Records(Answer.BOGUS)
 
 
 async def test_who_asks_the_same_waits_for_one_answer(server: LyingDns, resolver: DnsResolver) -> None:
@@ -129,3 +133,37 @@ async def test_who_gives_up_takes_the_answer_from_nobody(server: LyingDns, resol
     assert (await patient).values == ("192.0.2.1",)
     assert impatient.cancelled()
     assert len(server.asked) == 1
+
+
+SOUND, SHORT = "3 1 1 " + "ab" * 32, "raw 030101abcd"
+
+
+@pytest.mark.parametrize(
+    ("records", "found"),
+    [
+        pytest.param([SOUND], [SOUND], id="sound"),
+        pytest.param([SHORT], ["255 255 255 "], id="a digest of the wrong length"),
+        pytest.param([SOUND, SHORT], ["255 255 255 ", SOUND], id="beside a sound one"),
+        pytest.param(["raw 03"], ["255 255 255 "], id="an octet"),
+        pytest.param([f"3 1 {n} {'ab' * 32}" for n in (1, 9)], [SOUND, f"3 1 9 {'ab' * 32}"], id="an unknown kind"),
+    ],
+)
+async def test_tlsa_records_that_cannot_be_parsed_leave_the_sound_ones(
+    server: LyingDns, resolver: DnsResolver, records: list[str], found: list[str]
+) -> None:
+    server.say("_25._tcp.mx.example.org", "TLSA", Reply(records, secure=True))
+    answer = await resolver.tlsa("_25._tcp.mx.example.org")
+    assert (answer.answer, answer.secure) == (Answer.FOUND, True)
+    assert sorted(map(str, answer.values)) == found
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [(Reply(secure=True), Answer.NO_DATA), (Reply(failed=True), Answer.FAILED), (None, Answer.NO_NAME)],
+)
+async def test_tlsa_records_that_are_not_there(
+    server: LyingDns, resolver: DnsResolver, reply: Reply | None, expected: Answer
+) -> None:
+    if reply is not None:
+        server.say("_25._tcp.mx.example.org", "TLSA", reply)
+    assert (await resolver.tlsa("_25._tcp.mx.example.org")).answer is expected

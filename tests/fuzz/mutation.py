@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from tests.fuzz import authenticity_targets, mail_targets, system_targets
+from tests.fuzz import authenticity_targets, mail_targets, report_targets, system_targets
 
 CORPUS = Path(__file__).parent / "corpus"
 MOST = 4096
@@ -28,7 +28,7 @@ def targets() -> dict[str, Target]:
     """All parsers by name: the public functions of the modules that have a corpus."""
     found = {
         name: function
-        for module in (authenticity_targets, mail_targets, system_targets)
+        for module in (authenticity_targets, mail_targets, report_targets, system_targets)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and (CORPUS / name).is_dir()
     }

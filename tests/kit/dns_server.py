@@ -24,20 +24,36 @@ _RCODES = {Answer.NO_NAME: dns.rcode.NXDOMAIN, Answer.FAILED: dns.rcode.SERVFAIL
 
 
 class DnsServer:
-    """Answers over UDP as long as the process lives. ``zone`` is FakeDns's; TIMEOUT means silence."""
+    """Answers over UDP and TCP while the process lives. ``zone`` and ``secure`` are FakeDns's; TIMEOUT is silence."""
 
-    def __init__(self, zone: Mapping[tuple[str, str], Iterable[str | bytes] | Answer] | None = None) -> None:
-        self.dns = FakeDns(zone)
+    def __init__(
+        self,
+        zone: Mapping[tuple[str, str], Iterable[str | bytes] | Answer] | None = None,
+        secure: Iterable[str] = (),
+    ) -> None:
+        self.dns = FakeDns(zone, secure)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self.place = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        port = self._socket.getsockname()[1]
+        self._listening = socket.create_server(("127.0.0.1", port))
+        self.place = f"127.0.0.1:{port}"
+        for serve in (self._serve, self._serve_tcp):
+            threading.Thread(target=serve, daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             query, peer = self._socket.recvfrom(4096)
             if answer := asyncio.run(self._answer(query)):
                 self._socket.sendto(answer, peer)
+
+    def _serve_tcp(self) -> None:
+        """One question for each connection, each behind its length (RFC 1035)."""
+        while True:
+            connection, _ = self._listening.accept()
+            with connection, connection.makefile("rwb") as stream:
+                query = stream.read(int.from_bytes(stream.read(2)))
+                if query and (answer := asyncio.run(self._answer(query))):
+                    stream.write(len(answer).to_bytes(2) + answer)
 
     async def _answer(self, query: bytes) -> bytes | None:
         message = dns.message.from_wire(query)
@@ -47,7 +63,10 @@ class DnsServer:
         found = await self.dns.look_up(asked.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(asked.rdtype))
         if found.answer is Answer.TIMEOUT:
             return None
-        response.set_rcode(_RCODES.get(found.answer, dns.rcode.NOERROR))
+        if found.secure:
+            response.flags |= dns.flags.AD
+        unchecked = found.answer is Answer.BOGUS and message.flags & dns.flags.CD  # who doesn't want it checked gets it
+        response.set_rcode(dns.rcode.NOERROR if unchecked else _RCODES.get(found.answer, dns.rcode.NOERROR))
         if found.answer is Answer.FOUND:
             response.answer.append(_records(asked, found))
         return response.to_wire()

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
 import dns.rrset
 
 
 @dataclass(frozen=True)
 class Reply:
-    """``records`` as in a master file; none and not ``failed`` means that the name has none. ``alias`` puts a CNAME in
+    """``records`` as in a master file, or "raw " and octets in hex; none and not ``failed`` means that the name has
+    none, and ``failed`` with records that they are forged: seen with checking disabled only. ``alias`` puts a CNAME in
     front. ``secure`` sets the AD bit. ``silent`` says nothing at all."""
 
     records: Sequence[str] = ()
@@ -98,8 +103,9 @@ class LyingDns(asyncio.DatagramProtocol):
             return response
         if reply.silent:
             return None
-        if reply.failed:
+        if reply.failed and not (reply.records and query.flags & dns.flags.CD):
             response.set_rcode(dns.rcode.SERVFAIL)
+            return response
         if reply.secure:
             response.flags |= dns.flags.AD
         owner = name
@@ -107,5 +113,18 @@ class LyingDns(asyncio.DatagramProtocol):
             owner = reply.alias
             response.answer.append(dns.rrset.from_text(name, 300, "IN", "CNAME", owner))
         if reply.records:
-            response.answer.append(dns.rrset.from_text(owner, 300, "IN", kind, *reply.records))
+            response.answer.append(_records(owner, kind, reply.records))
         return response
+
+
+def _records(owner: str, kind: str, texts: Sequence[str]) -> dns.rrset.RRset:
+    sound = [text for text in texts if not text.startswith("raw ")]
+    type_ = dns.rdatatype.from_text(kind)
+    records = dns.rrset.RRset(dns.name.from_text(owner), dns.rdataclass.IN, type_)
+    if sound:
+        records = dns.rrset.from_text(owner, 300, "IN", kind, *sound)
+    for text in texts:
+        if text.startswith("raw "):
+            octets = bytes.fromhex(text.removeprefix("raw "))
+            records.add(dns.rdata.GenericRdata(dns.rdataclass.IN, type_, octets), 300)
+    return records

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
-from policies.nta7516 import Failing, Nta7516Options, Nta7516Policy
-from relayd.authenticity.results import Authentication, Disposition, Dkim, Dmarc, Result, Spf
+from policies.nta7516 import Nta7516Policy
 from relayd.directory.directory import Directory, NtaEntry, NtaProvider, Organisation, Origin, Via
 from relayd.directory.nta7516 import NtaRecord
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.records import Answer, Validation
 from relayd.mail.address import Domain
-from relayd.pipeline.policy import Stage
+from relayd.pipeline.policy import Options, Stage
 from relayd.pipeline.verdict import (
     Defer,
-    Hold,
     MessageClass,
     Pass,
-    Refuse,
     Rewrite,
     RouteKind,
     RouteTarget,
@@ -28,7 +24,7 @@ from relayd.pipeline.verdict import (
     Verdict,
 )
 from tests.kit.dns import FakeDns
-from tests.kit.judging import STRANGER, FrozenClock, ToldAuthenticator, context, listed, mail
+from tests.kit.judging import STRANGER, FrozenClock, context, listed, mail
 
 CLINIC, OTHER = Domain("clinic.example"), Domain("other.example")
 US = Domain("us.example")
@@ -55,7 +51,7 @@ async def judge(
     directory = Directory({"us": ORGANISATION}, {}, entries, {}, {}, nta_provider=provider)
     shown = mail(f"From: {author}\n\n", sender="a@us.example", to=to, origin=origin)
     asked = context(directory, clock=FrozenClock(NOW), nta=NtaDns(dns))
-    return listed(await Nta7516Policy(Nta7516Options()).judge(shown, Stage.ROUTE, asked))
+    return listed(await Nta7516Policy(Options()).judge(shown, Stage.ROUTE, asked))
 
 
 def dns(answer: list[str] | Answer | None = None, *, secure: bool = True) -> FakeDns:
@@ -149,7 +145,7 @@ async def test_a_day_ends_in_the_netherlands() -> None:
     shown = mail("From: a@us.example\n\n", to=["b@clinic.example"], origin=OURS)
     late = FrozenClock(datetime(2026, 11, 30, 23, 30, tzinfo=UTC).timestamp())
     asked = context(directory, clock=late, nta=NtaDns(dns([CURRENT])))
-    (verdict,) = listed(await Nta7516Policy(Nta7516Options()).judge(shown, Stage.ROUTE, asked))
+    (verdict,) = listed(await Nta7516Policy(Options()).judge(shown, Stage.ROUTE, asked))
     assert isinstance(verdict, Pass)
 
 
@@ -189,120 +185,3 @@ async def test_the_providers_header_is_put_on_these_copies_alone() -> None:
         b"X-Secure: yes; agreed\r\n",
     )
     assert not any(isinstance(one, Rewrite) for one in await judge(dns(), header=("X-Secure", "1")))
-
-
-# What comes in from others
-
-GOOD = Authentication(
-    Spf(Result.PASS, "clinic.example"),
-    (Dkim(Result.PASS, "clinic.example"),),
-    Dmarc(Result.PASS, "clinic.example", "clinic.example", Disposition.REJECT, spf_aligned=True, dkim_aligned=True),
-)
-SPOOFED = replace(GOOD, spf=Spf(Result.FAIL, "clinic.example"))
-UNKNOWN = replace(GOOD, spf=Spf(Result.TEMPERROR, "clinic.example"))
-MARKED = "From: b@clinic.example\nX-Way: agreed\n\n"
-BARE = "From: b@clinic.example\n\n"
-
-
-async def come_in(
-    content: str,
-    told: Authentication = GOOD,
-    *,
-    answer: FakeDns | None = None,
-    header: tuple[str, str] = ("X-Way", "agreed"),
-    failing: Failing = Failing.STRIP,
-    entry: NtaEntry | None = None,
-    origin: Origin = STRANGER,
-) -> tuple[list[Verdict], FakeDns, ToldAuthenticator]:
-    entries = {entry.domain: entry} if entry else {}
-    directory = Directory({"us": ORGANISATION}, {}, entries, {}, {}, nta_provider=NtaProvider(header=header))
-    answer, authenticator = answer or dns([CURRENT]), ToldAuthenticator(told=told)
-    answer.asked.clear()
-    asked = context(directory, clock=FrozenClock(NOW), nta=NtaDns(answer), authenticator=authenticator)
-    shown = mail(content, sender="b@clinic.example", to=["a@us.example"], origin=origin)
-    policy = Nta7516Policy(Nta7516Options(failing=failing))
-    return listed(await policy.judge(shown, Stage.MESSAGE, asked)), answer, authenticator
-
-
-async def test_a_compliant_message_keeps_its_header() -> None:
-    ((verdict,), _, _) = await come_in(MARKED)
-    assert verdict == Pass("NTA 7516 receive checks: compliant")
-
-
-STRIPPED = Rewrite("X-Way is put here alone, on what leaves by NTA 7516", drop=("x-way",))
-
-
-@pytest.mark.parametrize(
-    ("failing", "expected"),
-    [
-        (Failing.STRIP, [STRIPPED, Pass("NTA 7516 receive checks: not compliant: spf")]),
-        (Failing.HOLD, [STRIPPED, Hold("NTA 7516 receive checks: not compliant: spf")]),
-    ],
-)
-async def test_a_message_that_claims_the_way_and_fails(failing: Failing, expected: list[Verdict]) -> None:
-    assert (await come_in(MARKED, SPOOFED, failing=failing))[0] == expected
-
-
-async def test_it_may_be_refused() -> None:
-    ((verdict,), _, _) = await come_in(MARKED, SPOOFED, failing=Failing.REFUSE)
-    assert isinstance(verdict, Refuse)
-    assert verdict.reply.code == 550
-
-
-@pytest.mark.parametrize("failing", Failing)
-async def test_while_dns_cannot_tell_it_is_put_off(failing: Failing) -> None:
-    for told, answer in ((UNKNOWN, dns([CURRENT])), (GOOD, dns(Answer.TIMEOUT))):
-        ((verdict,), _, _) = await come_in(MARKED, told, answer=answer, failing=failing)
-        assert isinstance(verdict, Defer)
-
-
-@pytest.mark.parametrize(
-    ("entry", "record", "words"),
-    [
-        (NtaEntry(CLINIC, False, "forwards"), [CURRENT], "not compliant: record"),
-        (NtaEntry(CLINIC, True, "agreed", hosts=("mx:25",)), ["v=spf1 -all"], "compliant"),
-        (None, ["v=spf1 -all"], "not compliant: record"),
-    ],
-)
-async def test_the_register_counts_for_senders_too(entry: NtaEntry | None, record: list[str], words: str) -> None:
-    verdicts, _, _ = await come_in(MARKED, answer=dns(record), entry=entry)
-    assert verdicts[-1].reason.endswith(words)
-
-
-async def test_members_and_unmarked_mail_cost_no_question() -> None:
-    for content, origin, expected in (
-        (MARKED, OURS, [STRIPPED]),
-        (BARE, OURS, []),
-        (BARE, STRANGER, [Pass("doesn't say that it came by NTA 7516")]),
-    ):
-        verdicts, answer, authenticator = await come_in(content, origin=origin)
-        assert (verdicts, answer.asked, authenticator.asked) == (expected, [], 0)
-
-
-async def test_where_no_header_is_agreed_the_authors_record_says_who_is_checked() -> None:
-    none = ("", "")
-    ((verdict,), _, _) = await come_in(BARE, header=none)
-    assert verdict == Pass("NTA 7516 receive checks: compliant")
-    ((verdict,), _, _) = await come_in(BARE, SPOOFED, header=none)
-    assert verdict == Pass("NTA 7516 receive checks: not compliant: spf")
-    ((verdict,), _, _) = await come_in(BARE, UNKNOWN, header=none)
-    assert isinstance(verdict, Pass)  # for the journal alone
-    ((verdict,), _, authenticator) = await come_in(BARE, header=none, answer=dns(["v=spf1 -all"]))
-    assert (verdict, authenticator.asked) == (Pass("clinic.example publishes no NTA 7516 record"), 0)
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        "X-Way : agreed\nFrom: b@clinic.example\n",
-        "x-WAY:other\nFrom: b@clinic.example\n",
-        "X-Way: =?utf-8?q?agreed?=\nFrom: b@clinic.example\n",
-        "X-Way: agreed\nX-Way: agreed\nFrom: b@clinic.example\n",
-        "X-Way:\n agreed\n x\nFrom: b@clinic.example\n",
-        "X-Way: agreed\nFrom: b@clinic.example\nFrom: c@clinic.example\n",
-        "X-Way: agreed\n",
-    ],
-)
-async def test_whatever_looks_like_the_header_and_is_not_goes(head: str) -> None:
-    verdicts, _, _ = await come_in(f"{head}\n")
-    assert verdicts[0] == STRIPPED

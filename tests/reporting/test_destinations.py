@@ -14,9 +14,11 @@ from relayd.reporting.destinations import MOST, parse_uri, parse_uris, tls_desti
         ("mailto:r@example.org", "mailto:r@example.org", None),
         ("MAILTO:r@EXAMPLE.org", "mailto:r@example.org", None),
         ("mailto:r%2Bx@example.org?subject=x", "mailto:r+x@example.org", None),
+        ("mailto:a%3Fb@example.org", "mailto:a%3Fb@example.org", None),
+        ("mailto:%22a%20b%22@example.org", "mailto:%22a%20b%22@example.org", None),
         ("mailto:r@example.org!10m", "mailto:r@example.org", 10 * 2**20),
         ("mailto:r@example.org!500", "mailto:r@example.org", 500),
-        ("mailto:r%21@example.org!1K", "mailto:r!@example.org", 1024),
+        ("mailto:r%21@example.org!1K", "mailto:r%21@example.org", 1024),
         ("https://reports.example.org/v1?x=1", "https://reports.example.org/v1?x=1", None),
         ("HTTPS://reports.example.org:8443/", "HTTPS://reports.example.org:8443/", None),
     ],
@@ -24,6 +26,7 @@ from relayd.reporting.destinations import MOST, parse_uri, parse_uris, tls_desti
 def test_uris_that_are_served(text: str, expected: str, limit: int | None) -> None:
     found = parse_uri(text)
     assert (str(found), found.limit) == (expected, limit)
+    assert parse_uri(str(found)).target == found.target
 
 
 @pytest.mark.parametrize(

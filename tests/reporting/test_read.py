@@ -9,6 +9,7 @@ import time
 import zipfile
 from typing import Any
 
+import msgspec
 import pytest
 
 from relayd.errors import SyntaxInvalid
@@ -16,7 +17,7 @@ from relayd.reporting import unpack
 from relayd.reporting.counts import Kind
 from relayd.reporting.heading import Heading
 from relayd.reporting.read import read_mail, read_report
-from relayd.reporting.summary import MOST_LINES, MOST_TEXT, DmarcLine, TlsLine
+from relayd.reporting.summary import MOST_LINES, MOST_OCTETS, MOST_TEXT, DmarcLine, TlsLine
 from relayd.reporting.tls_report import tls_report
 from relayd.tls.results import PolicyType, ResultType, TlsResult
 from tests.kit.reports import DMARC, GOOGLE_TLS, OLD_DMARC, TLS, TLS_MAIL, mail, zipped
@@ -213,6 +214,13 @@ HOSTILE = {
     "json: policies no list": changed(policies={"a": 1}),
     "json: dates": changed(**{"date-range": {"start-datetime": "yesterday", "end-datetime": "today"}}),
     "json: far dates": changed(**{"date-range": {"start-datetime": "0001-01-01T00:00:00+23:59", "end-datetime": "x"}}),
+    "json: dates of long ago": changed(
+        **{"date-range": {"start-datetime": "0001-01-01T00:00:00Z", "end-datetime": "0001-01-02T00:00:00Z"}}
+    ),
+    "json: dates the wrong way round": changed(
+        **{"date-range": {"start-datetime": "2026-11-23T00:00:00Z", "end-datetime": "2026-11-22T00:00:00Z"}}
+    ),
+    "xml: dates of a far future": DMARC.replace(b"<end>1795391999<", b"<end>179539199900<"),
     "json: negative count": policy(summary={"total-successful-session-count": -1}),
     "json: huge count": policy(summary={"total-successful-session-count": 10**30}),
     "json: fraction": policy(summary={"total-successful-session-count": 1.5}),
@@ -256,6 +264,9 @@ def test_of_many_lines_the_largest_are_kept() -> None:
     assert len(summary.lines) == MOST_LINES
     assert summary.omitted == 2001 - MOST_LINES
     assert min(line.count for line in summary.lines) == 2000 - (MOST_LINES - 1)
+    long = [{"result-type": "x" * MOST_TEXT, "failure-reason-code": "\\" * MOST_TEXT} for _ in range(1500)]
+    summary = read_report(policy(**{"failure-details": long}))
+    assert len(msgspec.json.encode(summary)) < 2 * MOST_OCTETS
 
 
 @pytest.mark.parametrize(
@@ -271,6 +282,33 @@ def test_of_many_lines_the_largest_are_kept() -> None:
 def test_a_mail_without_one(message: bytes) -> None:
     with pytest.raises(SyntaxInvalid):
         read_mail(message)
+
+
+DANE = json.dumps(
+    GOOGLE_TLS
+    | {
+        "policies": [
+            {
+                "policy": {"policy-type": "tlsa", "policy-domain": "mx.provider.example"},
+                "summary": {"total-successful-session-count": 1, "total-failure-session-count": 0},
+            }
+        ]
+    }
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "domain"),
+    [
+        (b"TLS-Report-Domain: NOORD.example\r\n", "noord.example"),
+        (b"", "mx.provider.example"),
+        (b"TLS-Report-Domain: not a domain\r\n", "mx.provider.example"),
+        (b"TLS-Report-Domain: n\xf6rd.example\r\n", "mx.provider.example"),
+    ],
+)
+def test_under_dane_the_mail_says_whose_hosts_they_are(header: bytes, domain: str) -> None:
+    assert read_mail(header + mail(DANE, "application/tlsrpt+json", "r.json")).domain == domain
+    assert read_mail(header + TLS_MAIL).domain == "noord.example"
 
 
 def test_a_reason_names_what_is_wrong_with_the_report_in_the_mail() -> None:

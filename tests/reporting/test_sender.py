@@ -33,7 +33,7 @@ from relayd.reporting.post import Posted
 from relayd.reporting.sender import ReportSender
 from relayd.reporting.tls_source import TlsSource
 from relayd.settings.models import Configuration
-from relayd.store.report_counts import EARLIEST, LATEST, day_of, due_time, start_of
+from relayd.store.report_counts import EARLIEST, LATEST, Report, day_of, due_time, start_of
 from relayd.tls.results import PolicyType, ResultType, TlsResult
 from tests.kit.dns import FakeDns
 from tests.kit.lanes import Site, open_site
@@ -107,7 +107,7 @@ class Rig:
             composer=self.composer,
             in_force=lambda: in_force,
             sources={Kind.TLS: TlsSource(self.dns)},
-            poster=self.poster,
+            poster=lambda: self.poster,
             clock=self.clock,
             random=random.Random(1).random,
             wake=self.wake,
@@ -239,6 +239,14 @@ async def test_nobody_gets_a_report_that_he_did_not_ask_for(rig: Rig, record: li
     await rig.sender.round()
     assert await rig.mails() == []
     assert await rig.state() == "unwanted"
+
+
+async def test_a_destination_that_takes_less_than_the_report_gets_none(rig: Rig) -> None:
+    rig.dns.zone = {RECORD: ["v=TLSRPTv1; rua=mailto:small@clinic.example!10,mailto:tls@clinic.example!1m"]}
+    day = await rig.count(GOOD)
+    rig.to(due(day))
+    await rig.sender.round()
+    assert [str(mail["To"]) for mail in await rig.mails()] == ["tls@clinic.example"]
 
 
 async def test_dns_that_cannot_be_asked_is_asked_again_for_a_day(rig: Rig) -> None:
@@ -382,10 +390,10 @@ async def test_a_sick_store_ends_the_round_and_the_next_one_goes_on(rig: Rig) ->
 
 async def test_a_domain_s_trouble_holds_up_no_other(rig: Rig) -> None:
     class Defect(TlsSource):
-        async def destinations(self, domain: str) -> tuple[Destination, ...] | None:
-            if domain == "clinic.example":
+        async def destinations(self, report: Report) -> tuple[Destination, ...] | None:
+            if report.domain == "clinic.example":
                 raise ZeroDivisionError
-            return await super().destinations(domain)
+            return await super().destinations(report)
 
     other = TlsResult("other.example", PolicyType.NONE)
     rig.dns.zone |= {("_smtp._tls.other.example", "TXT"): ["v=TLSRPTv1; rua=mailto:tls@other.example"]}

@@ -172,3 +172,14 @@ def test_a_file_that_is_not_utf_8_is_told_with_its_line(tmp_path: Path) -> None:
     write_configuration(tmp_path)
     (tmp_path / "domainbook.yaml").write_bytes(b"# caf\xc3\xa9\n# caf\xe9\n")
     assert problems(tmp_path) == ["domainbook.yaml:2: is not UTF-8; save the file as UTF-8"]
+
+
+@pytest.mark.parametrize(("listed", "count"), [("nta7516", 1), ("nta7516_received", 0)])
+def test_a_header_between_providers_needs_the_policy_that_checks_it(tmp_path: Path, listed: str, count: int) -> None:
+    write_configuration(tmp_path, nta7516="header: {name: X-Way, value: x}", policies=f"- policy: {listed}")
+    try:
+        load(tmp_path)
+        found = []
+    except ConfigurationError as error:
+        found = [str(problem) for problem in error.problems]
+    assert sum("header: needs the policy nta7516_received" in line for line in found) == count

@@ -20,13 +20,8 @@ from relayd.mail.envelope import TlsFacts
 from relayd.settings.models import TlsSettings
 from relayd.tls.certificate import name_matches
 from relayd.tls.contexts import ClientTls, ServerTls, server_context, shipped_openssl_conf, use_shipped_openssl_conf
-from relayd.tls.decision import (
-    Security,
-    TlsDemand,
-    demand_for_domain,
-    demand_for_notice,
-    demand_for_nta,
-)
+from relayd.tls.decision import demand_for_domain, demand_for_notice, demand_for_nta
+from relayd.tls.demand import Security, TlsDemand
 from relayd.tls.identity import facts_of, proves
 
 GOOD = {

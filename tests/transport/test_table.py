@@ -165,7 +165,10 @@ async def test_what_becomes_of_it(world: World, row: Row, seen: dict[str, tuple[
     if row.finger is not None:
         said = await asyncio.to_thread(world.finger, row) or "no TLS"
         assert said == (row.finger or "no TLS")
-        if row.sts is None or said == "Verified":
+        if row.stricter:
+            assert (said, dials) == ("Verified", "Untrusted")
+            said = "Verified: relayd is stricter"
+        elif row.sts is None or said == "Verified":
             assert dials == said
     how = f"TLS, {proof or 'nothing proven'}" if row.result == DELIVERED else outcome.reply
     seen[row.name] = (row.source, row.result, outcome.status, _plain(how, world, row), said)

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.kit.policy_servers import PolicyServers
 from tests.kit.signed_dns import SignedDns, Signing, Zone, resolv_conf, with_resolv_conf
-from tests.transport.policy_servers import PolicyServers
 from tests.transport.receivers import NEXT_HOP, Receivers
 from tests.transport.rows import Host, Row
 

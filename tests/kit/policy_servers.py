@@ -11,7 +11,18 @@ from tests.kit.ca import Certificate
 from tests.kit.https import https_server, response
 from tests.kit.pki import Pki
 from tests.kit.ports import free_port
-from tests.transport.rows import Sts
+
+
+@dataclass(frozen=True)
+class Sts:
+    """What a domain says by MTA-STS. ``mx`` are patterns, "*.mx.example" when nothing is said. ``shows`` is the web
+    server's certificate: good, misnamed, expired or self-signed. ``answer`` is what it does: ok, redirect, missing,
+    large, or text of its own instead of a policy."""
+
+    mode: str = "enforce"
+    mx: str = "*.mx.example"
+    shows: str = "good"
+    answer: str = "ok"
 
 
 @dataclass(frozen=True)
@@ -22,10 +33,12 @@ class _Site:
 
 
 class PolicyServers:
-    """All of them, in a thread with an event loop of its own. ``port`` is the same for all."""
+    """All of them, in a thread with an event loop of its own. ``port`` is the same for all; they are on addresses of
+    ``network``, the first three numbers of one."""
 
-    def __init__(self, pki: Pki) -> None:
-        self.port = free_port()
+    def __init__(self, pki: Pki, *, network: str = "127.77.2", port: int = 0) -> None:
+        self.port = port or free_port()
+        self._network = network
         self._pki = pki
         self._sites: list[_Site] = []
         self._loop = asyncio.new_event_loop()
@@ -35,7 +48,7 @@ class PolicyServers:
 
     def add(self, host: str, sts: Sts) -> str:
         """One more site, before the start; returns its address."""
-        address = f"127.77.2.{len(self._sites) + 1}"
+        address = f"{self._network}.{len(self._sites) + 1}"
         name = "mx.elsewhere.example" if sts.shows == "misnamed" else host
         label = f"sts-{len(self._sites)}"
         if sts.shows == "self-signed":
@@ -51,6 +64,8 @@ class PolicyServers:
         self._serving.wait(30)
 
     def stop(self) -> None:
+        if self._loop.is_closed():
+            return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(30)
         self._loop.close()

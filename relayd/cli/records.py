@@ -1,0 +1,137 @@
+"""``relayd records``: everything that DNS should say of a domain whose mail relayd handles."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from relayd.authenticity.dkim_keys import State, record
+from relayd.authenticity.dkim_store import DkimKeyFiles
+from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.dkim_advice import notices_domain
+from relayd.cli.outside import domain_of
+from relayd.cli.reports import dns_records
+from relayd.clock import SystemClock
+from relayd.daemon.sockets import split_address
+from relayd.directory.directory import Directory
+from relayd.directory.load import build
+from relayd.dns.publish import zone_line
+from relayd.dns.records import Tlsa
+from relayd.errors import RelaydError
+from relayd.mail.address import Domain, parse_address
+from relayd.settings.load import load
+from relayd.settings.models import Configuration
+from relayd.tls.certificate import spki_sha256
+from relayd.tls.mta_sts import record_name
+from relayd.tls.sts_publish import published
+
+_TTL: Final = 3600
+_EPILOG: Final = """\
+examples:
+  relayd records clinic.example            lines for the zone file
+  relayd records clinic.example --json
+The TLSA record is of the key in tls.certificate: before that key changes, publish the next one's beside it.
+exit status: 0 done, 1 the domain isn't ours
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One record. ``note`` says what to mind."""
+
+    name: str
+    type: str
+    text: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.name}. {_TTL} IN {self.type} {self.text}"
+        if self.type == "TXT":
+            line = zone_line(self.name, self.text)
+        return f"{line} ; {self.note}" if self.note else line
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``records``."""
+    parser = commands.add_parser(
+        "records",
+        help="print the DNS records to publish for a domain of ours",
+        description="Print what DNS should say of a domain that relayd sends or receives mail for: MX and TLSA where "
+        "its mail comes here, SPF, DKIM, DMARC, MTA-STS, where reports go, and NTA 7516, as far as the configuration "
+        "has them. Publish the keys' records before they sign: relayd dkim tells when.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("domain", metavar="DOMAIN", help="a mail domain of an organisation here")
+    add_config(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print them."""
+    loaded = load(Path(arguments.config))
+    directory, domain = build(loaded), domain_of(arguments.domain)
+    found = list(records(loaded.configuration, directory, domain))
+    if arguments.json:
+        print_json([asdict(one) for one in found])
+    else:
+        print("\n".join(map(str, found)))
+    return 0
+
+
+def records(configuration: Configuration, directory: Directory, domain: Domain) -> Iterator[Published]:
+    """All of them. Raises RelaydError for a domain that isn't ours."""
+    owner = directory.owner(domain)
+    if owner is None:
+        raise RelaydError(f"{domain} isn't among the domains of an organisation here")
+    if directory.served(domain) is not None:
+        yield from _receiving(configuration, directory, domain)
+    yield from _sending(configuration, domain)
+    if address := configuration.reports.address:
+        for name, text, note in dns_records(domain, address, parse_address(address).domain):
+            if not name.startswith("_dmarc."):
+                yield Published(name, "TXT", text, note)
+    if (nta := directory.nta_provider.own.get(owner.id)) is not None:
+        yield Published(domain, "TXT", str(nta), "counts only where the zone is signed")
+
+
+def _receiving(configuration: Configuration, directory: Directory, domain: Domain) -> Iterator[Published]:
+    host = configuration.hostname.lower()
+    yield Published(domain, "MX", f"10 {host}.")
+    key = Tlsa(3, 1, 1, bytes.fromhex(_key_digest(configuration.tls.certificate)))
+    for listener in configuration.listeners:
+        if listener.kind == "relay":
+            port = split_address(listener.address)[1]
+            yield Published(f"_{port}._tcp.{host}", "TLSA", str(key), "counts only where the zone is signed")
+    if (policy := published(directory, configuration.hostname, domain)) is not None:
+        note = f"once relayd mta-sts {domain} --publish is served"
+        yield Published(record_name(domain), "TXT", f"v=STSv1; id={policy.id};", note)
+
+
+def _sending(configuration: Configuration, domain: Domain) -> Iterator[Published]:
+    host = configuration.hostname.lower()
+    yield Published(domain, "TXT", f"v=spf1 a:{host} -all", "with whatever else sends for the domain")
+    reports = configuration.reports.address
+    asked = f"; rua=mailto:{reports}" if reports else ""
+    yield Published(f"_dmarc.{domain}", "TXT", f"v=DMARC1; p=reject{asked}", "p=none first, where others send too")
+    now = SystemClock().now()
+    for keys in DkimKeyFiles(configuration.keys).read(domain).sets:
+        if keys.state(now) in (State.WAITING, State.SIGNING):
+            for key in keys.keys:
+                found = record(domain, key, reports=domain == notices_domain(configuration))
+                yield Published(found.name, "TXT", found.text)
+
+
+def _key_digest(file: Path) -> str:
+    try:
+        leaf = x509.load_pem_x509_certificates(file.read_bytes())[0]
+    except (OSError, ValueError) as error:
+        raise RelaydError(f"{file} can't be read as a certificate ({type(error).__name__})") from error
+    return spki_sha256(leaf.public_bytes(Encoding.DER))
