@@ -81,7 +81,7 @@ class MessageAuthenticator:
         return self._signatures
 
     async def _verify_arc(self, mail: Mail, dmarc: Dmarc) -> Arc:
-        """Only where DMARC doesn't hold: there it may tell who broke it. A chain may need a hundred keys."""
+        """Only where DMARC doesn't hold: there it may tell who broke it."""
         if mail.body is None or dmarc.result is Result.PASS:
             return Arc()
         return await arc.verify(mail.body, self._dns)

@@ -132,6 +132,8 @@ def _list_sent(arguments: argparse.Namespace) -> int:
             for one in found
         ]
         print(table(("DAY", "KIND", "DOMAIN", "STATE", "TRIES", "NEXT"), rows))
+        for day, kind, uncounted in sorted({(one.day, one.kind, one.uncounted) for one in found if one.uncounted}):
+            print(f"{day} {kind}: {uncounted} results weren't counted, since there were too many different ones")
     return 0 if found else 1
 
 

@@ -25,6 +25,8 @@ from relayd.dns.records import Addresses, Answer, MailHosts, Mx, Records, Tlsa, 
 from relayd.mail.address import Domain, is_address
 
 _CACHED_NAMES: Final = 10_000
+#: Octets of an answer that is kept: a stranger may publish as many of 64 KiB as he likes, each a megabyte in memory.
+_CACHED_OCTETS: Final = 4 * 1024
 #: Stands for the records that can't be parsed: there are some, and they are unusable.
 _UNREADABLE: Final = Tlsa(255, 255, 255, b"")
 _LOCALHOST: Final = ("::1", "127.0.0.1")  # RFC 6761 §6.3
@@ -102,7 +104,7 @@ class DnsResolver(Resolver):
 
     def __init__(self, server: str = "127.0.0.1", port: int = 53, timeout: float = 5.0) -> None:
         self._near = ip_address(server).is_loopback
-        self._resolver = _asking(server, port, timeout, dns.resolver.LRUCache(_CACHED_NAMES))
+        self._resolver = _asking(server, port, timeout, _Cache(_CACHED_NAMES))
         self._fresh = _asking(server, port, timeout, None)
         self._unchecked = _asking(server, port, timeout, None)
         self._unchecked.flags = dns.flags.RD | dns.flags.CD
@@ -173,6 +175,14 @@ class DnsResolver(Resolver):
         except (dns.exception.DNSException, OSError):
             return Answer.FAILED
         return Answer.BOGUS
+
+
+class _Cache(dns.resolver.LRUCache):
+    """Answers of a usual size: what is larger is asked for again."""
+
+    def put(self, key: dns.resolver.CacheKey, value: dns.resolver.Answer) -> None:
+        if len(value.response.wire or b"") <= _CACHED_OCTETS:
+            super().put(key, value)
 
 
 def _asking(server: str, port: int, timeout: float, cache: dns.resolver.LRUCache | None) -> dns.asyncresolver.Resolver:

@@ -46,6 +46,18 @@ async def test_every_key_is_asked_for_once() -> None:
     assert len(dns.asked) == 1
 
 
+async def test_a_chain_of_many_keys_asks_for_none() -> None:
+    message = MESSAGE
+    for number in range(1, 12):
+        for field in ("Seal", "Message-Signature"):
+            tags = f"i={number}; cv=none; d=hop.example; s={field}{number}; h=from; bh=; b="
+            message = f"ARC-{field}: {tags}\r\n".encode() + message
+        message = f"ARC-Authentication-Results: i={number}; x\r\n".encode() + message
+    dns = FakeDns({})
+    found = await verify(MemoryBody(message), dns)
+    assert (found.result, found.reason, dns.asked) == (Result.FAIL, "it wants more than 20 keys", [])
+
+
 def without(pattern: bytes) -> Callable[[bytes], bytes]:
     return lambda message: re.sub(pattern, b"", message, count=1, flags=re.DOTALL)
 

@@ -67,6 +67,18 @@ async def test_a_macro_bomb_grows_no_further_than_a_name() -> None:
     assert all(len(name) <= 253 for name, _ in dns.asked)
 
 
+async def test_a_macro_bomb_of_many_labels_is_cut_to_whole_ones() -> None:
+    domain = ".".join(["a"] * 118) + ".d.example"
+    dns = FakeDns({(domain, "TXT"): ["v=spf1 exists:" + "%{o}" * 2000 + ".x.example -all"]})
+    found = await check(dns, sender=f"l@{domain}")
+    name = dns.asked[-1][0]
+    assert (found.spf.result, name.endswith("a.a.d.example.x.example"), 250 < len(name) < 254) == (
+        Result.FAIL,
+        True,
+        True,
+    )
+
+
 async def test_pointers_that_lead_to_thousands_of_names_cost_ten_questions() -> None:
     reverse = ("1.2.0.192.in-addr.arpa", "PTR")
     dns = zone("v=spf1 ptr exists:%{p}.x.example -all")

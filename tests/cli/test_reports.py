@@ -81,7 +81,7 @@ def filled(tmp_path: Path) -> None:
             owner="w",
             number=1,
             counts=[Count("tls", "2026-11-22", "out.example", "{}", 1)],
-            uncounted=[],
+            uncounted=[Count("tls", "2026-11-22", "", "", 70)],
         )
         await store.call("report_prepare", salt="")
         await store.close()
@@ -158,6 +158,9 @@ def test_our_own_reports(relayd: Run, capsys: pytest.CaptureFixture[str]) -> Non
         "domain": "out.example",
         "state": "due",
     }
+    assert sent["uncounted"] == 70
+    assert relayd("list", "--sent") == 0
+    assert "2026-11-22 tls: 70 results weren't counted" in capsys.readouterr().out
     assert relayd("list", "--sent", "--kind", "dmarc") == 1
 
 

@@ -59,6 +59,15 @@ async def test_a_huge_text(server: LyingDns, resolver: DnsResolver) -> None:
     assert len(text) == 255 * 240
 
 
+async def test_a_huge_answer_is_not_kept(server: LyingDns, resolver: DnsResolver) -> None:
+    server.say("usual.example.org", "TXT", Reply(['"v=spf1 -all"', '"' + "x" * 255 + '"']))
+    server.say("huge.example.org", "TXT", Reply([f'"{n}"' for n in range(1000)]))
+    for name, asked in (("usual.example.org", 1), ("huge.example.org", 4)):  # 4: twice by UDP, and then by TCP
+        first, second = await resolver.texts(name), await resolver.texts(name)
+        assert set(first.values) == set(second.values) != set()
+        assert server.asked.count((f"{name}.", "TXT")) == asked
+
+
 @pytest.mark.parametrize("kind", ["A", "MX", "TXT", "TLSA"])
 async def test_a_name_that_is_its_own_alias(server: LyingDns, resolver: DnsResolver, kind: str) -> None:
     server.say("loop.example.org", kind, Reply(alias="loop.example.org."))

@@ -6,8 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from relayd.authenticity import dmarc_record, spf_record
+from relayd.authenticity.authentication_results import claimed_id
+from relayd.authenticity.dkim_key import KeyUnfit, read_key
+from relayd.authenticity.dkim_signature import SignatureUnfit, parse_signature
+from relayd.directory import nta7516
 from relayd.errors import SyntaxInvalid
 from relayd.inspection.names import extensions
+from relayd.mail.address import Domain
 from relayd.mail.address_list import parse_address_list
 from relayd.mail.headers import Headers
 from relayd.mail.mime import MimeScanner
@@ -15,7 +21,9 @@ from relayd.mail.mime_header import read_part_header
 from relayd.mail.parameters import parse_mail_parameters, parse_rcpt_parameters
 from relayd.mail.path import parse_forward_path
 from relayd.mail.words import decode_words
+from relayd.reporting.destinations import tls_destinations
 from relayd.smtp.scram import Exchange
+from relayd.tls.mta_sts import MAX_OCTETS, parse_policy, read_records
 from tests.fuzz.mutation import TOKENS
 
 LENGTH = 256 * 1024
@@ -86,3 +94,30 @@ PATTERNS = [
 def test_long_repetitions_end(name: str) -> None:
     for pattern in PATTERNS:
         PARSERS[name](pattern * (SHORTER.get(name, LENGTH) // len(pattern)))
+
+
+#: What a stranger publishes, in DNS and on his web server: how it begins, and who reads it.
+PUBLISHED: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
+    "dmarc": (b"v=DMARC1; p=", dmarc_record.parse_record),
+    "spf": (b"v=spf1 ", spf_record.parse_record),
+    "spf domain": (b"v=spf1 a:", spf_record.parse_record),
+    "dkim key": (b"v=DKIM1; p=", lambda data: read_key(data, "rsa-sha256")),
+    "dkim signature": (b"v=1; a=rsa-sha256; d=d.example; s=s; h=from; b=", lambda data: parse_signature(data, 0.0)),
+    "mta-sts record": (b"v=STSv1; id=", lambda data: read_records([data])),
+    "mta-sts policy": (b"version: STSv1\nmode:", lambda data: parse_policy(Domain("d.example"), "1", data)),
+    "tlsrpt": (b"v=TLSRPTv1; rua=", lambda data: tls_destinations([data])),
+    "nta 7516": (b"v=NTA7516-1;startdate=", lambda data: nta7516.read([data])),
+    "authentication-results": (b"(", claimed_id),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_long_repetitions_that_end_wrongly_end_too(name: str) -> None:
+    begin, read = PUBLISHED[name]
+    # 8 KiB is what most of them read of a record, 64 KiB the longest that DNS or a policy file can be.
+    for length in (8 * 1024 - len(begin) - 1, MAX_OCTETS):
+        for pattern in (*PATTERNS, b" ", b"\t", b".", b"%{o}", b"a:", b"a\r\n "):
+            try:
+                read(begin + pattern * (length // len(pattern)) + b"\x01")
+            except (SyntaxInvalid, KeyUnfit, SignatureUnfit):
+                pass
