@@ -78,10 +78,9 @@ class HttpsPoster:
             for address in addresses:
                 try:
                     uri = httpx.URL(destination.target)
-                    type_ = {"Content-Type": media_type}
-                    status = await _status(
-                        client, https.request("POST", uri, destination.host, address, type_, content)
-                    )
+                    headers = {"Content-Type": media_type}
+                    request = https.request("POST", uri, destination.host, address, headers, content)
+                    status = await _status(client, request)
                 except httpx.ConnectError as error:
                     problem = _why(error)
                 except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError):
