@@ -185,18 +185,6 @@ def test_a_file_that_is_none(relayd: Run, tmp_path: Path, data: bytes, said: str
         relayd("read", str(tmp_path / "absent"))
 
 
-def test_the_records_that_bring_reports(relayd: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert relayd("records", "clinic.example", "relay.example", "--json") == 0
-    found = {one["name"]: one["text"] for one in json.loads(capsys.readouterr().out)}
-    assert found == {
-        "_smtp._tls.clinic.example": "v=TLSRPTv1; rua=mailto:reports@relay.example",
-        "_dmarc.clinic.example": "v=DMARC1; p=none; rua=mailto:reports@relay.example",
-        "clinic.example._report._dmarc.relay.example": "v=DMARC1",
-        "_smtp._tls.relay.example": "v=TLSRPTv1; rua=mailto:reports@relay.example",
-        "_dmarc.relay.example": "v=DMARC1; p=none; rua=mailto:reports@relay.example",
-    }
-
-
 def test_summaries_have_their_day_and_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relayd.store.report_received.MOST", 3)
     assert MOST > 3
