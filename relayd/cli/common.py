@@ -28,6 +28,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
+def port_number(text: str) -> int:
+    """An argument that is a TCP port."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError("expected a port between 1 and 65535")
+    return int(text)
+
+
 def with_shipped_openssl_conf() -> None:
     """Start this command over with our OpenSSL configuration, unless one is named already.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.common import add_config, add_json, port_number, print_json
 from relayd.cli.outside import SelfTestingResolver, domain_of, ways_now
 from relayd.cli.table import printable
 from relayd.delivery.ways import NoWay, Plans, Ways
@@ -26,7 +26,7 @@ from relayd.tls.demand import Security
 
 _EPILOG: Final = """\
 examples:
-  relayd dane clinic.example
+  relayd dane clinic.example             as seen by a delivery; a domain of our own as others see it
   relayd dane clinic.example --json
 exit status: 0 when every mail host is proven by DANE, 1 when one isn't
 """
@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("domain", metavar="DOMAIN", help="a mail domain: what stands behind the @")
-    parser.add_argument("--port", type=int, default=25, help="the port that mail hosts listen on (default: 25)")
+    parser.add_argument("--port", type=port_number, default=25, help="the port that mail hosts listen on (default: 25)")
     add_config(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -53,8 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was found."""
     loaded = load(Path(arguments.config))
     resolver = SelfTestingResolver(loaded.configuration)
-    ways = ways_now(loaded, resolver, arguments.port)
-    book = build(loaded).domainbook.get(domain := domain_of(arguments.domain))
+    domain = domain_of(arguments.domain)
+    ways = ways_now(loaded, resolver, arguments.port, to=domain)
+    book = build(loaded).domainbook.get(domain)
     elsewhere = "" if book is None else ", ".join(book.next_hops) or f"a {book.delivers} here"
     seen = asyncio.run(examine(domain, elsewhere, resolver, ways))
     if arguments.json:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relayd.cli.common import add_config, add_json, print_json, with_shipped_openssl_conf
+from relayd.cli.common import add_config, add_json, port_number, print_json, with_shipped_openssl_conf
 from relayd.cli.outside import SelfTestingResolver, domain_of, ways_now
 from relayd.cli.table import printable
 from relayd.delivery.client import Client, Hop, HopUnavailable, Timeouts
@@ -31,6 +31,7 @@ _EPILOG: Final = """\
 examples:
   relayd dial clinic.example                     by the domainbook where it stands there, else by MX
   relayd dial clinic.example --nta               by its NTA 7516 record
+  relayd dial hospital.example --mx              a domain of our own, as others see it
   relayd dial clinic.example --host mx2.clinic.example --port 2525
 exit status: 0 when every host that was tried shows what it must, 1 when one doesn't or there is none
 """
@@ -49,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("domain", metavar="DOMAIN", help="a mail domain: what stands behind the @")
     parser.add_argument("--host", help="only this one of its hosts")
-    parser.add_argument("--port", type=int, default=25, help="the port that mail hosts listen on (default: 25)")
+    parser.add_argument("--port", type=port_number, default=25, help="the port that mail hosts listen on (default: 25)")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--mx", action="store_true", help="by MX, also where the domainbook says otherwise")
     way.add_argument("--nta", action="store_true", help="by its NTA 7516 record")
@@ -67,9 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.mx and not arguments.nta and domain in build(loaded).domainbook:
         target = domain
     resolver = SelfTestingResolver(loaded.configuration)
-    dialled = asyncio.run(
-        dial(domain, target, arguments.host, loaded, resolver, ways_now(loaded, resolver, arguments.port))
-    )
+    ways = ways_now(loaded, resolver, arguments.port, to=domain)
+    dialled = asyncio.run(dial(domain, target, arguments.host, loaded, resolver, ways))
     if arguments.json:
         print_json(dialled.facts())
     else:

@@ -19,7 +19,7 @@ from relayd.cli.dkim_advice import Seen, advice, notices_domain, reports_domain,
 from relayd.cli.outside import domain_of
 from relayd.cli.reload import ask
 from relayd.clock import SystemClock
-from relayd.dns.publish import character_strings, zone_line
+from relayd.dns.publish import txt_facts, zone_line
 from relayd.dns.resolver import DnsResolver
 from relayd.errors import RelaydError, StoreUnavailable
 from relayd.mail.address import Domain
@@ -39,6 +39,7 @@ examples:
 Each domain has an RSA-2048 and an Ed25519 key, and both sign. They are sealed under the root key in the keys folder.
 Keys that were replaced stay in DNS for {IN_FLIGHT.days} days, as mail that they signed may still be on its way;
 show says when their records may go. Rotate once a year, and whenever a key may have become known.
+exit status: 0 done, 1 something is to be done first, such as publishing the records
 """
 
 
@@ -140,7 +141,8 @@ class _Site:
         domain = self._domain(arguments.domain)
         waiting = self.files.read(domain).waiting
         if waiting is None:
-            raise RelaydError(f"no keys of {domain} wait to be signed with; relayd dkim rotate {domain} makes some")
+            verb = "rotate" if self.files.read(domain).sets else "create"
+            raise RelaydError(f"no keys of {domain} wait to be signed with; relayd dkim {verb} {domain} makes some")
         seen = asyncio.run(look(self.resolver, domain, waiting))
         shown = all_shown(seen)
         if shown:
@@ -207,10 +209,7 @@ class _Site:
 
     def _record_facts(self, domain: Domain, key: StoredKey, seen: Publication | None) -> dict[str, Any]:
         text = record(domain, key, reports=self._reports(domain)).text
-        return {
-            "name": record_name(domain, key),
-            "text": text,
-            "strings": [one.decode("ascii") for one in character_strings(text)],
+        return txt_facts(record_name(domain, key), text) | {
             "dns": seen.published.value if seen else None,
             "wrong": seen.text if seen else "",
         }

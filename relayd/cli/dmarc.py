@@ -13,11 +13,11 @@ from relayd.authenticity.dmarc import DmarcEvaluation, Policy, RecordUnknown, Wa
 from relayd.authenticity.dmarc_record import DmarcRecord
 from relayd.authenticity.results import Disposition
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.outside import domain_of
 from relayd.cli.table import printable
 from relayd.dns.records import Answer
 from relayd.dns.resolver import DnsResolver, Resolver
-from relayd.errors import RelaydError, SyntaxInvalid
-from relayd.mail.address import Domain, normalise_domain
+from relayd.mail.address import Domain
 from relayd.settings.load import load
 from relayd.settings.values import address_and_port
 
@@ -47,10 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found."""
-    try:
-        domain = normalise_domain(arguments.domain)
-    except SyntaxInvalid as error:
-        raise RelaydError(f"{arguments.domain} isn't a domain: {error}") from None
+    domain = domain_of(arguments.domain)
     configuration = load(Path(arguments.config)).configuration
     found = asyncio.run(_examine(configuration.resolver, domain))
     if arguments.json:

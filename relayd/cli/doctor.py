@@ -16,6 +16,7 @@ from cryptography import x509
 
 from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
+from relayd.cli.doctor_dane import dane
 from relayd.cli.doctor_dkim import dkim
 from relayd.cli.doctor_mta_sts import mta_sts
 from relayd.cli.doctor_nta7516 import nta7516
@@ -24,10 +25,11 @@ from relayd.cli.doctor_store import disk, store
 from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
 from relayd.clock import SystemClock
+from relayd.daemon.sockets import split_address
 from relayd.directory.directory import DomainEntry
 from relayd.directory.load import build
-from relayd.dns.records import Validation
-from relayd.dns.resolver import DnsResolver
+from relayd.dns.records import Answer, Validation
+from relayd.dns.resolver import DnsResolver, Resolver
 from relayd.dns.validation import probe
 from relayd.errors import RelaydError
 from relayd.settings.load import Loaded, load
@@ -50,9 +52,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "doctor",
         help="look at certificates, keys, disk, clock, resolver, ports and next hops",
-        description="Look at everything relayd stands on and say what to do about what is wrong. Changes nothing. "
-        "Exit status 1 when something is wrong or will be soon.",
-        epilog="examples:\n  relayd doctor\n  relayd doctor --no-network     leave resolver and next hops alone",
+        description="Look at everything relayd stands on and say what to do about what is wrong. Changes nothing.",
+        epilog="examples:\n  relayd doctor\n  relayd doctor --no-network     leave resolver and next hops alone\n"
+        "exit status: 0 all is well, 1 something is wrong or will be soon",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
@@ -179,6 +181,7 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
     findings = [await _resolver(loaded.configuration, resolver)]
     now, directory = SystemClock().now(), build(loaded)
+    findings += await dane(loaded.configuration, resolver, now)
     findings += await dkim(loaded.configuration, resolver, now)
     findings += await nta7516(directory, resolver, now)
     findings += await mta_sts(
@@ -186,7 +189,7 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     )
     findings += await reports(loaded.configuration, resolver)
     entries = [entry for entry in directory.domainbook.values() if entry.next_hops]
-    findings += await asyncio.gather(*(_next_hop(entry, hop) for entry in entries for hop in entry.next_hops))
+    findings += await asyncio.gather(*(_next_hop(resolver, entry, hop) for entry in entries for hop in entry.next_hops))
     return findings
 
 
@@ -207,17 +210,21 @@ async def _resolver(configuration: Configuration, resolver: DnsResolver) -> Find
                            "a signed and a broken domain of yours under dnssec in relayd.yaml")  # fmt: skip
 
 
-async def _next_hop(entry: DomainEntry, hop: str) -> Finding:
-    host, _, port = hop.rpartition(":")
+async def _next_hop(resolver: Resolver, entry: DomainEntry, hop: str) -> Finding:
+    host, port = split_address(hop)
+    found = await resolver.addresses(host)
+    if found.answer is not Answer.FOUND:
+        return Finding("next hop", Level.BAD, f"{hop} ({entry.domain}): looking up its address ended in {found.answer}",
+                       "mail for it waits; correct next_hops in domainbook.yaml, or DNS")  # fmt: skip
     try:
         async with asyncio.timeout(10):
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            reader, writer = await asyncio.open_connection(found.addresses[0], port)
             greeting = await reader.readline()
             writer.write(b"QUIT\r\n")
             writer.close()
     except (OSError, TimeoutError, ValueError) as error:
         return Finding("next hop", Level.BAD, f"{hop} ({entry.domain}) can't be reached ({type(error).__name__})",
-                       "mail for it waits; check the address and the network")  # fmt: skip
+                       f"mail for it waits; see relayd dial {entry.domain}, and check the network")  # fmt: skip
     if greeting.startswith(b"220"):
         return Finding("next hop", Level.OK, f"{hop} ({entry.domain}) greets")
     return Finding("next hop", Level.BAD, f"{hop} ({entry.domain}) answers without a 220", "ask its operator")

@@ -11,16 +11,17 @@ from typing import Any, Final
 
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.connect import open_store, with_store
-from relayd.cli.reports import tls_record
+from relayd.cli.outside import domain_of
+from relayd.cli.records import tls_record
 from relayd.cli.table import printable
 from relayd.cli.times import iso, relative, span
 from relayd.clock import Clock, SystemClock
 from relayd.directory.load import build
-from relayd.dns.publish import zone_line
+from relayd.dns.publish import txt_facts, zone_line
 from relayd.dns.records import MailHosts
 from relayd.dns.resolver import DnsResolver, Resolver
-from relayd.errors import RelaydError, StoreUnavailable, SyntaxInvalid
-from relayd.mail.address import Domain, normalise_domain
+from relayd.errors import RelaydError, StoreUnavailable
+from relayd.mail.address import Domain
 from relayd.settings.load import Loaded, load
 from relayd.settings.values import address_and_port
 from relayd.store.interface import Store
@@ -61,10 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, purge or publish."""
-    try:
-        domain = normalise_domain(arguments.domain)
-    except SyntaxInvalid as error:
-        raise RelaydError(f"{arguments.domain} isn't a domain: {error}") from error
+    domain = domain_of(arguments.domain)
     loaded = load(Path(arguments.config))
     if arguments.publish:
         return _publish(loaded, domain, as_json=arguments.json)
@@ -259,7 +257,7 @@ def _publish(loaded: Loaded, domain: Domain, *, as_json: bool) -> int:
     if configuration.reports.address:
         records.append(tls_record(domain, configuration.reports.address))
     if as_json:
-        listed = [{"name": name, "type": "TXT", "text": text} for name, text in records]
+        listed = [txt_facts(name, text) for name, text in records]
         print_json({"records": listed, "url": f"https://{policy_host(domain)}{PATH}", "policy": policy_lines(policy)})
         return 0
     print("\n".join(zone_line(name, text) for name, text in records))

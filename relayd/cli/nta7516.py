@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relayd.cli.common import add_config, add_json, print_json
-from relayd.cli.outside import SelfTestingResolver, domain_of
+from relayd.cli.outside import SelfTestingResolver, as_others_see, domain_of
 from relayd.cli.table import printable
 from relayd.clock import Clock, SystemClock
 from relayd.delivery.nta_hosts import nta_hosts
@@ -18,9 +18,9 @@ from relayd.delivery.routes import build_ways
 from relayd.delivery.ways import NTA_TARGET, NoWay
 from relayd.directory.directory import Directory, NtaEntry
 from relayd.directory.load import build
-from relayd.directory.nta7516 import NtaRecord, NtaStanding, Published, standing, today
+from relayd.directory.nta7516 import NtaStanding, Published, standing, today
 from relayd.directory.nta7516_dns import NtaDns
-from relayd.dns.publish import character_strings, zone_line
+from relayd.dns.publish import txt_facts, zone_line
 from relayd.dns.resolver import Resolver
 from relayd.errors import RelaydError
 from relayd.mail.address import Domain
@@ -35,6 +35,7 @@ examples:
   relayd nta7516 check clinic.example      its record, DNSSEC, hosts and TLSA, and which way mail to it takes
 
 The record is an organisation's own statement. Nobody certifies compliance with NTA 7516 any more, and relayd doesn't.
+exit status: 0 the record counts today, or mail goes to the domain directly; 1 not
 """
 
 
@@ -72,7 +73,9 @@ def run_record(arguments: argparse.Namespace) -> int:
     domains = sorted(organisation.domains)
     valid = record.valid_on(today(SystemClock().now()))
     if arguments.json:
-        print_json(_record_facts(record, valid) | {"domains": domains})
+        records = [txt_facts(domain, str(record)) for domain in domains]
+        span = {"start": record.start.isoformat(), "end": record.end.isoformat()}
+        print_json({"records": records, **span, "valid_today": valid})
         return 0 if valid else 1
     for domain in domains:
         print(zone_line(domain, str(record)))
@@ -80,17 +83,6 @@ def run_record(arguments: argparse.Namespace) -> int:
     if not valid:
         print("That isn't today: until then mail to others goes to the Viewer.")
     return 0 if valid else 1
-
-
-def _record_facts(record: NtaRecord, valid: bool) -> dict[str, Any]:
-    text = str(record)
-    return {
-        "text": text,
-        "strings": [one.decode("ascii") for one in character_strings(text)],
-        "start": record.start.isoformat(),
-        "end": record.end.isoformat(),
-        "valid_today": valid,
-    }
 
 
 def run_check(arguments: argparse.Namespace) -> int:
@@ -196,7 +188,9 @@ async def examine(loaded: Loaded, resolver: Resolver, clock: Clock, domain: Doma
     plans: tuple[HostPlan, ...] | NoWay = ()
     if found.compliant:
         hosts = nta_hosts(resolver, clock)
-        ways = build_ways(loaded.configuration, directory, resolver, clock, nta_hosts=hosts)
+        ways = build_ways(
+            as_others_see(loaded.configuration, directory, domain), directory, resolver, clock, nta_hosts=hosts
+        )
         plans = await ways.plan(f"{NTA_TARGET}{domain}", domain, MessageClass.CONFIDENTIAL)
     senders = tuple(sorted(name for name, own in directory.nta_provider.own.items() if own.valid_on(day)))
     return Seen(domain, _known(directory, domain), entry, published, found, plans, senders)

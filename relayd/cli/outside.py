@@ -6,6 +6,7 @@ from relayd.clock import SystemClock
 from relayd.delivery.nta_hosts import nta_hosts
 from relayd.delivery.routes import build_ways
 from relayd.delivery.ways import Ways
+from relayd.directory.directory import Directory
 from relayd.directory.load import build
 from relayd.dns.records import Validation
 from relayd.dns.resolver import DnsResolver
@@ -59,13 +60,23 @@ class SelfTestingResolver(DnsResolver):
         return (await self.tested()).validation
 
 
-def ways_now(loaded: Loaded, resolver: DnsResolver, port: int = 25) -> Ways:
-    """The ways out as DNS, MTA-STS and the configuration have them now."""
-    configuration = loaded.configuration
+def as_others_see(configuration: Configuration, directory: Directory, domain: Domain) -> Configuration:
+    """For the ways to a domain that we serve ourselves: a delivery by MX would leave out ourselves and those behind
+    us, since mail would go round in circles; others come to us."""
+    if directory.served(domain) is None:
+        return configuration
+    return configuration.model_copy(update={"hostname": ""})
+
+
+def ways_now(loaded: Loaded, resolver: DnsResolver, port: int = 25, *, to: Domain | None = None) -> Ways:
+    """The ways out as DNS, MTA-STS and the configuration have them now. ``to`` is the domain that is asked about."""
+    configuration, directory = loaded.configuration, build(loaded)
     clock = SystemClock()
+    if to is not None:
+        configuration = as_others_see(configuration, directory, to)
     return build_ways(
         configuration,
-        build(loaded),
+        directory,
         resolver,
         clock,
         policies=FetchedPolicies(sts_source(configuration, resolver)),

@@ -16,7 +16,6 @@ from relayd.authenticity.dkim_store import DkimKeyFiles
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.dkim_advice import notices_domain
 from relayd.cli.outside import domain_of
-from relayd.cli.reports import dns_records
 from relayd.clock import SystemClock
 from relayd.daemon.sockets import split_address
 from relayd.directory.directory import Directory
@@ -95,9 +94,7 @@ def records(configuration: Configuration, directory: Directory, domain: Domain) 
         yield from _receiving(configuration, directory, domain)
     yield from _sending(configuration, domain)
     if address := configuration.reports.address:
-        for name, text, note in dns_records(domain, address, parse_address(address).domain):
-            if not name.startswith("_dmarc."):
-                yield Published(name, "TXT", text, note)
+        yield from _reports(domain, address, parse_address(address).domain)
     if (nta := directory.nta_provider.own.get(owner.id)) is not None:
         yield Published(domain, "TXT", str(nta), "counts only where the zone is signed")
 
@@ -127,6 +124,20 @@ def _sending(configuration: Configuration, domain: Domain) -> Iterator[Published
             for key in keys.keys:
                 found = record(domain, key, reports=domain == notices_domain(configuration))
                 yield Published(found.name, "TXT", found.text)
+
+
+def _reports(domain: Domain, address: str, host: Domain) -> Iterator[Published]:
+    """What brings others' reports to ``address`` at ``host``, beside ``rua`` in the DMARC record."""
+    name, text = tls_record(domain, address)
+    yield Published(name, "TXT", text)
+    if host != domain and not host.endswith(f".{domain}"):
+        # RFC 9990: who gets reports about other domains has to say that it wants them.
+        yield Published(f"{domain}._report._dmarc.{host}", "TXT", "v=DMARC1", "in the zone of the reports' address")
+
+
+def tls_record(domain: Domain, address: str) -> tuple[str, str]:
+    """Name and text of the TXT record that asks for TLS reports to ``address`` (RFC 8460 §3)."""
+    return f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{address}"
 
 
 def _key_digest(file: Path) -> str:

@@ -13,7 +13,7 @@ from relayd.cli.connect import configuration_of, with_store
 from relayd.cli.table import printable, table
 from relayd.cli.times import iso, local, moment
 from relayd.errors import ConfigurationError, Problem, SyntaxInvalid
-from relayd.mail.address import normalise_domain, parse_address
+from relayd.mail.address import normalise_domain
 from relayd.reporting.read import read_mail, read_report
 from relayd.reporting.summary import DmarcLine, Summary, TlsLine
 from relayd.reporting.unpack import MOST_PACKED
@@ -29,7 +29,9 @@ examples:
   relayd reports list --sent --json                  what became of our own
   relayd reports show 17                             sessions or sources with their results
   relayd reports read report.xml.gz                  the same for a file: .json, .xml, .gz, .zip or a mail
-  relayd reports records clinic.example              the DNS records that make others report
+
+What to publish so that others report: relayd records DOMAIN.
+exit status: 0 done, 1 nothing matches, or the file holds no report
 """
 _KINDS: Final = ("tls", "dmarc", "unreadable")
 _summary = msgspec.json.Decoder(Summary)
@@ -59,10 +61,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     read = actions.add_parser("read", help="read a report from a file")
     read.add_argument("file", metavar="FILE", type=Path)
     read.set_defaults(run=run_read)
-    records = actions.add_parser("records", help="the DNS records to publish")
-    records.add_argument("domain", metavar="DOMAIN", nargs="+", type=_domain)
-    records.set_defaults(run=run_records)
-    for action in (listed, show, read, records):
+    for action in (listed, show, read):
         if action is not read:
             add_config(action)
         add_json(action)
@@ -133,6 +132,8 @@ def _list_sent(arguments: argparse.Namespace) -> int:
             for one in found
         ]
         print(table(("DAY", "KIND", "DOMAIN", "STATE", "TRIES", "NEXT"), rows))
+        for day, kind, uncounted in sorted({(one.day, one.kind, one.uncounted) for one in found if one.uncounted}):
+            print(f"{day} {kind}: {uncounted} results weren't counted, since there were too many different ones")
     return 0 if found else 1
 
 
@@ -216,40 +217,6 @@ def _dmarc_row(one: DmarcLine) -> tuple[str, ...]:
     spf = " ".join(("aligned" if one.spf_aligned else "no", *one.spf))
     done = " ".join((one.disposition, *one.reasons))
     return str(one.count), one.source, one.header_from, done, dkim, spf
-
-
-def run_records(arguments: argparse.Namespace) -> int:
-    """Print the records that make others send reports about these domains to us."""
-    configuration = configuration_of(arguments.config)
-    address = configuration.reports.address
-    if not address:
-        problem = Problem(Path(arguments.config) / "relayd.yaml", None, "reports.address", "isn't set")
-        raise ConfigurationError([problem])
-    host = parse_address(address).domain
-    records = [record for domain in arguments.domain for record in dns_records(domain, address, host)]
-    if arguments.json:
-        print_json([{"name": name, "type": "TXT", "text": text, "note": note} for name, text, note in records])
-        return 0
-    for name, text, note in records:
-        print(f'{name}. IN TXT "{text}"' + (f"   ; {note}" if note else ""))
-    return 0
-
-
-def tls_record(domain: str, address: str) -> tuple[str, str]:
-    """Name and text of the TXT record that asks for TLS reports to ``address`` (RFC 8460 §3)."""
-    return f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{address}"
-
-
-def dns_records(domain: str, address: str, host: str) -> list[tuple[str, str, str]]:
-    """Name, text and a remark of each TXT record for ``domain``, whose reports go to ``address`` at ``host``."""
-    records = [
-        (*tls_record(domain, address), ""),
-        (f"_dmarc.{domain}", f"v=DMARC1; p=none; rua=mailto:{address}", "keep your own p; rua is what counts here"),
-    ]
-    if host != domain and not host.endswith(f".{domain}"):
-        # RFC 9990: the receiver of reports has to say that it wants them.
-        records.append((f"{domain}._report._dmarc.{host}", "v=DMARC1", "in the zone of the reports' address"))
-    return records
 
 
 def _domain(text: str) -> str:

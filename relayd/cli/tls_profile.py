@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json, with_shipped_openssl_conf
 from relayd.cli.table import table
 from relayd.daemon.sockets import split_address
+from relayd.errors import RelaydError
 from relayd.settings.load import load
 from relayd.settings.models import Configuration
 from relayd.tls import guideline, throwaway
@@ -21,7 +23,7 @@ from relayd.tls.certificate import read_chain
 from relayd.tls.contexts import ClientTls, server_context
 from relayd.tls.demand import Security, TlsDemand
 from relayd.tls.guideline import Judged, Level
-from relayd.tls.probe import Prober
+from relayd.tls.probe import TIMEOUT, Prober
 from relayd.tls.profile import CLIENTS, Row, Side, look
 from relayd.tls.remote import Remote
 
@@ -37,12 +39,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "what was refused, beside the level that the TLS guideline of NCSC-NL (2025-05) gives it: our server's side, "
         "and our client's towards next hops that must prove themselves and towards others. Peers are processes on this "
         "machine and show certificates made for the occasion; those of the configuration are judged by what they are. "
-        "With --connect it looks at a server instead, such as a running relayd. Exit status 1 when something "
-        "insufficient was taken or something needed is missing.",
+        "With --connect it looks at a server instead, such as a running relayd.",
         epilog="examples:\n"
         "  relayd tls-profile --config /etc/relayd\n"
         "  relayd tls-profile --connect 127.0.0.1:25 --starttls smtp\n"
-        "  relayd tls-profile --connect mail.example.org:465 --json",
+        "  relayd tls-profile --connect mail.example.org:465 --json\n"
+        "exit status: 0 all meets the guideline, 1 something insufficient was taken or something needed is missing",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(parser)
@@ -121,6 +123,10 @@ def _certificate(side: Side, judged: Judged, detail: str) -> Row:
 
 
 def _remote(folder: Path, host: str, port: int, *, starttls: bool) -> Iterator[Row]:
+    try:
+        socket.create_connection((host, port), TIMEOUT).close()
+    except OSError as error:
+        raise RelaydError(f"{host}:{port} can't be reached: {error.strerror or type(error).__name__}") from error
     remote = Remote(Prober(folder, {}), host, port, starttls=starttls)
     yield from look(Side.REMOTE, remote.attempt)
     for judged in guideline.certificate(read_chain(remote.chain)):

@@ -126,6 +126,7 @@ class RelayRoute:
         wishes = wishes_of(job)
         hops = await self._ways.to(first.target, first.domain, first.message_class, wishes)
         if isinstance(hops, NoWay):
+            log.info("no_next_hop", domain=first.domain, status=hops.status, reason=hops.reply)
             sending.unreached(Result.FAILED if hops.permanent else Result.DEFERRED, hops.status, hops.reply)
             return sending.outcomes()
         failures: list[tuple[Hop, HopUnavailable]] = []

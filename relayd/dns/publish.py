@@ -22,6 +22,12 @@ def zone_line(name: str, text: str) -> str:
     return f"{name}. {_TTL} IN TXT {strings}"
 
 
+def txt_facts(name: str, text: str) -> dict[str, str | list[str]]:
+    """The record for JSON: as a whole, and cut into its strings for those who publish through a form or an API."""
+    strings = [one.decode("utf-8", "replace") for one in character_strings(text)]
+    return {"name": name, "type": "TXT", "text": text, "strings": strings}
+
+
 def _escaped(match: re.Match[bytes]) -> bytes:
     octet = match[0][0]
     return b"\\" + match[0] if 32 <= octet < 127 else b"\\%03d" % octet

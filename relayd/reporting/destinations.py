@@ -14,7 +14,10 @@ from relayd.mail.address import Domain, is_address, normalise_domain, parse_addr
 
 #: Destinations of one record that are served: the rest is ignored.
 MOST: Final = 5
+#: URIs of a list that are looked at, octets of one, and of a record.
+_TRIED: Final = 20
 _LONGEST: Final = 1_000
+_LONGEST_RECORD: Final = 8 * 1024
 _URI_CHARACTERS: Final = re.compile(r"[!-~]+")
 #: A size limit behind a DMARC URI: "!10m" (RFC 9990 no longer has it; records still do).
 _LIMIT: Final = re.compile(r"!(\d{1,9})([kmgt]?)", re.IGNORECASE)
@@ -74,7 +77,7 @@ def parse_uri(text: str) -> Destination:
 def parse_uris(text: str) -> tuple[Destination, ...]:
     """The usable ones of a comma-separated list, each once, at most MOST."""
     found: dict[Destination, None] = {}
-    for one in text.split(","):
+    for one in text.split(",", _TRIED)[:_TRIED]:
         try:
             found.setdefault(parse_uri(one.strip(" \t")))
         except SyntaxInvalid:
@@ -114,6 +117,8 @@ def tls_destinations(texts: Iterable[bytes]) -> tuple[Destination, ...]:
         return ()
     if len(records) > 1:
         raise SyntaxInvalid("there is more than one TLSRPT record")
+    if len(records[0]) > _LONGEST_RECORD:
+        raise SyntaxInvalid(f"the TLSRPT record is longer than {_LONGEST_RECORD // 1024} KiB")
     try:
         _, *fields = [field.strip(" \t") for field in records[0].decode("ascii").split(";")]
     except UnicodeDecodeError:

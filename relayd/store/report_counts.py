@@ -100,7 +100,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportFate(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a report."""
+    """What became of a report. ``uncounted`` results of its day and kind, of all domains together, weren't kept apart,
+    since there were too many different ones."""
 
     kind: str
     day: str
@@ -108,6 +109,7 @@ class ReportFate(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     due: float
     tries: int
+    uncounted: int = 0
 
 
 def day_of(at: float) -> str:
@@ -296,11 +298,9 @@ def report_settle(
 def report_fates(db: sqlite3.Connection, now: float, since: str, domain: str | None = None) -> list[ReportFate]:
     """Our own reports from the UTC day ``since`` on, newest first."""
     rows = db.execute(
-        "SELECT kind, day, domain, state, due, tries FROM report_out WHERE day >= ? AND (? IS NULL OR domain = ?) "
-        "ORDER BY day DESC, domain, kind",
+        "SELECT o.kind, o.day, o.domain, o.state, o.due, o.tries, coalesce(d.uncounted, 0) "
+        "FROM report_out o LEFT JOIN report_day d ON (d.day, d.kind) = (o.day, o.kind) "
+        "WHERE o.day >= ? AND (? IS NULL OR o.domain = ?) ORDER BY o.day DESC, o.domain, o.kind",
         (since, domain, domain),
     )
-    return [
-        ReportFate(kind=kind, day=day, domain=name, state=state, due=due, tries=tries)
-        for kind, day, name, state, due, tries in rows
-    ]
+    return [msgspec.convert(dict(zip(ReportFate.__struct_fields__, row, strict=True)), ReportFate) for row in rows]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from relayd.cli.main import main
 from tests.kit.chains import Made, make
 from tests.kit.configuration import FILES, write_configuration
 from tests.kit.peer import Peer, Script
@@ -64,16 +65,30 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         zone("spoilt.example", port, SERVER, spoilt=[(f"_{port}._tcp.mx", "TLSA")]),
         zone("broken.example", port, SERVER, signing=Signing.BROKEN),
         Zone("null.example", "@ MX 0 ."),
+        Zone("north.example", "@ MX 10 relay.example."),
     ]
     with SignedDns(tmp_path_factory.mktemp("dns"), zones) as dns:
         names = "dnssec: {signed_name: good.example, broken_name: broken.example}"
         overrides = "tls_overrides:\n- {domain: wrong.example, ignore: [mta_sts], reason: a test, until: 2999-12-31}"
         settings = f"{dedent(FILES['relayd.yaml'])}\nresolver: '{dns.resolver}'\n{names}\n{overrides}\n"
         book = f"""
+            north.example: {{organisation: north, delivers: relay, next_hops: ["mx.north.example:25"]}}
             book.example: {{network: n, delivers: relay, next_hops: ["mx.good.example:{port}"], dane: true}}
             wrongbook.example: {{network: n, delivers: relay, next_hops: ["mx.wrong.example:{port}"], dane: true}}
         """
         yield World(write_configuration(tmp_path_factory.mktemp("relayd"), relayd=settings, domainbook=book), port)
+
+
+async def test_a_domain_of_our_own_is_shown_as_others_see_it(world: World) -> None:
+    _, seen = await world.run("dane", "north.example")
+    assert (seen["domainbook"], seen["mx"]["hosts"]) == ("mx.north.example:25", ["relay.example"])
+
+
+@pytest.mark.parametrize("command", ["dane", "dial"])
+def test_a_port_that_is_none_is_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "good.example", "--port", "99999"])
+    assert "expected a port" in capsys.readouterr().err
 
 
 @pytest.fixture

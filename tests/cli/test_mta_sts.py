@@ -206,11 +206,9 @@ def test_reports_have_their_record(world: World) -> None:
     policies = "[{policy: reports}, {policy: domainbook}]"
     (world.folder / "policies.yaml").write_text(policies)
     facts = json.loads(world.run("hosted.example", "--publish", "--json")[1])
-    assert facts["records"][1] == {
-        "name": "_smtp._tls.hosted.example",
-        "type": "TXT",
-        "text": "v=TLSRPTv1; rua=mailto:tls@hosted.example",
-    }
+    record = facts["records"][1]
+    assert (record["name"], record["type"]) == ("_smtp._tls.hosted.example", "TXT")
+    assert record["text"] == "".join(record["strings"]) == "v=TLSRPTv1; rua=mailto:tls@hosted.example"
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,9 @@ def test_the_record_to_publish(world: World) -> None:
         ';ntamx=10 a.relay.example;ntamx=20 b.relay.example"'
     )
     _, facts = world.json("record", "north")
-    assert read(["".join(facts["strings"]).encode()]).found is Found.ONE
-    assert (facts["domains"], facts["valid_today"]) == (["north.example"], True)
+    (record,) = facts["records"]
+    assert read(["".join(record["strings"]).encode()]).found is Found.ONE
+    assert (record["name"], record["type"], facts["valid_today"]) == ("north.example", "TXT", True)
 
 
 def test_a_record_that_ended_is_printed_with_a_word_of_it(world: World) -> None:

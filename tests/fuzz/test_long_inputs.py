@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -21,7 +22,8 @@ from relayd.mail.mime_header import read_part_header
 from relayd.mail.parameters import parse_mail_parameters, parse_rcpt_parameters
 from relayd.mail.path import parse_forward_path
 from relayd.mail.words import decode_words
-from relayd.reporting.destinations import tls_destinations
+from relayd.reporting.destinations import parse_uris, tls_destinations
+from relayd.reporting.read import read_report
 from relayd.smtp.scram import Exchange
 from relayd.tls.mta_sts import MAX_OCTETS, parse_policy, read_records
 from tests.fuzz.mutation import TOKENS
@@ -61,6 +63,16 @@ def _exchange(data: bytes) -> None:
         pass
 
 
+def _destinations(data: bytes) -> None:
+    with contextlib.suppress(SyntaxInvalid):
+        tls_destinations([b"v=TLSRPTv1; rua=" + data])
+
+
+def _report(data: bytes) -> None:
+    with contextlib.suppress(SyntaxInvalid):
+        read_report(data)
+
+
 PARSERS: dict[str, Callable[[bytes], object]] = {
     "mime": _scan,
     "part header": lambda data: read_part_header(b"\nContent-Type: text/plain; name=" + data + b"\r\n"),
@@ -71,6 +83,11 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "mail parameters": _text(parse_mail_parameters),
     "rcpt parameters": _text(lambda text: parse_rcpt_parameters(text, smtputf8=True)),
     "names": _text(extensions),
+    "report destinations": _text(parse_uris),
+    "TLSRPT record": _destinations,
+    "report": _report,
+    "report as XML": lambda data: _report(b"<feedback><record><row>" + data),
+    "report as JSON": lambda data: _report(b'{"report-id": "' + data),
     "scram": _exchange,
 }
 #: What is long in itself, and what begins something again and again that never ends.

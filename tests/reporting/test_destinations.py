@@ -107,6 +107,9 @@ def test_tls_records(records: list[bytes], expected: list[str]) -> None:
         [b"v=TLSRPTv1; rua=mailto:a@b.example; \0=x"],
         [b"v=TLSRPTv1; rua=mailto:\xff@b.example"],
         [b"v=TLSRPTv1; rua=" + b"x" * 500_000],
+        [b"v=TLSRPTv1" + b" " * 500_000],
+        [b"v=TLSRPTv1; rua=" + b"mailto:a@b.example," * 30_000],
+        [b"v=TLSRPTv1" + b"; a=b" * 100_000 + b"; rua=mailto:a@b.example"],
     ],
 )
 def test_tls_records_that_cannot_be_followed(records: list[bytes]) -> None:
