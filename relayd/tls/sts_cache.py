@@ -19,7 +19,7 @@ from relayd.clock import Clock
 from relayd.errors import StoreUnavailable
 from relayd.mail.address import Domain
 from relayd.tls.mta_sts import StsFetch, StsReason, StsRecord, parse_policy, policy_file, policy_lines
-from relayd.tls.results import PolicyType, TlsResult, TlsResults
+from relayd.tls.results import PolicyType, TlsResult, TlsResults, told
 from relayd.tls.sts_fetch import StsSource
 from relayd.tls.sts_policy import StsMode, StsPolicy
 
@@ -129,8 +129,8 @@ class KeptStsPolicies:
     def _tell(self, domain: Domain, live: StsPolicy | None, reason: StsReason, detail: str) -> None:
         if self._results is None or reason.result is None:
             return
-        lines = policy_lines(live) if live is not None else ()
-        patterns = live.mx if live is not None else ()
+        lines = told(policy_lines(live)) if live is not None else ()
+        patterns = told(live.mx) if live is not None else ()
         self._results.note(
             TlsResult(
                 domain,
