@@ -116,14 +116,14 @@ class KeptStsPolicies:
         fetched = await self.source.fetch(domain, record.id)
         fresh = keeping(kept or Kept(domain=domain), fetched, self._clock.now(), used_at)
         if fetched.policy is None:
-            log.warning("policy_not_fetched", domain=domain, reason=fetched.reason.value)
+            log.warning("mta_sts_policy_not_fetched", domain=domain, reason=fetched.reason.value)
             self._tell(domain, fresh.live(self._clock.now()), fetched.reason, fetched.detail)
         else:
-            log.info("policy_fetched", domain=domain, mode=fetched.policy.mode.value)
+            log.info("mta_sts_policy_fetched", domain=domain, mode=fetched.policy.mode.value)
         try:
             await self._shelf.call("sts_keep", kept=fresh)
         except StoreUnavailable:
-            log.error("policy_not_kept", domain=domain)
+            log.error("mta_sts_policy_not_kept", domain=domain)
         return fresh
 
     def _tell(self, domain: Domain, live: StsPolicy | None, reason: StsReason, detail: str) -> None:
@@ -162,7 +162,7 @@ class KeptStsPolicies:
                 while await self.refresh() == _AT_ONCE:
                     pass
             except StoreUnavailable as error:
-                log.error("policies_not_refreshed", reason=str(error))
+                log.error("mta_sts_policies_not_refreshed", reason=str(error))
             except Exception:
                 log.exception("refresh_defect")
 
