@@ -40,7 +40,7 @@ class PolicyHosts:
             return PlainTextResponse("nothing here\n", 404)
         if method not in ("GET", "HEAD"):
             return PlainTextResponse("only to be read\n", 405, {"Allow": "GET, HEAD"})
-        _log.info("policy_served", domain=policy.domain)
+        _log.info("mta_sts_policy_served", domain=policy.domain)
         return PlainTextResponse(policy_file(policy))
 
     def _policy(self, name: str) -> StsPolicy | None:

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.dkim_advice import Seen, advice, notices_domain, reports_domain, see, story
 from relayd.cli.outside import domain_of
 from relayd.cli.reload import ask
+from relayd.cli.times import iso
 from relayd.clock import SystemClock
 from relayd.dns.publish import txt_facts, zone_line
 from relayd.dns.resolver import DnsResolver
@@ -241,4 +241,4 @@ def _activated(domain: Domain, reloaded: bool | None) -> str:
 
 
 def _iso(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return None if at is None else iso(at)

@@ -164,6 +164,8 @@ class DnsResolver(Resolver):
             return Records(Answer.NO_DATA, (), secure, canonical)
         if kind == "MX":
             values.sort(key=lambda record: (record.preference, record.host))
+        elif kind == "TLSA":
+            values.sort(key=str)  # resolvers turn the order round each time, and it means nothing
         return Records(Answer.FOUND, tuple(values), secure, canonical)
 
     async def _why_failed(self, name: str, kind: str) -> Answer:

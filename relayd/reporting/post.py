@@ -13,16 +13,15 @@ from typing import Final, Protocol
 
 import httpx
 
-from relayd.dns.public import may_be_asked
 from relayd.dns.resolver import Resolver
 from relayd.reporting.destinations import Destination
+from relayd.tls import https
 from relayd.tls.contexts import https_context
 
 #: Seconds for everything together.
 _PATIENCE: Final = 60.0
 #: Octets of a reply that are read, so that the connection ends in order.
 _REPLY: Final = 64 * 1024
-_ADDRESSES: Final = 4
 _ACCEPTED: Final = range(200, 300)
 #: Answers that another try won't change: redirects, which aren't followed, and most of what is the client's fault.
 _FINAL: Final = frozenset(range(300, 500)) - {408, 425, 429}
@@ -69,17 +68,19 @@ class HttpsPoster:
         found = await self._resolver.addresses(destination.host)
         if not found.addresses:
             return Posted(f"looking up its address ended in {found.answer}", final=False)
-        addresses = [one for one in found.addresses if may_be_asked(one, self._private_networks)]
+        addresses = https.to_ask(found, self._private_networks)
         if not addresses:
             return Posted("it leads into a private network")
         # Loading the CAs takes milliseconds of the loop.
         context = await asyncio.to_thread(https_context, self._trusted_ca)
-        headers = {"Content-Type": media_type, "Accept-Encoding": "identity", "User-Agent": "relayd"}
         problem = ""
-        async with httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 (post's own timeout is for all of it)
-            for address in addresses[:_ADDRESSES]:
+        async with https.client(context) as client:
+            for address in addresses:
                 try:
-                    status = await _status(client, destination, address, content, headers)
+                    uri = httpx.URL(destination.target)
+                    headers = {"Content-Type": media_type}
+                    request = https.request("POST", uri, destination.host, address, headers, content)
+                    status = await _status(client, request)
                 except httpx.ConnectError as error:
                     problem = _why(error)
                 except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError, OSError):
@@ -89,18 +90,7 @@ class HttpsPoster:
         return Posted(problem, final=False)
 
 
-async def _status(
-    client: httpx.AsyncClient, destination: Destination, address: str, content: bytes, headers: dict[str, str]
-) -> int:
-    # By address, so that nobody resolves the name once more; the certificate has to prove the name all the same.
-    uri = httpx.URL(destination.target)
-    request = client.build_request(
-        "POST",
-        uri.copy_with(host=address),
-        content=content,
-        headers=headers | {"Host": uri.netloc.decode("ascii")},
-        extensions={"sni_hostname": destination.host},
-    )
+async def _status(client: httpx.AsyncClient, request: httpx.Request) -> int:
     response = await client.send(request, stream=True)
     try:
         read = 0
@@ -114,10 +104,8 @@ async def _status(
 
 
 def _why(error: BaseException) -> str:
-    """httpx wraps what kept the connection from being made; its name is further down."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
+    """What kept the connection from being made."""
+    cause = https.tls_error(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"the certificate isn't trusted: {cause.verify_message}"
     return "the TLS handshake failed" if cause is not None else "no connection could be made"

@@ -12,20 +12,18 @@ from typing import Final
 
 from relayd.directory.directory import DomainEntry, NtaEntry
 from relayd.dns.hosts import HostFacts
-from relayd.dns.records import Answer, MailHosts, Tlsa, Validation
+from relayd.dns.records import Answer, MailHosts, Validation
 from relayd.mail.address import Domain
 from relayd.tls.dane import needs_names, usable
 from relayd.tls.demand import NO_WISHES, Ignored, Override, Security, TlsDemand, Wishes
 from relayd.tls.mta_sts import policy_lines
-from relayd.tls.results import Applied, PolicyType, ResultType
+from relayd.tls.results import Applied, PolicyType, ResultType, told
 from relayd.tls.sts_policy import StsMode, StsPolicy
 
 #: Enhanced codes (RFC 3463 §3.5, §3.8).
 _LOOK_UP_FAILED: Final = "4.4.3"
 _NO_ADDRESS: Final = "4.4.4"
 UNPROVEN: Final = "4.7.5"
-#: TLSA records of a host that the daily report names.
-_TOLD: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,7 @@ def _by_dane(world: World, facts: HostFacts) -> HostPlan | None:
         words = f"{facts.host} has TLSA records, and whether the resolver validates isn't known yet"
         return HostPlan(facts.host, facts.port, words, status=_LOOK_UP_FAILED)
     records = usable(tlsa.values)
-    applied = Applied(world.domain, PolicyType.TLSA, _told(tlsa.values))
+    applied = Applied(world.domain, PolicyType.TLSA, told(map(str, tlsa.values)))
     if not records:
         # RFC 7672 §2.2: records say that there is TLS, even where none of them can prove anything.
         words = f"{facts.host} has TLSA records, none of them usable: TLS is demanded, and nothing can prove the host"
@@ -140,11 +138,6 @@ def _by_dane(world: World, facts: HostFacts) -> HostPlan | None:
     words = f"DANE: {facts.host} has {len(records)} usable TLSA record{'' if len(records) == 1 else 's'}{how}"
     demand = _dane_demand(facts, _next_hop_names(world), words)
     return HostPlan(facts.host, facts.port, words, demand, proven, applied=applied)
-
-
-def _told(records: Sequence[Tlsa]) -> tuple[str, ...]:
-    """Records as the daily report names them; a domain with hundreds doesn't get them all back."""
-    return tuple(str(record) for record in records[:_TOLD])
 
 
 def _tlsa_unknown(domain: Domain, facts: HostFacts, answer: Answer) -> HostPlan:
@@ -179,7 +172,7 @@ def _by_sts(world: World, facts: HostFacts) -> HostPlan | None:
 
 def _held_to(policy: StsPolicy, facts: HostFacts, mode: str) -> HostPlan:
     """The host must be listed, and its certificate prove its name under a CA (RFC 8461 §4.1, §4.2)."""
-    applied = Applied(policy.domain, PolicyType.STS, policy_lines(policy), policy.mx)
+    applied = Applied(policy.domain, PolicyType.STS, told(policy_lines(policy)), told(policy.mx))
     if not policy.covers(facts.host):
         words = f"the MTA-STS policy of {policy.domain} doesn't list {facts.host}"
         failure = ResultType.VALIDATION_FAILURE
@@ -272,7 +265,7 @@ def plan_mandatory_dane(domain: Domain, facts: HostFacts, why: str, validation: 
     tlsa = facts.tlsa
     if tlsa is not None and not tlsa.answer.certain:
         return _tlsa_unknown(domain, facts, tlsa.answer)
-    applied = Applied(domain, PolicyType.TLSA, _told(tlsa.values) if tlsa is not None else ())
+    applied = Applied(domain, PolicyType.TLSA, told(map(str, tlsa.values)) if tlsa is not None else ())
     missing, failure = "", ResultType.DANE_REQUIRED
     if validation is not Validation.ON:
         missing = "the resolver isn't known to validate"

@@ -19,7 +19,7 @@ from relayd.clock import Clock
 from relayd.errors import StoreUnavailable
 from relayd.mail.address import Domain
 from relayd.tls.mta_sts import StsFetch, StsReason, StsRecord, parse_policy, policy_file, policy_lines
-from relayd.tls.results import PolicyType, TlsResult, TlsResults
+from relayd.tls.results import PolicyType, TlsResult, TlsResults, told
 from relayd.tls.sts_fetch import StsSource
 from relayd.tls.sts_policy import StsMode, StsPolicy
 
@@ -116,21 +116,21 @@ class KeptStsPolicies:
         fetched = await self.source.fetch(domain, record.id)
         fresh = keeping(kept or Kept(domain=domain), fetched, self._clock.now(), used_at)
         if fetched.policy is None:
-            log.warning("policy_not_fetched", domain=domain, reason=fetched.reason.value)
+            log.warning("mta_sts_policy_not_fetched", domain=domain, reason=fetched.reason.value)
             self._tell(domain, fresh.live(self._clock.now()), fetched.reason, fetched.detail)
         else:
-            log.info("policy_fetched", domain=domain, mode=fetched.policy.mode.value)
+            log.info("mta_sts_policy_fetched", domain=domain, mode=fetched.policy.mode.value)
         try:
             await self._shelf.call("sts_keep", kept=fresh)
         except StoreUnavailable:
-            log.error("policy_not_kept", domain=domain)
+            log.error("mta_sts_policy_not_kept", domain=domain)
         return fresh
 
     def _tell(self, domain: Domain, live: StsPolicy | None, reason: StsReason, detail: str) -> None:
         if self._results is None or reason.result is None:
             return
-        lines = policy_lines(live) if live is not None else ()
-        patterns = live.mx if live is not None else ()
+        lines = told(policy_lines(live)) if live is not None else ()
+        patterns = told(live.mx) if live is not None else ()
         self._results.note(
             TlsResult(
                 domain,
@@ -162,7 +162,7 @@ class KeptStsPolicies:
                 while await self.refresh() == _AT_ONCE:
                     pass
             except StoreUnavailable as error:
-                log.error("policies_not_refreshed", reason=str(error))
+                log.error("mta_sts_policies_not_refreshed", reason=str(error))
             except Exception:
                 log.exception("refresh_defect")
 

@@ -2,7 +2,7 @@
 
 The server is a stranger that a mail address chose for us. So: one GET, no redirect, no cache, no cookie, no proxy; a
 certificate that proves the name; at most 64 KiB; a minute in all, whatever is still dripping; and only public
-addresses, since a name in DNS mustn't make relayd knock on doors inside its own network.
+addresses, since a name in DNS mustn't make relayd knock on doors inside its own network (relayd.tls.https).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final, Protocol
 
 import httpx
 
-from relayd.dns.public import may_be_asked
 from relayd.dns.records import Answer
 from relayd.dns.resolver import Resolver
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Domain
 from relayd.settings.models import Configuration
+from relayd.tls import https
 from relayd.tls.contexts import https_context
 from relayd.tls.mta_sts import (
     MAX_OCTETS,
@@ -38,9 +38,6 @@ from relayd.tls.mta_sts import (
 #: RFC 8461 §3.3: for everything together, in seconds.
 _PATIENCE: Final = 60.0
 _HTTPS: Final = 443
-#: How many addresses of one host are tried.
-_ADDRESSES: Final = 4
-
 #: OpenSSL's X509_V_ERR codes.
 _HAS_EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
@@ -98,7 +95,7 @@ class HttpsStsSource:
         found = await self._resolver.addresses(host)
         if found.answer is not Answer.FOUND:
             return StsFetch(StsReason.NO_ADDRESS, detail=f"looking up {host} ended in {found.answer}")
-        addresses = [one for one in found.addresses if may_be_asked(one, self._private_networks)]
+        addresses = https.to_ask(found, self._private_networks)
         if not addresses:
             return StsFetch(StsReason.ADDRESS_NOT_PUBLIC, detail=f"{host} leads into a private network")
         # Loading the CAs takes milliseconds of the loop; policies are fetched rarely enough.
@@ -107,8 +104,8 @@ class HttpsStsSource:
         except (OSError, ssl.SSLError):
             return StsFetch(StsReason.CERTIFICATE_UNTRUSTED, detail="the file of tls.trusted_ca can't be read")
         outcome = StsFetch(StsReason.UNREACHABLE)
-        async with httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 (fetch's own timeout is for all of it)
-            for address in addresses[:_ADDRESSES]:
+        async with https.client(context) as client:
+            for address in addresses:
                 outcome = await self._ask(client, address, domain, identity)
                 if outcome.reason is not StsReason.UNREACHABLE:
                     break
@@ -116,13 +113,8 @@ class HttpsStsSource:
 
     async def _ask(self, client: httpx.AsyncClient, address: str, domain: Domain, identity: str) -> StsFetch:
         host = policy_host(domain)
-        # By address, so that nobody resolves the name once more; the certificate has to prove the name all the same.
-        request = client.build_request(
-            "GET",
-            httpx.URL(scheme="https", host=address, port=self._port, path=PATH),
-            headers={"Host": host, "Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": "relayd"},
-            extensions={"sni_hostname": host},
-        )
+        uri = httpx.URL(scheme="https", host=host, port=self._port, path=PATH)
+        request = https.request("GET", uri, host, address, {"Host": host, "Accept": "text/plain"})
         try:
             response = await client.send(request, stream=True)
             try:
@@ -161,10 +153,8 @@ async def _read(response: httpx.Response, domain: Domain, identity: str) -> StsF
 
 
 def _not_connected(error: BaseException) -> StsFetch:
-    """What kept the connection from being made: httpx wraps it, and the reason is further down."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
+    """What kept the connection from being made."""
+    cause = https.tls_error(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         reason = {
             _HOST_MISMATCH: StsReason.CERTIFICATE_NAME,

@@ -68,6 +68,12 @@ async def test_a_huge_answer_is_not_kept(server: LyingDns, resolver: DnsResolver
         assert server.asked.count((f"{name}.", "TXT")) == asked
 
 
+async def test_the_order_of_tlsa_records_is_always_the_same(server: LyingDns, resolver: DnsResolver) -> None:
+    name, records = "_25._tcp.mx.example.org", [f"3 1 1 {number:064x}" for number in range(8)]
+    server.say(name, "TLSA", Reply(records))
+    assert [str(one) for one in (await resolver.tlsa(name)).values] == records  # the server mixes them
+
+
 @pytest.mark.parametrize("kind", ["A", "MX", "TXT", "TLSA"])
 async def test_a_name_that_is_its_own_alias(server: LyingDns, resolver: DnsResolver, kind: str) -> None:
     server.say("loop.example.org", kind, Reply(alias="loop.example.org."))

@@ -126,7 +126,7 @@ NEXT = make("next", ROOT)
         (facts(LEAF.tlsa(3, 1, 1)), Status.PASSED, "3 1 1"),
         (facts(ROOT.tlsa(2, 0, 1)), Status.PASSED, "2 0 1"),
         (facts(NEXT.tlsa(3, 1, 1), LEAF.tlsa(3, 1, 1)), Status.PASSED, "3 1 1"),
-        (facts(NEXT.tlsa(3, 1, 1)), Status.FAILED, "matches none"),
+        (facts(NEXT.tlsa(3, 1, 1)), Status.FAILED, "matches no"),
         (facts(LEAF.tlsa(1, 1, 1)), Status.FAILED, "no usable"),
         (facts(answer=Answer.NO_NAME), Status.FAILED, "no TLSA"),
         (facts(answer=Answer.BOGUS, secure=False), Status.FAILED, "validated: bogus"),

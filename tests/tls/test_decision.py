@@ -286,3 +286,10 @@ def test_what_the_daily_report_is_told(
 ) -> None:
     plans = plan_by_mx(known, [facts], confidential=False)
     assert [(plan.applied.type if plan.applied else None, plan.failure) for plan in plans] == expected
+
+
+def test_the_daily_report_isnt_told_all_of_a_policy_as_large_as_can_be() -> None:
+    patterns = (MX, *(f"mx{number}.example" for number in range(5000)))
+    (plan,) = plan_by_mx(world(sts(ENFORCE, *patterns)), [UNSIGNED], confidential=False)
+    assert plan.applied is not None
+    assert (len(plan.applied.policy), len(plan.applied.mx_patterns)) == (20, 20)
