@@ -8,12 +8,12 @@ expires to its sender.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 from relayd.directory.nta7516 import NtaStanding, today
 from relayd.mail.address import Domain
 from relayd.mail.reply import Reply
+from relayd.pipeline.lookups import look_at_all
 from relayd.pipeline.nta_standing import standing_of
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Defer, Pass, Rewrite, RouteKind, RouteTarget, RouteTo, Verdict
@@ -33,9 +33,18 @@ class Nta7516Policy(Policy[Options]):
         keys: dict[Domain, list[str]] = {}
         for recipient in mail.recipients:
             keys.setdefault(recipient.address.domain, []).append(recipient.address.key)
-        found = await asyncio.gather(*(standing_of(domain, context) for domain in keys))
-        verdicts = [_verdict(domain, tuple(keys[domain]), one) for domain, one in zip(keys, found, strict=True)]
+        found = await look_at_all(keys, lambda domain: _look(domain, context), lambda why: NtaStanding(None, why))
+        verdicts = [_verdict(domain, tuple(keys[domain]), found[domain]) for domain in keys]
         return verdicts + _marked(verdicts, context)
+
+
+async def _look(domain: Domain, context: Context) -> NtaStanding:
+    """Whether the domain is compliant, and one of the hosts that its record stands for can be proven now."""
+    found = await standing_of(domain, context)
+    if found.record is None:
+        return found  # not compliant, or by an entry, whose hosts prove a name when they are dialled
+    way = await context.ways.nta_proven(domain)
+    return found if way.proven else NtaStanding(way.proven, f"{found.reason}, but {way.reason}")
 
 
 def _sender_is_not(mail: Mail, context: Context) -> str:

@@ -7,19 +7,15 @@ mobile number is left to the Viewer: whoever writes one wants the message read a
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from policies.viewer import wishes
 from relayd.mail.address import Domain
 from relayd.mail.reply import Reply
+from relayd.pipeline.lookups import look_at_all
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage, Standing
 from relayd.pipeline.verdict import Defer, MessageClass, Pass, RouteKind, RouteTarget, RouteTo, Verdict
 
-#: Seconds for all domains of a message together.
-_BUDGET: Final = 5.0
-#: Domains that are looked at at the same time.
-_AT_ONCE: Final = 20
 _LATER: Final = Reply(
     451, "4.4.3", "Whether the way to this recipient is secure can't be found out now; try again later"
 )
@@ -42,31 +38,8 @@ class VerifiedMxPolicy(Policy[Options]):
         for recipient in mail.recipients:
             if recipient.address.key not in wished.named:
                 keys.setdefault(recipient.address.domain, []).append(recipient.address.key)
-        found = await _look(tuple(keys), context)
+        found = await look_at_all(keys, context.ways.proven, lambda reason: Standing(None, reason))
         return [_verdict(found[domain], tuple(keys[domain])) for domain in keys]
-
-
-async def _look(domains: tuple[Domain, ...], context: Context) -> dict[Domain, Standing]:
-    """Where each domain stands; what isn't known in time is open."""
-    places = asyncio.Semaphore(_AT_ONCE)
-    found = {domain: Standing(None, f"DNS said nothing about {domain} in time") for domain in domains}
-
-    async def look(domain: Domain) -> None:
-        async with places:
-            found[domain] = await context.ways.proven(domain)
-
-    looking = [asyncio.create_task(look(domain)) for domain in domains]
-    if not looking:
-        return found
-    try:
-        done, _ = await asyncio.wait(looking, timeout=_BUDGET)
-    finally:
-        for task in looking:
-            task.cancel()
-        await asyncio.gather(*looking, return_exceptions=True)
-    for task in done:
-        task.result()  # a defect is one, and not an answer
-    return found
 
 
 def _verdict(standing: Standing, keys: tuple[str, ...]) -> Verdict:

@@ -115,6 +115,12 @@ class Seen:
         return not self.known and self.standing.compliant is True and any(one.demand for one in self._hosts)
 
     @property
+    def _unknown(self) -> bool:
+        """Whether DNS couldn't tell where to, or whether it is proven."""
+        statuses = {self.plans.status} if isinstance(self.plans, NoWay) else {one.status for one in self.plans}
+        return "4.4.3" in statuses
+
+    @property
     def _hosts(self) -> tuple[HostPlan, ...]:
         return () if isinstance(self.plans, NoWay) else self.plans
 
@@ -128,8 +134,10 @@ class Seen:
             return (
                 f"mail to {self.domain} isn't sent by NTA 7516; later policies decide, and usually it is the Viewer's"
             )
+        if not self.direct and self._unknown:
+            return f"mail to {self.domain} waits until DNS can tell whether its hosts can be proven"
         if not self.direct:
-            return f"mail to {self.domain} takes the NTA 7516 way, and waits until a host can be proven or it expires"
+            return f"no host of {self.domain} can be proven: its mail is usually the Viewer's, what is under way waits"
         whose = ", ".join(self.senders)
         if not whose:
             return f"{self.domain} is compliant, but none of our organisations is today: mail goes to the Viewer"

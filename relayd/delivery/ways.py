@@ -135,6 +135,13 @@ class Ways:
             return Standing(False if plans.permanent else None, plans.reply)
         return standing(plans)
 
+    async def nta_proven(self, domain: Domain) -> Standing:
+        """Whether DANE proves hosts that take NTA 7516 mail of ``domain``."""
+        plans = await self._by_nta(domain)
+        if isinstance(plans, NoWay):
+            return Standing(None if plans.status == "4.4.3" else False, plans.reply)
+        return standing(plans)
+
     async def look(self, domain: Domain) -> tuple[World, tuple[HostFacts, ...]] | NoWay:
         """What DNS says of a domain's mail hosts; MTA-STS isn't asked."""
         found = await self._resolver.mail_hosts(domain)

@@ -143,12 +143,19 @@ class Ways(Protocol):
         confidential mail may go by MX."""
         ...
 
+    async def nta_proven(self, domain: Domain) -> Standing:
+        """Whether hosts that take a domain's NTA 7516 mail prove themselves by DANE."""
+        ...
+
 
 class NoWays:
     """Where nobody asks, nothing is proven."""
 
     async def proven(self, domain: Domain) -> Standing:
         return Standing(False, f"nobody looks whether {domain} proves its mail hosts")
+
+    async def nta_proven(self, domain: Domain) -> Standing:
+        return await self.proven(domain)
 
 
 @dataclass(frozen=True, slots=True)

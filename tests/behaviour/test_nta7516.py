@@ -112,7 +112,7 @@ def test_check_says_what_the_daemon_does(world: World, domain: str, compliant: b
         found = json.loads(relayd.cli("nta7516", "check", domain, "--json", check=False).stdout)
         assert (found["compliant"], found["direct"]) == (compliant, compliant is True)
         record = json.loads(relayd.cli("nta7516", "record", "praktijk", "--json").stdout)
-        assert read([record["text"].encode()]).found is Found.ONE
+        assert read([record["records"][0]["text"].encode()]).found is Found.ONE
 
 
 def written(domain: str, *, signed: bool) -> bytes:

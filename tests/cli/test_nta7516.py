@@ -114,7 +114,7 @@ def test_mistakes_are_named(world: World, words: tuple[str, ...], says: str) -> 
         ("bymx.example", True, {"mx.clinic.example": True}, "directly"),
         ("ended.example", True, {"mx.clinic.example": True}, "directly"),
         ("allowed.example", True, {"mx.allowed.example": True}, "directly"),
-        ("nodane.example", True, {"mx.nodane.example": False}, "waits until a host can be proven or it expires"),
+        ("nodane.example", True, {"mx.nodane.example": False}, "no host of nodane.example can be proven"),
         ("unsigned.org", False, {}, "usually it is the Viewer's"),
         ("old.example", False, {}, "usually it is the Viewer's"),
         ("absent.example", False, {}, "usually it is the Viewer's"),

@@ -29,7 +29,7 @@ from relayd.queue.attempt import SealedContents
 from relayd.store.records import Claimed, Settlement, State
 from relayd.vault.meta import open_meta
 from tests.kit.dns import FakeDns
-from tests.kit.judging import MemoryLimits, ToldInspector
+from tests.kit.judging import MemoryLimits, NtaWays, ToldInspector
 from tests.kit.judging import context as judging_context
 from tests.kit.lanes import Site, open_site
 
@@ -67,7 +67,7 @@ async def judged(site: Site, claimed: Claimed, dns: FakeDns, **signers: Any) -> 
     pipeline = Pipeline((Step(Nta7516Policy(Options()), 10.0, OnError.DEFER),))
     in_force = SimpleNamespace(directory=DIRECTORY, pipeline=pipeline, signers={OURS: (SIGNER,)})
     asked = judging_context(
-        DIRECTORY, limits=MemoryLimits(), inspector=ToldInspector(), clock=site.clock, nta=NtaDns(dns)
+        DIRECTORY, limits=MemoryLimits(), inspector=ToldInspector(), clock=site.clock, nta=NtaDns(dns), ways=NtaWays()
     )
     services = SimpleNamespace(in_force=in_force, vault=site.vault, clock=site.clock, context=lambda _: asked)
     body, meta = SealedContents(site.vault, site.blobs).open(claimed.message, None)

@@ -120,3 +120,21 @@ async def test_a_local_entry_is_asked_first_while_it_counts() -> None:
     assert await to(ways(zone(CURRENT), deny)) == ([], "4.7.5")
     ended = NtaEntry(CLINIC, False, "forwards", date(2026, 11, 22))
     assert await to(ways(zone(CURRENT), ended)) == ([MX], "")
+
+
+@pytest.mark.parametrize(
+    ("record", "more", "proven"),
+    [
+        (CURRENT, {}, True),
+        (CURRENT + ";ntamx=10 other.clinic.example;ntamx=20 nta.clinic.example", {}, True),
+        (CURRENT + ";ntamx=10 other.clinic.example", {}, False),
+        (CURRENT + ";ntamx=10 slow.clinic.example", {}, None),
+        (CURRENT, {("clinic.example", "MX"): Answer.TIMEOUT}, None),
+        (CURRENT, {("clinic.example", "MX"): ["10 host.unsigned.org"]}, False),
+        ("v=spf1 -all", {}, False),
+    ],
+)
+async def test_whether_a_way_exists_is_known_before_it_is_chosen(
+    record: str, more: object, proven: bool | None
+) -> None:
+    assert (await ways(zone(record, more=more)).nta_proven(CLINIC)).proven is proven

@@ -12,7 +12,7 @@ from relayd.mail.address import NULL_SENDER, Domain, parse_address
 from relayd.mail.envelope import Envelope, Listener, Peer, Recipient, TlsFacts
 from relayd.mail.headers import Headers
 from relayd.mail.mime import MimeScanner
-from relayd.pipeline.policy import Context, Inspection, InspectionLimits, Mail
+from relayd.pipeline.policy import Context, Inspection, InspectionLimits, Mail, Standing
 from relayd.pipeline.verdict import Verdict
 
 TLS = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")
@@ -90,6 +90,21 @@ class ToldAuthenticator:
         self.asked += 1
         self.known = self.told
         return self.told
+
+
+class NtaWays:
+    """Says the same of every domain's NTA 7516 hosts, and counts how often it was asked."""
+
+    def __init__(self, proven: bool | None = True, reason: str = "") -> None:
+        self.standing = Standing(proven, reason)
+        self.asked = 0
+
+    async def proven(self, domain: Domain) -> Standing:
+        raise AssertionError("nobody asks about MX here")
+
+    async def nta_proven(self, domain: Domain) -> Standing:
+        self.asked += 1
+        return self.standing
 
 
 def context(directory: Directory = EMPTY, **others: object) -> Context:

@@ -24,7 +24,7 @@ from relayd.pipeline.verdict import (
     Verdict,
 )
 from tests.kit.dns import FakeDns
-from tests.kit.judging import STRANGER, FrozenClock, context, listed, mail
+from tests.kit.judging import STRANGER, FrozenClock, NtaWays, context, listed, mail
 
 CLINIC, OTHER = Domain("clinic.example"), Domain("other.example")
 US = Domain("us.example")
@@ -45,12 +45,13 @@ async def judge(
     author: str = "a@us.example",
     to: tuple[str, ...] = ("b@clinic.example",),
     header: tuple[str, str] = ("", ""),
+    ways: NtaWays | None = None,
 ) -> list[Verdict]:
     provider = NtaProvider(own={"us": own} if own else {}, header=header)
     entries = {entry.domain: entry} if entry else {}
     directory = Directory({"us": ORGANISATION}, {}, entries, {}, {}, nta_provider=provider)
     shown = mail(f"From: {author}\n\n", sender="a@us.example", to=to, origin=origin)
-    asked = context(directory, clock=FrozenClock(NOW), nta=NtaDns(dns))
+    asked = context(directory, clock=FrozenClock(NOW), nta=NtaDns(dns), ways=ways or NtaWays())
     return listed(await Nta7516Policy(Options()).judge(shown, Stage.ROUTE, asked))
 
 
@@ -144,7 +145,7 @@ async def test_a_day_ends_in_the_netherlands() -> None:
     directory = Directory({"us": ORGANISATION}, {}, {}, {}, {}, nta_provider=NtaProvider({"us": OWN}))
     shown = mail("From: a@us.example\n\n", to=["b@clinic.example"], origin=OURS)
     late = FrozenClock(datetime(2026, 11, 30, 23, 30, tzinfo=UTC).timestamp())
-    asked = context(directory, clock=late, nta=NtaDns(dns([CURRENT])))
+    asked = context(directory, clock=late, nta=NtaDns(dns([CURRENT])), ways=NtaWays())
     (verdict,) = listed(await Nta7516Policy(Options()).judge(shown, Stage.ROUTE, asked))
     assert isinstance(verdict, Pass)
 
@@ -185,3 +186,20 @@ async def test_the_providers_header_is_put_on_these_copies_alone() -> None:
         b"X-Secure: yes; agreed\r\n",
     )
     assert not any(isinstance(one, Rewrite) for one in await judge(dns(), header=("X-Secure", "1")))
+
+
+@pytest.mark.parametrize(("proven", "kind"), [(True, RouteTo), (False, Pass), (None, Defer)])
+async def test_a_compliant_domain_whose_hosts_cannot_be_proven_is_left_to_the_viewer(
+    proven: bool | None, kind: type[Verdict]
+) -> None:
+    (verdict,) = await judge(dns([CURRENT]), ways=NtaWays(proven, "mx.clinic.example has no TLSA record"))
+    assert type(verdict) is kind
+    assert ("mx.clinic.example has no TLSA record" in verdict.reason) == (proven is not True)
+
+
+async def test_hosts_are_asked_about_only_where_a_record_decides() -> None:
+    ways = NtaWays(False)
+    entry = NtaEntry(CLINIC, True, "agreed", hosts=("mx:25",))
+    assert isinstance((await judge(dns([CURRENT]), entry=entry, ways=ways))[0], RouteTo)
+    assert isinstance((await judge(dns(["v=spf1 -all"]), ways=ways))[0], Pass)
+    assert ways.asked == 0

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from policies import verified_mx
 from policies.verified_mx import VerifiedMxPolicy
 from relayd.directory.directory import STRANGER, Origin, Via
 from relayd.mail.address import Domain
+from relayd.pipeline import lookups
 from relayd.pipeline.policy import Options, Stage
 from relayd.pipeline.verdict import Defer, MessageClass, Pass, RouteKind, RouteTarget, RouteTo, Verdict
 from relayd.tls.decision import Standing
@@ -87,7 +87,7 @@ async def test_a_number_for_one_recipient_leaves_that_one_to_the_viewer() -> Non
 
 
 async def test_what_takes_too_long_is_deferred_and_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verified_mx, "_BUDGET", 0.05)
+    monkeypatch.setattr(lookups, "_BUDGET", 0.05)
     known = ToldWays({"proven.example": True})
     found = await judge(known, to=("a@proven.example", "b@never.example"))
     assert [type(verdict) for verdict in found] == [RouteTo, Defer]
