@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -16,16 +17,20 @@ from relayd.authenticity.dkim_store import DkimKeyFiles
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.dkim_advice import notices_domain
 from relayd.cli.outside import domain_of
+from relayd.cli.records_check import Shown, Standing, look
+from relayd.cli.table import table
 from relayd.clock import SystemClock
 from relayd.daemon.sockets import split_address
 from relayd.directory.directory import Directory
 from relayd.directory.load import build
 from relayd.dns.publish import zone_line
 from relayd.dns.records import Tlsa
+from relayd.dns.resolver import DnsResolver
 from relayd.errors import RelaydError
 from relayd.mail.address import Domain, parse_address
 from relayd.settings.load import load
 from relayd.settings.models import Configuration
+from relayd.settings.values import address_and_port
 from relayd.tls.certificate import spki_sha256
 from relayd.tls.mta_sts import record_name
 from relayd.tls.sts_publish import published
@@ -34,9 +39,10 @@ _TTL: Final = 3600
 _EPILOG: Final = """\
 examples:
   relayd records clinic.example            lines for the zone file
+  relayd records clinic.example --check    asks DNS whether it shows them
   relayd records clinic.example --json
 The TLSA record is of the key in tls.certificate: before that key changes, publish the next one's beside it.
-exit status: 0 done, 1 the domain isn't ours
+exit status: 0 done, or all are there; 1 the domain isn't ours, or DNS doesn't show them all
 """
 
 
@@ -68,6 +74,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("domain", metavar="DOMAIN", help="a mail domain of an organisation here")
+    parser.add_argument("--check", action="store_true", help="ask DNS which of them are there")
     add_config(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -78,11 +85,26 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load(Path(arguments.config))
     directory, domain = build(loaded), domain_of(arguments.domain)
     found = list(records(loaded.configuration, directory, domain))
+    if arguments.check:
+        resolver = DnsResolver(*address_and_port(loaded.configuration.resolver))
+        return _check(found, asyncio.run(look(resolver, found)), as_json=arguments.json)
     if arguments.json:
         print_json([asdict(one) for one in found])
     else:
         print("\n".join(map(str, found)))
     return 0
+
+
+def _check(wanted: Sequence[Published], shown: Sequence[Shown], *, as_json: bool) -> int:
+    pairs = list(zip(wanted, shown, strict=True))
+    if as_json:
+        print_json([asdict(one) | {"state": seen.state, "found": seen.text} for one, seen in pairs])
+    else:
+        print(table(("STATE", "TYPE", "NAME", ""), [(s.state, one.type, one.name, s.text) for one, s in pairs]))
+        for one, seen in pairs:
+            if seen.state in (Standing.OTHER, Standing.MISSING):
+                print(f"publish: {one}")
+    return 0 if all(seen.state is Standing.THERE for seen in shown) else 1
 
 
 def records(configuration: Configuration, directory: Directory, domain: Domain) -> Iterator[Published]:
