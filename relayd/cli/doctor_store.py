@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from relayd.cli.connect import existing_database
+from relayd.cli.connect import database_of, existing_database
 from relayd.cli.findings import Finding, Level
 from relayd.errors import RelaydError, StoreDamaged
 from relayd.settings.models import Configuration
@@ -62,6 +62,11 @@ def store(configuration: Configuration) -> Iterator[Finding]:
     except StoreDamaged as error:
         yield Finding("store", Level.BAD, str(error))
     except (RelaydError, TimeoutError) as error:
+        if not database_of(configuration.state).exists():
+            yield Finding(
+                "store", Level.BAD, str(error), "the first start makes it; else state isn't what it was: mount it"
+            )
+            return
         text = str(error) or f"no answer within {_PATIENCE:g} s"
         advice = "mail is refused with 451 and deliveries wait; it goes on by itself once the cause is gone"
         yield Finding("store", Level.BAD, text, advice)
