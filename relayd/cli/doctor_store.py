@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from relayd.cli.connect import database_of, existing_database
+from relayd.cli.connect import existing_database
 from relayd.cli.findings import Finding, Level
 from relayd.errors import RelaydError, StoreDamaged
 from relayd.settings.models import Configuration
 from relayd.store.client import StoreClient
 from relayd.store.database import open_reader
 from relayd.store.server import SOCKET
+from relayd.store.verify import database_of
 
 #: Octets that are written for a try: more than what fits beside a file's name, so that they need room of their own.
 _TRY: Final = bytes(16 * 1024)
