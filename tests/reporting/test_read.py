@@ -192,6 +192,9 @@ HOSTILE = {
     "xml: deep": b"<a>" * 50 + b"</a>" * 50,
     "xml: very deep": b"<a>" * 500_000,
     "xml: many elements": b"<feedback>" + b"<a/>" * 200_000 + b"</feedback>",
+    "xml: many elements in a namespace of megabytes": gzip.compress(
+        b'<feedback xmlns="' + b"u" * (5 * 2**20) + b'">' + b"<a/>" * 90_000 + b"</feedback>"
+    ),
     "xml: cut off": DMARC[:-20],
     "xml: something else": b"<html><body/></html>",
     "xml: no record": b"<feedback><policy_published><domain>noord.example</domain></policy_published></feedback>",
