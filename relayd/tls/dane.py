@@ -26,6 +26,8 @@ _CERTIFICATE: Final = 0
 _PUBLIC_KEY: Final = 1
 #: A server's chain is looked at no further than this: real ones have four certificates.
 _CERTIFICATES: Final = 12
+#: Usable records that count: comparing hundreds of keys with a chain takes a second. Real sets have four.
+_RECORDS: Final = 50
 _FULL: Final = 0
 #: Matching type → octets of its digest; a greater type is a stronger digest (RFC 7671 §9).
 _DIGESTS: Final = {1: 32, 2: 64}
@@ -33,14 +35,14 @@ _DIGESTS: Final = {1: 32, 2: 64}
 
 def usable(records: Iterable[Tlsa]) -> tuple[Tlsa, ...]:
     """The records that can prove a mail server: usage 2 or 3 (RFC 7672 §3.1), known selector and matching type, sound
-    data. Of several digests for one usage and selector only the strongest counts (RFC 7671 §9)."""
+    data; the first fifty. Of several digests for one usage and selector only the strongest counts (RFC 7671 §9)."""
     sound = [record for record in records if _sound(record)]
     strongest: dict[tuple[int, int], int] = {}
     for record in sound:
         kind = record.usage, record.selector
         strongest[kind] = max(strongest.get(kind, 0), record.matching)
     kept = (r for r in sound if r.matching in (_FULL, strongest[r.usage, r.selector]))
-    return tuple(dict.fromkeys(kept))
+    return tuple(dict.fromkeys(kept))[:_RECORDS]
 
 
 def _sound(record: Tlsa) -> bool:

@@ -170,6 +170,11 @@ def test_octets_that_are_no_certificate_match_nothing(octets: bytes) -> None:
     assert found.fault is not None
 
 
+def test_of_hundreds_of_records_fifty_count() -> None:
+    records = [Tlsa(3, 1, 1, number.to_bytes(32)) for number in range(300)]
+    assert usable(records) == tuple(records[:50])
+
+
 def test_a_very_long_chain_is_looked_at_no_further_than_a_real_one_goes() -> None:
     padding = [OTHER.der] * 2000
     assert match([LEAF.der, INTERMEDIATE.der, *padding, ROOT.der], [ROOT.tlsa(2, 0, 1)], [MX], NOW).fault is not None
