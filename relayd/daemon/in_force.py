@@ -23,7 +23,6 @@ from relayd.settings.load import Loaded, load
 from relayd.settings.machine import missing_or_unfit, out_of_date
 from relayd.settings.models import Configuration
 
-
 log = structlog.get_logger("relayd.daemon")
 
 
