@@ -18,7 +18,7 @@ from relayd.errors import ConfigurationError, Problem, VaultError
 from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.trial import try_out
 from relayd.settings.load import CONFIGURATION, Loaded, load
-from relayd.settings.machine import missing_or_unfit
+from relayd.settings.machine import missing_or_unfit, out_of_date
 from relayd.tls.guideline import Level
 
 _ADVICE: Final = "an ECDSA key on P-256 or RSA of 3072 bits is enough"
@@ -66,7 +66,7 @@ def examine(folder: Path, clock: Clock) -> tuple[Loaded | None, list[Problem]]:
         loaded = load(folder)
     except ConfigurationError as error:
         return None, error.problems
-    problems = missing_or_unfit(loaded, clock.now()) + _weak_certificates(loaded)
+    problems = [*missing_or_unfit(loaded), *out_of_date(loaded, clock.now()), *_weak_certificates(loaded)]
     try:
         pipeline = build_pipeline(loaded)
     except ConfigurationError as error:

@@ -205,7 +205,8 @@ async def _resolver(configuration: Configuration, resolver: DnsResolver) -> Find
                            f"{configuration.resolver} does not validate, so DANE and NTA 7516 are off: {found.reason}",
                            "run a validating resolver such as unbound on this machine")  # fmt: skip
         case Validation.UNTESTED:
-            return Finding("resolver", Level.WARN, f"{configuration.resolver} can't be tested: {found.reason}",
+            # DANE, NTA 7516 and DMARC can't be decided: mail that needs them waits.
+            return Finding("resolver", Level.BAD, f"{configuration.resolver} can't be tested: {found.reason}",
                            "run a validating resolver such as unbound on this machine; without the internet, name "
                            "a signed and a broken domain of yours under dnssec in relayd.yaml")  # fmt: skip
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from relayd.authenticity.dkim_sign import Signer
 from relayd.authenticity.dkim_store import load_signers
 from relayd.clock import Clock
@@ -18,8 +20,10 @@ from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.runner import Pipeline
 from relayd.pipeline.trial import try_out
 from relayd.settings.load import Loaded, load
-from relayd.settings.machine import missing_or_unfit
+from relayd.settings.machine import missing_or_unfit, out_of_date
 from relayd.settings.models import Configuration
+
+log = structlog.get_logger("relayd.daemon")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,15 @@ def load_tried(folder: Path, clock: Clock) -> Loaded:
     Raises ConfigurationError with all that is wrong. Runs an event loop of its own.
     """
     loaded = load(folder)
-    problems = missing_or_unfit(loaded, clock.now())
+    problems = missing_or_unfit(loaded)
     if not problems:
         in_force = prepare(loaded)
         problems = asyncio.run(try_out(in_force.pipeline, loaded, in_force.directory, clock))
     if problems:
         raise ConfigurationError(problems)
+    for outdated in out_of_date(loaded, clock.now()):
+        # Those who check it send us nothing, but what waits here still goes out: better than not to start.
+        log.error("certificate_out_of_date", problem=str(outdated))
     return loaded
 
 

@@ -29,21 +29,38 @@ _OTHERS = 0o007
 _MAY_WRITE = 0o022
 
 
-def missing_or_unfit(loaded: Loaded, now: float) -> list[Problem]:
+def missing_or_unfit(loaded: Loaded) -> list[Problem]:
     """Every file that the settings name and that can't serve."""
     return [
-        *_relayd(loaded, now),
+        *_relayd(loaded),
         *_organisations(loaded),
         *_registers(loaded),
     ]
 
 
-def _relayd(loaded: Loaded, now: float) -> Iterator[Problem]:
+def out_of_date(loaded: Loaded, now: float) -> list[Problem]:
+    """Our certificates that have expired, or aren't valid yet. They are mistakes, but no reason to let mail wait."""
+    source, configuration = loaded.sources[CONFIGURATION], loaded.configuration
+    files = {"tls": configuration.tls.certificate, "viewer": configuration.viewer.certificate}
+    problems, moment = [], datetime.fromtimestamp(now, UTC)
+    for key, path in files.items():
+        chain, _ = _parsed(path, x509.load_pem_x509_certificates, "") if path is not None else (None, "")
+        if not chain:
+            continue
+        first, last = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
+        if last < moment:
+            problems.append(source.problem([key, "certificate"], f"{path} expired on {last:%Y-%m-%d}"))
+        if first > moment:
+            problems.append(source.problem([key, "certificate"], f"{path} isn't valid before {first:%Y-%m-%d}"))
+    return problems
+
+
+def _relayd(loaded: Loaded) -> Iterator[Problem]:
     source, configuration = loaded.sources[CONFIGURATION], loaded.configuration
     tls, viewer = configuration.tls, configuration.viewer
-    yield from _pair(source, ["tls"], tls.certificate, tls.key, now)
+    yield from _pair(source, ["tls"], tls.certificate, tls.key)
     if viewer.certificate is not None and viewer.key is not None:
-        yield from _pair(source, ["viewer"], viewer.certificate, viewer.key, now)
+        yield from _pair(source, ["viewer"], viewer.certificate, viewer.key)
     for key, path in (("client_ca", tls.client_ca), ("trusted_ca", tls.trusted_ca)):
         if path is not None:
             yield from _authorities(source, ["tls", key], path)
@@ -91,7 +108,7 @@ def _kept(source: Source, at: Location, path: Path, forbidden: int, advice: int)
         yield source.problem(at, f"{path} is open to others (mode {mode:04o}); chmod {advice:04o} {path}")
 
 
-def _pair(source: Source, at: list[str | int], certificate: Path, key: Path, now: float) -> Iterator[Problem]:
+def _pair(source: Source, at: list[str | int], certificate: Path, key: Path) -> Iterator[Problem]:
     chain, problem = _parsed(certificate, x509.load_pem_x509_certificates, "a PEM certificate chain")
     if problem:
         yield source.problem([*at, "certificate"], problem)
@@ -101,13 +118,7 @@ def _pair(source: Source, at: list[str | int], certificate: Path, key: Path, now
         yield source.problem([*at, "key"], problem)
     if not chain:
         return
-    leaf, moment = chain[0], datetime.fromtimestamp(now, UTC)
-    if leaf.not_valid_after_utc < moment:
-        yield source.problem([*at, "certificate"], f"{certificate} expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
-    if leaf.not_valid_before_utc > moment:
-        text = f"{certificate} isn't valid before {leaf.not_valid_before_utc:%Y-%m-%d}"
-        yield source.problem([*at, "certificate"], text)
-    if private is not None and _public(leaf.public_key()) != _public(private.public_key()):
+    if private is not None and _public(chain[0].public_key()) != _public(private.public_key()):
         yield source.problem([*at, "key"], f"{key} isn't the key of the first certificate in {certificate}")
 
 

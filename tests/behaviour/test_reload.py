@@ -7,6 +7,8 @@ from copy import deepcopy
 import pytest
 
 from tests.kit import mail
+from tests.kit.daemon import RelayProcess
+from tests.kit.site import Site
 from tests.kit.talk import COLLEAGUE, DOCTOR, say
 
 pytestmark = pytest.mark.behaviour
@@ -48,3 +50,13 @@ def test_a_new_policy_list_holds_for_new_sessions_and_not_for_running_ones(stage
         with stage.relayd.hospital() as fresh:
             assert offered(stage, fresh) == 250
         assert offered(stage, running) == 550
+
+
+def test_an_expired_certificate_is_told_and_keeps_no_mail_waiting(tmp_path):
+    site = Site(tmp_path)
+    expired = site.authority.issue("mx.relayd.example", file="expired", days=2, started_days_ago=10)
+    site.relayd["tls"] |= {"certificate": str(expired.certificate), "key": str(expired.key)}
+    with RelayProcess(site) as relayd:
+        assert "certificate_out_of_date" in relayd.log
+        assert relayd.cli("check", check=False).returncode == 1
+        assert relayd.cli("reload").returncode == 0

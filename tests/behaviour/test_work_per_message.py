@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lib.bench import Case, count_calls, start_relayd, table, table_of_accepts, time_both
+from scripts.lib.bench import Case, count_calls, start_postfix, start_relayd, table, table_of_accepts, time_both
 from tests.kit import postfix, preload
 
 pytestmark = pytest.mark.skipif(
@@ -39,7 +39,7 @@ def test_messages_that_come_together_share_their_syncs(bench_folder: Path) -> No
 
 def test_the_bench_compares_the_same_work(bench_folder: Path) -> None:
     case = Case("a few", 4096, 200, False, 4)
-    results = time_both(bench_folder, [case], 2)
+    results = time_both(bench_folder, [case], 2, (start_postfix, start_relayd))
     assert {len(figures.rate) for figures in results[case.name].values()} == {2}
     assert all(min(figures.rate + figures.cpu + figures.waits) > 0 for figures in results[case.name].values())
     assert table(results).count("\n| a few |") == 1

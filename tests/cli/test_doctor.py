@@ -66,7 +66,7 @@ def test_event_loops_that_are_late_are_a_warning(late: dict[str, list[float]], l
         (Reply(["192.0.2.1"], secure=True), Reply(failed=True), Level.OK, "validates"),
         (Reply(["192.0.2.1"]), Reply(failed=True), Level.BAD, "does not validate"),
         (Reply(["192.0.2.1"], secure=True), Reply(["192.0.2.2"]), Level.BAD, "does not validate"),
-        (Reply(failed=True), Reply(failed=True), Level.WARN, "can't be tested"),
+        (Reply(failed=True), Reply(failed=True), Level.BAD, "can't be tested"),
     ],
 )
 async def test_the_resolver_is_put_to_the_test(

@@ -20,7 +20,9 @@ from tests.kit.daemon import RELAYD
 from tests.kit.sink import Sink
 
 AT_RANDOM = ("worker", "workers", "store", "supervisor", "everything")
-KINDS = (*AT_RANDOM, *(f"at {name}" for name in NAMES))
+#: A daily report is due once a day: tests/behaviour/test_reports_sent.py has that death.
+_ONCE_A_DAY = "before-report-settled"
+KINDS = (*AT_RANDOM, *(f"at {name}" for name in NAMES if name != _ONCE_A_DAY))
 #: Points of retention's purge, which needs old mail and runs when relayd starts.
 _PURGE = ("at before-key-destroyed", "at after-key-destroyed")
 #: Messages acknowledged between two kills, at least.
