@@ -11,8 +11,8 @@ import msgspec
 from relayd.authenticity.dkim_sign import BodyHash
 from relayd.daemon.copies import amended_patch
 from relayd.daemon.services import Services
-from relayd.directory.directory import Origin, Via
-from relayd.mail.address import NULL_SENDER, parse_address
+from relayd.directory.directory import STRANGER, Directory, Origin, Via
+from relayd.mail.address import NULL_SENDER, NullSender, Sender, parse_address
 from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Listener, Notify, Peer, Recipient
 from relayd.mail.headers import Headers
@@ -27,12 +27,13 @@ async def rejudge(services: Services, claimed: Claimed, body: Body, meta: Messag
     """Judge the claimed deliveries, all undecided, by the rules in force now. One settlement for each."""
     in_force, message = services.in_force, claimed.message
     recipients = tuple(_recipient(delivery) for delivery in claimed.deliveries)
+    sender = parse_address(message.sender) if message.sender else NULL_SENDER
     mail = Mail(
         id=message.id,
         peer=_peer(message),
-        origin=Origin(Via.INTERNAL, (message.organisation,), account=message.account or ""),
+        origin=_origin(message, sender, in_force.directory),
         envelope=Envelope(
-            sender=parse_address(message.sender) if message.sender else NULL_SENDER,
+            sender=sender,
             recipients=recipients,
             smtputf8=message.smtputf8,
             require_tls=message.require_tls,
@@ -49,7 +50,8 @@ async def rejudge(services: Services, claimed: Claimed, body: Body, meta: Messag
         meta, mobiles={**meta.mobiles, **plan.mobiles}, copies=(*meta.copies, *amended.patches)
     )
     sealed = _sealed(services, message, fresh) if fresh != meta else None
-    return [_settlement(delivery, plan, planned, amended, sealed) for delivery in claimed.deliveries]
+    settlements = [_settlement(delivery, plan, planned, amended, sealed) for delivery in claimed.deliveries]
+    return [msgspec.structs.replace(one, meta_before=message.meta) for one in settlements]
 
 
 _Planned = Mapping[str, tuple[CopyPlan, PlannedDelivery]]
@@ -132,6 +134,15 @@ def _key(delivery: Delivery) -> str:
 def _recipient(delivery: Delivery) -> Recipient:
     notify = frozenset(Notify(word) for word in delivery.notify.split(",")) if delivery.notify else None
     return Recipient(parse_address(delivery.recipient), notify, delivery.orcpt)
+
+
+def _origin(message: Message, sender: Sender, directory: Directory) -> Origin:
+    """Who sent it: its organisation, but for a stranger's message, whose organisation is its first recipient's."""
+    owner = directory.organisations.get(message.organisation)
+    foreign = owner is None or not (isinstance(sender, NullSender) or owner.may_send_from(sender.domain))
+    if foreign:
+        return STRANGER
+    return Origin(Via.INTERNAL, (message.organisation,), account=message.account or "")
 
 
 def _peer(message: Message) -> Peer:

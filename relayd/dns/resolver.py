@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import dns.asyncresolver
 import dns.exception
 import dns.flags
+import dns.message
 import dns.name
 import dns.rdata
 import dns.rdatatype
@@ -104,10 +106,10 @@ class DnsResolver(Resolver):
 
     def __init__(self, server: str = "127.0.0.1", port: int = 53, timeout: float = 5.0) -> None:
         self._near = ip_address(server).is_loopback
-        self._resolver = _asking(server, port, timeout, _Cache(_CACHED_NAMES))
-        self._fresh = _asking(server, port, timeout, None)
-        self._unchecked = _asking(server, port, timeout, None)
+        self._resolver = _asking(server, port, timeout)
+        self._unchecked = _asking(server, port, timeout)
         self._unchecked.flags = dns.flags.RD | dns.flags.CD
+        self._kept = _Cache(_CACHED_NAMES)
         self._asked: dict[tuple[str, str], asyncio.Task[Records[Any]]] = {}
         self._tested: asyncio.Event | None = None
 
@@ -130,43 +132,53 @@ class DnsResolver(Resolver):
 
     async def look_up(self, name: str, kind: str) -> Records[Any]:
         key = (name.lower().rstrip("."), kind)
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = asyncio.create_task(self._ask(self._resolver, *key))
-            task.add_done_callback(lambda _: self._asked.pop(key, None))
-        # Who gives up waiting must not take the answer away from the others.
-        found = await asyncio.shield(task)
+        found = self._kept.look(key)
+        if found is None:
+            task = self._asked.get(key)
+            if task is None:
+                task = self._asked[key] = asyncio.create_task(self._ask_and_keep(key))
+                task.add_done_callback(lambda _: self._asked.pop(key, None))
+            # Who gives up waiting must not take the answer away from the others.
+            found = await asyncio.shield(task)
         return replace(found, secure=False) if self.validation is Validation.OFF and found.secure else found
 
     async def ask_anew(self, name: str, kind: str) -> Records[Any]:
         """What the resolver says now, and that it vouches for it, whatever is known of its validation."""
-        return await self._ask(self._fresh, name.lower().rstrip("."), kind)
+        return (await self._ask(name.lower().rstrip("."), kind))[0]
 
-    async def _ask(self, resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> Records[Any]:
+    async def _ask_and_keep(self, key: tuple[str, str]) -> Records[Any]:
+        found, answer = await self._ask(*key)
+        if answer is not None and len(answer.wire or b"") <= _CACHED_OCTETS:
+            self._kept.keep(key, found, answer.resolve_chaining().minimum_ttl)
+        return found
+
+    async def _ask(self, name: str, kind: str) -> tuple[Records[Any], dns.message.QueryMessage | None]:
+        """The records, and the message they come from where there is a certain answer."""
         try:
-            answer = await resolver.resolve(f"{name}.", kind, search=False, raise_on_no_answer=False)
+            answer = await self._resolver.resolve(f"{name}.", kind, search=False, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN as error:
             response = next(iter(error.responses().values()), None)  # type: ignore[no-untyped-call]
             secure = self._near and response is not None and bool(response.flags & dns.flags.AD)
-            return Records(Answer.NO_NAME, secure=secure)
+            return Records(Answer.NO_NAME, secure=secure), response
         except dns.exception.Timeout:
-            return Records(Answer.TIMEOUT)
+            return Records(Answer.TIMEOUT), None
         except dns.resolver.NoNameservers:
-            return Records(await self._why_failed(name, kind))
+            return Records(await self._why_failed(name, kind)), None
         except (dns.exception.DNSException, OSError):
-            return Records(Answer.FAILED)
-        secure = self._near and bool(answer.response.flags & dns.flags.AD)
+            return Records(Answer.FAILED), None
+        response = answer.response
+        secure = self._near and bool(response.flags & dns.flags.AD)
         canonical = _text(answer.canonical_name)
         values = [value for record in answer.rrset or () if (value := _value(record)) is not None]
-        if kind == "TLSA" and answer.response.errors:
+        if kind == "TLSA" and response.errors:
             values.append(_UNREADABLE)
         elif answer.rrset is None:
-            return Records(Answer.NO_DATA, (), secure, canonical)
+            return Records(Answer.NO_DATA, (), secure, canonical), response
         if kind == "MX":
             values.sort(key=lambda record: (record.preference, record.host))
         elif kind == "TLSA":
             values.sort(key=str)  # resolvers turn the order round each time, and it means nothing
-        return Records(Answer.FOUND, tuple(values), secure, canonical)
+        return Records(Answer.FOUND, tuple(values), secure, canonical), response
 
     async def _why_failed(self, name: str, kind: str) -> Answer:
         """A validating resolver says SERVFAIL of a forged answer too; with checking disabled it shows it."""
@@ -179,21 +191,32 @@ class DnsResolver(Resolver):
         return Answer.BOGUS
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An answer, and until when it is one: in unix seconds, under the name that dnspython's cache looks for."""
+
+    found: Records[Any]
+    expiration: float
+
+
 class _Cache(dns.resolver.LRUCache):
-    """Answers of a usual size: what is larger is asked for again."""
+    """dnspython's cache with answers as relayd reads them: to take dnspython's apart each time costs fifty times as
+    much as to find them."""
 
-    def put(self, key: dns.resolver.CacheKey, value: dns.resolver.Answer) -> None:
-        if len(value.response.wire or b"") <= _CACHED_OCTETS:
-            super().put(key, value)
+    def look(self, key: tuple[str, str]) -> Records[Any] | None:
+        kept = self.get(key)  # type: ignore[arg-type]
+        return kept.found if isinstance(kept, _Kept) else None
+
+    def keep(self, key: tuple[str, str], found: Records[Any], ttl: int) -> None:
+        self.put(key, _Kept(found, time.time() + ttl))  # type: ignore[arg-type]
 
 
-def _asking(server: str, port: int, timeout: float, cache: dns.resolver.LRUCache | None) -> dns.asyncresolver.Resolver:
+def _asking(server: str, port: int, timeout: float) -> dns.asyncresolver.Resolver:
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers = [Lenient(server, port)]
     resolver.lifetime = timeout
     resolver.timeout = timeout / 2
     resolver.use_edns(0, dns.flags.DO, 1232)
-    resolver.cache = cache
     return resolver
 
 

@@ -16,7 +16,7 @@ import msgspec
 from relayd.errors import NotFound
 from relayd.journal.event import Event
 from relayd.store.dispatch import bind, find, perform
-from relayd.store.records import OPEN_STATES, Claimed, Delivery, Message, Settlement
+from relayd.store.records import OPEN_STATES, Claimed, Delivery, Message, Settlement, State
 from relayd.store.tables import (
     DELIVERY_COLUMNS,
     MESSAGE_COLUMNS,
@@ -76,6 +76,8 @@ def settle(db: sqlite3.Connection, settlements: Sequence[Settlement], now: float
 
 
 def _settle_one(db: sqlite3.Connection, settlement: Settlement, now: float, boot: float) -> bool:
+    if settlement.meta is not None and _overtaken(db, settlement):
+        settlement = _undecided_again(settlement, now)
     values = (
         settlement.state.value,
         settlement.next_attempt if settlement.state in OPEN_STATES else 0.0,
@@ -104,6 +106,24 @@ def _settle_one(db: sqlite3.Connection, settlement: Settlement, now: float, boot
         operation = find(name)
         perform(operation, db, now, bind(operation, arguments))
     return True
+
+
+def _overtaken(db: sqlite3.Connection, settlement: Settlement) -> bool:
+    """Whether somebody else has changed the message's meta. Settlements of one judgement bring the same new one."""
+    stored = db.execute("SELECT meta FROM message WHERE id = ?", (settlement.message_id,)).fetchone()
+    return stored is not None and stored[0] not in (settlement.meta_before, settlement.meta)
+
+
+def _undecided_again(settlement: Settlement, now: float) -> Settlement:
+    """What to record of a judgement that was made from a meta of yesterday: nothing of it."""
+    return Settlement(
+        message_id=settlement.message_id,
+        number=settlement.number,
+        generation=settlement.generation,
+        state=State.UNDECIDED,
+        next_attempt=now,
+        counts_as_attempt=False,
+    )
 
 
 def next_due(db: sqlite3.Connection) -> float | None:

@@ -131,9 +131,10 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
     ``next_attempt`` counts only for an open ``state``. ``route``, ``target``, ``message_class`` and ``copy`` replace
     the stored ones when not None (an undecided delivery that got its route), ``meta`` the
-    message's sealed meta. ``follow_ups`` are reports and
-    notifications that must exist exactly when this settlement does; ``operations`` are named write operations with
-    their arguments that run in the same transaction.
+    message's sealed meta, if that is still the ``meta_before`` it was made from: otherwise another worker has decided
+    about other recipients meanwhile, and this delivery is undecided again, to be judged at once. ``follow_ups`` are
+    reports and notifications that must exist exactly when this settlement does; ``operations`` are named write
+    operations with their arguments that run in the same transaction.
     """
 
     message_id: str
@@ -149,6 +150,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     message_class: str | None = None
     copy: int | None = None
     meta: bytes | None = None
+    meta_before: bytes = b""
     events: tuple[Event, ...] = ()
     follow_ups: tuple[NewMessage, ...] = ()
     operations: tuple[tuple[str, dict[str, Any]], ...] = ()

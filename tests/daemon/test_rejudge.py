@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import dkim
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -23,8 +23,9 @@ from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.records import Answer
 from relayd.mail.address import Domain
 from relayd.mail.patch import PatchedBody
-from relayd.pipeline.policy import OnError, Options
+from relayd.pipeline.policy import Context, Mail, OnError, Options, Policy, Stage
 from relayd.pipeline.runner import Pipeline, Step
+from relayd.pipeline.verdict import Pass, Verdict
 from relayd.queue.attempt import SealedContents
 from relayd.store.records import Claimed, Settlement, State
 from relayd.vault.meta import open_meta
@@ -63,8 +64,10 @@ def signature() -> bytes:
     return SIGNER.sign(CONTENT.partition(b"\r\n\r\n")[0] + b"\r\n", hashed.digest(), 1_700_000_000)
 
 
-async def judged(site: Site, claimed: Claimed, dns: FakeDns, **signers: Any) -> list[Settlement]:
-    pipeline = Pipeline((Step(Nta7516Policy(Options()), 10.0, OnError.DEFER),))
+NTA = Pipeline((Step(Nta7516Policy(Options()), 10.0, OnError.DEFER),))
+
+
+async def judged(site: Site, claimed: Claimed, dns: FakeDns, pipeline: Pipeline = NTA) -> list[Settlement]:
     in_force = SimpleNamespace(directory=DIRECTORY, pipeline=pipeline, signers={OURS: (SIGNER,)})
     asked = judging_context(
         DIRECTORY, limits=MemoryLimits(), inspector=ToldInspector(), clock=site.clock, nta=NtaDns(dns), ways=NtaWays()
@@ -125,3 +128,25 @@ async def test_nothing_changes_while_dns_is_silent(site: Site) -> None:
     silent = FakeDns({("clinic.example", "TXT"): Answer.TIMEOUT, ("slow.example", "TXT"): Answer.TIMEOUT})
     for settlement in await judged(site, claimed, silent):
         assert (settlement.state, settlement.copy, settlement.meta) == (State.UNDECIDED, None, None)
+
+
+@pytest.mark.parametrize(
+    ("sender", "recognised"),
+    [("info@hospital.example", True), ("", True), ("someone@outside.example", False)],
+    ids=["ours", "a report", "a stranger"],
+)
+async def test_a_strangers_message_stays_a_strangers(site: Site, sender: str, recognised: bool) -> None:
+    class Listening(Policy[Options]):
+        name = "listening"
+        stages = frozenset({Stage.ROUTE})
+
+        async def judge(self, mail: Mail, stage: Stage, context: Context) -> Verdict:
+            seen.append(mail.origin.recognised)
+            return Pass("heard")
+
+    seen: list[bool] = []
+    claimed = await undecided(site, RECEIVED)
+    message = msgspec.structs.replace(claimed.message, sender=sender)
+    pipeline = Pipeline((Step(Listening(Options()), 10.0, OnError.DEFER),))
+    await judged(site, Claimed(message, claimed.deliveries), DNS, pipeline)
+    assert seen == [recognised]

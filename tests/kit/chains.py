@@ -45,6 +45,7 @@ class Made:
         """A chain file with the certificates ``above`` behind this one, and the key's file."""
         chain, key = folder / f"{self.name}.pem", folder / f"{self.name}.key"
         chain.write_bytes(b"".join(one.certificate.public_bytes(Encoding.PEM) for one in (self, *above)))
+        key.touch(mode=0o600)
         key.write_bytes(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return chain, key
 

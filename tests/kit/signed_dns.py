@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -235,6 +236,15 @@ def with_resolv_conf(file: Path, command: Sequence[str | Path]) -> list[str]:
     """``command`` as it must be run so that it alone sees ``file`` as /etc/resolv.conf (needs root)."""
     script = 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", script, "sh", str(file), *(str(word) for word in command)]
+
+
+def can_have_its_own_resolv_conf() -> bool:
+    """Whether a program can be shown another /etc/resolv.conf: that takes a mount namespace."""
+    try:
+        probe = with_resolv_conf(Path("/dev/null"), ["true"])
+        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def can_bind_low_ports() -> bool:

@@ -216,6 +216,23 @@ async def test_a_settlement_may_decide_the_route(rig: Rig, store: SqliteStore) -
     )
 
 
+async def test_of_two_judgements_from_the_same_meta_the_second_is_made_anew(rig: Rig, store: SqliteStore) -> None:
+    people = ("a@clinic.example", "b@clinic.example", "c@clinic.example")
+    new = await rig.message(*people, owner="w1", state=State.UNDECIDED, route="", target="")
+    await store.accept(new)
+    decided: dict[str, object] = {"route": "relay", "target": "x", "copy": 1, "meta_before": new.meta}
+    together = [settled(new.id, State.QUEUED, number=number, meta=b"one", **decided) for number in (0, 1)]
+    assert await store.settle(together) == [True, True]
+    judged = Event(rig.clock.now(), "judged")
+    assert await store.settle([settled(new.id, State.QUEUED, number=2, meta=b"other", events=(judged,), **decided)])
+    assert (await store.message(new.id)).meta == b"one"
+    assert judged not in await store.journal(new.id)
+    shapes = [(one.state, one.route, one.copy) for one in await store.deliveries(new.id)]
+    assert shapes == [(State.QUEUED, "relay", 1), (State.QUEUED, "relay", 1), (State.UNDECIDED, "", 0)]
+    [again] = [one for one in await store.deliveries(new.id) if one.state is State.UNDECIDED]
+    assert (again.owner, again.attempts, again.next_attempt) == (None, 0, rig.clock.now())
+
+
 async def test_a_silent_worker_loses_its_deliveries_and_is_told_once(rig: Rig, store: SqliteStore) -> None:
     assert await store.heartbeat("w1", rig.clock.now(), 30)
     await store.accept(await rig.message(owner="w1", next_attempt=rig.clock.now()))

@@ -49,6 +49,7 @@ pytestmark = [
     pytest.mark.behaviour,
     pytest.mark.skipif(bool(_MISSING), reason=_MISSING),
     pytest.mark.skipif(not signed_dns.can_bind_low_ports(), reason="ports 25 and 53 of loopback need root"),
+    pytest.mark.skipif(not signed_dns.can_have_its_own_resolv_conf(), reason="posttls-finger needs a mount namespace"),
 ]
 
 
