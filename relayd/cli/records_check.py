@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from relayd.authenticity import dmarc_record, spf_record
 from relayd.dns.resolver import Resolver
+from relayd.errors import SyntaxInvalid
 
-#: What an operator completes or changes: any record of the kind will do.
+#: What an operator completes or changes: any sound record of the kind will do.
 _OWN_WORDS: Final = ("v=spf1", "v=DMARC1")
 
 
@@ -60,11 +62,30 @@ async def _one(resolver: Resolver, wanted: Wanted) -> Shown:
         kind = re.split(r"[;\s]", wanted.text, maxsplit=1)[0]
         texts = [value.decode("utf-8", "replace") for value in found.values]
         alike = [text for text in texts if re.split(r"[;\s]", text, maxsplit=1)[0] == kind]
+        if kind in _OWN_WORDS and (broken := _broken(wanted.name, alike)):
+            return Shown(Standing.OTHER, broken)
         if wanted.text in alike or (alike and kind in _OWN_WORDS):
             return Shown(Standing.THERE, "" if wanted.text in alike else f"in other words: {alike[0]}")
         return _instead(alike)
     texts = [str(value) for value in found.values]
     return Shown(Standing.THERE) if wanted.text in texts else _instead(texts)
+
+
+def _broken(name: str, texts: list[str]) -> str:
+    """Why an SPF or DMARC record in the operator's own words is none, or not all of one; "" when it is fine."""
+    if len(texts) > 1:
+        return f"{len(texts)} records, which together count as none: {', '.join(texts)}"
+    for text in texts:
+        if text.startswith("v=spf1"):
+            try:
+                spf_record.parse_record(text.encode())
+            except SyntaxInvalid as error:
+                return f"broken ({error}): {text}"
+        elif name.startswith("_dmarc."):
+            problems = dmarc_record.parse_record(text.encode()).problems
+            if problems:
+                return f"broken ({'; '.join(problems)}): {text}"
+    return ""
 
 
 def _instead(others: list[str]) -> Shown:
