@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from relayd.tls.guideline import Level
 from relayd.tls.profile import Side
 from tests.kit.ca import Authority
 from tests.kit.configuration import write_configuration
+from tests.kit.threaded import threaded_server
 
 Rows = list[dict[str, Any]]
 
@@ -141,26 +141,8 @@ def somebodys_server(folder: Path, **options: Any) -> Iterator[int]:
     context.load_cert_chain(folder / "tls.pem", folder / "tls.key")
     for name, value in options.items():
         getattr(context, name)(value)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection:
-                    try:
-                        connection.settimeout(5)
-                        context.wrap_socket(connection, server_side=True).close()
-                    except OSError:
-                        pass
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
+    with threaded_server(lambda connection: context.wrap_socket(connection, server_side=True).close()) as port:
+        yield port
 
 
 def test_somebody_elses_server_is_looked_at(folder: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.kit.daemon import RelayProcess
 from tests.kit.dns import FakeDns
 from tests.kit.signed_dns import SignedDns, Signing, Zone
 from tests.kit.site import Site
+from tests.kit.threaded import threaded_server
 
 MX = "mx.provider.example"
 RSA = rsa.generate_private_key(65537, 3072)
@@ -158,29 +158,11 @@ def test_a_second_record_makes_a_change_of_keys_safe(records: tuple[Tlsa, ...], 
 @contextmanager
 def mail_server(context: ssl.SSLContext | None) -> Iterator[int]:
     """A mail server that knows EHLO and STARTTLS; without a context it offers none. Its port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection:
-                    try:
-                        _talk(connection, context)
-                    except OSError:
-                        pass
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
+    with threaded_server(lambda connection: _talk(connection, context)) as port:
+        yield port
 
 
 def _talk(connection: socket.socket, context: ssl.SSLContext | None) -> None:
-    connection.settimeout(5)
     connection.sendall(b"220 mx ESMTP\r\n")
     while line := connection.recv(512):
         if line.startswith(b"EHLO"):
