@@ -19,6 +19,7 @@ from relayd.directory.directory import Organisation, OrganisationSettings
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import NullSender, parse_address
 from relayd.mail.headers import Headers
+from relayd.mail.meta import Reader
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Attach, Pass, Refuse, Rewrite, RouteKind, RouteTarget, RouteTo, Verdict
@@ -114,7 +115,7 @@ class ViewerPolicy(Policy[ViewerOptions]):
             ]
         return [
             RouteTo(f"the Viewer, code to the mobile number from {source}", (key,), route=route),
-            Attach(f"a mobile number from {source}", (key,), mobiles=((key, number),)),
+            Attach(f"a mobile number from {source}", (key,), readers=((key, Reader(mobile=number)),)),
         ]
 
     def _mobile(self, written: str) -> str | None:

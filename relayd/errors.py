@@ -13,6 +13,7 @@
     │   │   ├── StoreFull       the disk has less free than store.minimum_free
     │   │   └── StoreDamaged    the database's file isn't what we wrote: it has to be restored
     │   ├── NotFound            no such message, delivery or grant
+    │   ├── LimitReached        what may be done only so often was done that often
     │   └── Conflict            the row has moved on since it was read (another owner, another generation)
     └── VaultError
         ├── KeyUnavailable      the key can't be had now (keyring unreadable): a later try may work
@@ -99,6 +100,10 @@ class StoreDamaged(StoreUnavailable):
 
 class NotFound(StoreError):
     """No such row."""
+
+
+class LimitReached(StoreError):
+    """It may be done only so often, and was. Nothing of what it came with was done."""
 
 
 class Conflict(StoreError):

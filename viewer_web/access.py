@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from relayd.delivery.installation import digest
 from relayd.errors import KeyDestroyed, NotFound
 from relayd.mail.body import Body
 from relayd.mail.headers import Headers
@@ -17,7 +18,7 @@ from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Grant
 from relayd.vault.meta import open_meta
 from viewer_web.problems import gone, signed_out, unknown
-from viewer_web.security import cookie_of, digest
+from viewer_web.security import cookie_of
 from viewer_web.services import Services
 
 #: A session's last sign of life is written at most this often.

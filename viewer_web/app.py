@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from relayd.delivery.installation import InstallationSecrets
 from relayd.errors import KeyUnavailable, SealBroken, StoreUnavailable
 from viewer_web.housekeeping import keep_house
 from viewer_web.pages.body import Body
@@ -34,7 +35,6 @@ from viewer_web.pages.session import SessionPages
 from viewer_web.policy_host import PolicyHosts
 from viewer_web.problems import Problem, unavailable, unknown
 from viewer_web.render import Pages
-from viewer_web.secrets import Secrets
 from viewer_web.security import SecurityHeaders
 from viewer_web.services import Services
 
@@ -45,7 +45,7 @@ _PROBLEMS: Final = (Problem, HTTPException, StoreUnavailable, KeyUnavailable, Se
 
 def create_app(services: Services) -> Starlette:
     """The application. Its lifespan runs the housekeeping; it closes nothing of ``services``."""
-    secrets = Secrets(services)
+    secrets = InstallationSecrets(services.store, services.vault, services.random)
     pages = Pages(services, secrets)
 
     async def problem(request: Request, error: Exception) -> Response:
@@ -72,7 +72,7 @@ def create_app(services: Services) -> Starlette:
     )
 
 
-def _routes(services: Services, secrets: Secrets, pages: Pages) -> list[BaseRoute]:
+def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> list[BaseRoute]:
     link = Link(services, secrets, pages)
     code = Code(services, secrets, pages)
     message = MessagePage(services, pages)

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from relayd.delivery.installation import InstallationSecrets, digest
 from relayd.delivery.notices import display_name
 from relayd.errors import KeyDestroyed, NotFound, SealBroken
 from relayd.sms.message import Sms
@@ -18,8 +19,7 @@ from relayd.store.access_codes import Answer, CodeLimits
 from relayd.store.viewer_codes import Requested, Waiting
 from relayd.store.viewer_tables import Grant
 from viewer_web.problems import Problem, gone
-from viewer_web.secrets import Secrets
-from viewer_web.security import digest, new_cookie
+from viewer_web.security import new_cookie
 from viewer_web.services import Services
 
 _log = structlog.get_logger("relayd.viewer")
@@ -44,7 +44,9 @@ async def mobile_of(services: Services, grant: Grant) -> str:
         raise gone(grant) from error
 
 
-async def request_code(services: Services, secrets: Secrets, grant: Grant, browser: str, language: str) -> Answer:
+async def request_code(
+    services: Services, secrets: InstallationSecrets, grant: Grant, browser: str, language: str
+) -> Answer:
     """Bind this browser to the grant's live code and send that by SMS when the rules say so."""
     number = await mobile_of(services, grant)
     if not may_get_code(number, services.configuration.sms.countries):

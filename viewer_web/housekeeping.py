@@ -6,8 +6,8 @@ import structlog
 
 from relayd.delivery.notices import Notices
 from relayd.errors import NotFound
-from relayd.store.viewer import Pumping
-from relayd.store.viewer_tables import Grant
+from relayd.store.viewer import DueNotice, Pumping
+from relayd.store.viewer_tables import Due, Grant
 from viewer_web.services import Services
 
 _log = structlog.get_logger("relayd.viewer")
@@ -18,31 +18,33 @@ async def keep_house(services: Services) -> None:
     pumping: list[Pumping] = await services.store.call("viewer_sweep")
     for one in pumping:
         _log.warning("viewer.sms_fraud_suspected", region=one.region, sends=one.sends, used=one.used)
-    alerts: list[Grant] = await services.store.call("viewer_alerts")
-    for grant in alerts:
-        await _tell_sender(services, grant)
+    due: list[DueNotice] = await services.store.call("viewer_due_notices")
+    for notice in due:
+        await _tell_sender(services, notice.grant, notice.kind)
 
 
-async def _tell_sender(services: Services, grant: Grant) -> None:
-    """The notice is committed before the alert is taken back, so that a crash repeats it instead of losing it."""
+async def _tell_sender(services: Services, grant: Grant, kind: Due) -> None:
+    """The notice comes to exist in the transaction that says it was given: it goes out once, whatever breaks."""
+    given = ("viewer_notice_given", {"grant_id": grant.id, "kind": kind.value})
     organisation = services.organisation(grant.organisation)
     try:
         message = await services.store.message(grant.message_id)
     except NotFound:
         message = None
-    if message is not None and message.sender and organisation is not None:
-        content = Notices(services.configuration).alert(
-            organisation,
-            message.sender,
-            grant.recipient,
-            grant.alert,
-            message.received_at,
-            services.clock.now(),
-            services.random.token_hex(16),
-        )
-        notice = await services.composer.compose(
-            organisation=grant.organisation, recipient=message.sender, content=content, parent=message.id
-        )
-        await services.store.accept(notice)
-    await services.store.call("viewer_alerted", grant_id=grant.id, alert=grant.alert)
-    _log.info("viewer.sender_alerted", grant=grant.id, alert=grant.alert)
+    if message is None or not message.sender or organisation is None:
+        await services.store.call(given[0], **given[1])
+        return
+    content = Notices(services.configuration).alert(
+        organisation,
+        message.sender,
+        grant.recipient,
+        kind,
+        message.received_at,
+        services.clock.now(),
+        services.random.token_hex(16),
+    )
+    notice = await services.composer.compose(
+        organisation=grant.organisation, recipient=message.sender, content=content, parent=message.id
+    )
+    await services.store.commit([notice], [given])
+    _log.info("viewer.sender_told", grant=grant.id, kind=kind.value)

@@ -9,10 +9,10 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from relayd.delivery.installation import InstallationSecrets
 from relayd.delivery.notices import display_name
 from relayd.store.viewer_tables import Grant
 from viewer_web.language import LANGUAGES, Format, language_of, load_catalogue
-from viewer_web.secrets import Secrets
 from viewer_web.security import cookie_of, form_token, new_cookie, set_cookie
 from viewer_web.services import Services
 
@@ -20,7 +20,7 @@ from viewer_web.services import Services
 class Pages:
     """Renders every page. One environment per language, made once."""
 
-    def __init__(self, services: Services, secrets: Secrets) -> None:
+    def __init__(self, services: Services, secrets: InstallationSecrets) -> None:
         self._services = services
         self._secrets = secrets
         self._environments = {language: _environment(language) for language in LANGUAGES}

@@ -7,7 +7,6 @@ form for that browser. The cookie is 256 random bits; what it may do stands in t
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64encode
@@ -20,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from relayd.delivery.installation import InstallationSecrets
 from viewer_web.problems import Problem, stale_form
-from viewer_web.secrets import Secrets
 from viewer_web.services import Services
 
 COOKIE: Final = "__Host-vw"
@@ -92,18 +91,15 @@ def clear_cookie(response: Response) -> None:
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
-def digest(token: str) -> bytes:
-    """How tokens are stored."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-async def form_token(secrets: Secrets, cookie: str, path: str) -> str:
+async def form_token(secrets: InstallationSecrets, cookie: str, path: str) -> str:
     """What a form for ``path`` must carry when this browser sends it."""
     key = await secrets.key("forms")
     return urlsafe_b64encode(hmac.digest(key, f"{cookie} {path}".encode(), "sha256")).decode()
 
 
-async def checked_form(request: Request, services: Services, secrets: Secrets) -> tuple[str, Mapping[str, str]]:
+async def checked_form(
+    request: Request, services: Services, secrets: InstallationSecrets
+) -> tuple[str, Mapping[str, str]]:
     """The browser's cookie and the fields of a form that our own page sent. Raises Problem for any other."""
     cookie = cookie_of(request)
     if cookie is None or not same_origin(request, services.origin):

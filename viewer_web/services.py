@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from relayd.clock import Clock
-from relayd.delivery.viewer import Composer, Random
+from relayd.delivery.installation import Random
+from relayd.delivery.viewer import Composer
 from relayd.directory.directory import Directory, Organisation
-from relayd.mail.address import Domain
+from relayd.mail.address import Address, Domain
 from relayd.mail.body import Body
 from relayd.settings.models import Configuration
 from relayd.sms.message import SmsSender
@@ -28,6 +29,31 @@ class Bodies(Protocol):
     def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int) -> Body: ...
 
 
+class Outgoing(Protocol):
+    """Mail that a reader writes: it takes the way of all mail, through the pipeline into the queue."""
+
+    async def submit(
+        self,
+        *,
+        organisation: str,
+        sender: Address,
+        recipient: Address,
+        content: AsyncIterator[bytes],
+        parent: str,
+        operations: Sequence[tuple[str, dict[str, Any]]] = (),
+    ) -> str:
+        """Judge, sign and commit one message; returns its id.
+
+        ``content`` is a whole message with CRLF lines, in blocks; each block is sealed as it comes. ``organisation`` is
+        whose key protects it, and on whose behalf it is sent; ``sender`` is the envelope's. ``operations`` are carried
+        out in the transaction that accepts it: what they raise, LimitReached for one, is raised here, and nothing was
+        sent.
+
+        Raises SmtpError with the pipeline's reply when it is refused, and StoreUnavailable.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything outside the web process. ``directory`` is asked anew each time, so that a reload shows."""
@@ -39,6 +65,7 @@ class Services:
     directory: Callable[[], Directory]
     composer: Composer
     sms: SmsSender
+    outgoing: Outgoing
     clock: Clock
     random: Random = secrets
 

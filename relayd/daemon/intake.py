@@ -183,7 +183,7 @@ class IntakeTransaction:
             head_length=len(stored.head),
             parts=mail.parts,
             copies=patches,
-            mobiles=dict(plan.mobiles),
+            readers=dict(plan.readers),
             subject=headers.text("subject"),
             message_id=headers.text("message-id"),
             header_from=headers.text("from"),

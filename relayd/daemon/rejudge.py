@@ -47,7 +47,7 @@ async def rejudge(services: Services, claimed: Claimed, body: Body, meta: Messag
     planned = {one.recipient.address.key: (copy, one) for copy in plan.copies for one in copy.deliveries}
     amended = await _amended(services, claimed, body, meta, planned)
     fresh = msgspec.structs.replace(
-        meta, mobiles={**meta.mobiles, **plan.mobiles}, copies=(*meta.copies, *amended.patches)
+        meta, readers={**meta.readers, **plan.readers}, copies=(*meta.copies, *amended.patches)
     )
     sealed = _sealed(services, message, fresh) if fresh != meta else None
     settlements = [_settlement(delivery, plan, planned, amended, sealed) for delivery in claimed.deliveries]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import structlog
 import uvicorn
@@ -15,7 +16,8 @@ from relayd.daemon.in_force import prepare
 from relayd.daemon.services import open_blobs, open_vault
 from relayd.daemon.serving import serve_until_stopped
 from relayd.daemon.sockets import Listening, split_address
-from relayd.errors import ConfigurationError
+from relayd.errors import ConfigurationError, StoreUnavailable
+from relayd.mail.address import Address
 from relayd.queue.composer import Composer
 from relayd.settings.load import Loaded
 from relayd.settings.models import TlsSettings, ViewerSettings
@@ -55,6 +57,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             vault, blobs, lambda: in_force.directory, clock, configuration.retention.days, lambda: in_force.signers
         ),
         sms=make_sender(configuration),
+        outgoing=_Closed(),
         clock=clock,
     )
     viewer = configuration.viewer
@@ -77,6 +80,22 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
     )
     await blobs.close()
     await store.close()
+
+
+class _Closed:
+    """Nothing leaves this way."""
+
+    async def submit(
+        self,
+        *,
+        organisation: str,
+        sender: Address,
+        recipient: Address,
+        content: AsyncIterator[bytes],
+        parent: str,
+        operations: Sequence[tuple[str, dict[str, Any]]] = (),
+    ) -> str:
+        raise StoreUnavailable("readers can't write yet")
 
 
 def _https(viewer: ViewerSettings) -> Callable[..., ssl.SSLContext] | None:

@@ -19,6 +19,7 @@ from relayd.daemon.rejudge import rejudge
 from relayd.daemon.reporting import Reporting, report_route
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
+from relayd.delivery.installation import InstallationSecrets
 from relayd.delivery.nta_hosts import nta_hosts
 from relayd.delivery.routes import build_routes, build_ways
 from relayd.delivery.viewer import ViewerRoute
@@ -66,6 +67,7 @@ class Worker:
         self.resolver = DnsResolver(*address_and_port(configuration.resolver))
         self.validation = Watch(self.resolver, configuration.dnssec.signed_name, configuration.dnssec.broken_name)
         self.services = services = _services(number, seat, loaded, self.resolver)
+        self.secrets = InstallationSecrets(services.store, services.vault)
         self.reporting = Reporting(services, self.resolver)
         services.dmarc = self.reporting.dmarc
         self.policies = KeptStsPolicies(
@@ -115,6 +117,7 @@ class Worker:
             services.vault,
             services.composer,
             services.clock,
+            self.secrets,
         )
         routes[RouteKind.REPORT.value] = report_route(in_force.configuration, in_force.directory)
         return routes

@@ -23,6 +23,7 @@ from relayd.delivery.notice_texts import texts
 from relayd.directory.directory import Organisation
 from relayd.mail.address import parse_address
 from relayd.settings.models import Configuration
+from relayd.store.viewer_tables import Due
 
 _environment: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("relayd.delivery"),
@@ -64,12 +65,12 @@ class Notices:
         return mail.as_bytes()
 
     def alert(
-        self, organisation: Organisation, sender: str, recipient: str, alert: str, sent_at: float, now: float, id: str
+        self, organisation: Organisation, sender: str, recipient: str, kind: Due, sent_at: float, now: float, id: str
     ) -> bytes:
         """Tell the sender that somebody enters wrong codes (ASVS 5.0 6.3.5)."""
         language = organisation.settings.language
         text = texts(language)
-        what = text.alert_locked if alert == "locked" else text.alert_wrong
+        what = text.alert_locked if kind is Due.LOCKED else text.alert_wrong
         what = what.replace("{recipient}", recipient).replace("{date}", self._day(sent_at, language))
         mail = self._mail(sender, text.alert_subject, "", now, id)
         mail.set_content(

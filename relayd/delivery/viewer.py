@@ -2,47 +2,41 @@
 
 The message itself is stored already; delivering it means giving its recipient a *grant* and a notification with the
 link. Both are part of the outcome, so that they come to exist in the transaction that says "delivered", or not at all.
-The link's token is 256 random bits; only its SHA-256 is stored, so it survives in the notification alone.
+The link's token is 256 bits that nobody can guess; only its SHA-256 is stored (see ``installation``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
+import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
+from argon2 import PasswordHasher
 
 from relayd.clock import Clock
+from relayd.delivery.installation import InstallationSecrets, Tokens, digest
 from relayd.delivery.notices import Notices
 from relayd.directory.directory import Directory, Organisation
 from relayd.errors import KeyDestroyed, KeyUnavailable, SealBroken, StoreUnavailable
 from relayd.mail.address import parse_address
+from relayd.mail.meta import Reader
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.settings.models import Configuration
-from relayd.store.records import Delivery, NewMessage
+from relayd.store.records import Delivery, Message, NewMessage
+from relayd.store.viewer_tables import AddressKind, Channel
 from relayd.vault.vault import MessageKey, Vault
 
 _log = structlog.get_logger("relayd.delivery")
+
+#: For access codes and passwords that people get; OWASP's smallest set of parameters (ASVS 5.0 appendix C).
+HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 class Composer(Protocol):
     """Seals a mail of our own and makes its body durable; the caller commits what it returns."""
 
     async def compose(self, *, organisation: str, recipient: str, content: bytes, parent: str) -> NewMessage: ...
-
-
-class Random(Protocol):
-    """Where secrets come from; the ``secrets`` module in production."""
-
-    def token_bytes(self, nbytes: int | None = None) -> bytes: ...
-
-    def token_urlsafe(self, nbytes: int | None = None) -> str: ...
-
-    def token_hex(self, nbytes: int | None = None) -> str: ...
-
-    def randbelow(self, exclusive_upper_bound: int) -> int: ...
 
 
 class ViewerRoute:
@@ -55,7 +49,7 @@ class ViewerRoute:
         vault: Vault,
         composer: Composer,
         clock: Clock,
-        random: Random = secrets,
+        secrets: InstallationSecrets,
     ) -> None:
         self._origin = configuration.viewer.url.rstrip("/")
         self._notices = Notices(configuration)
@@ -63,7 +57,7 @@ class ViewerRoute:
         self._vault = vault
         self._composer = composer
         self._clock = clock
-        self._random = random
+        self._secrets = secrets
 
     async def deliver(self, job: Job) -> list[Outcome]:
         message = job.message
@@ -71,8 +65,9 @@ class ViewerRoute:
         if organisation is None:
             return [_failed(one, "the sending organisation is no longer known") for one in job.deliveries]
         try:
+            tokens = await self._secrets.tokens()
             key = self._vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
-            return [await self._grant(job, delivery, organisation, key) for delivery in job.deliveries]
+            return [await self._grant(job, delivery, organisation, key, tokens) for delivery in job.deliveries]
         except (KeyDestroyed, SealBroken):
             return [_failed(one, "the message's key is gone") for one in job.deliveries]
         except (KeyUnavailable, StoreUnavailable) as error:
@@ -82,31 +77,39 @@ class ViewerRoute:
     async def close(self) -> None:
         return
 
-    async def _grant(self, job: Job, delivery: Delivery, organisation: Organisation, key: MessageKey) -> Outcome:
+    async def _grant(
+        self, job: Job, delivery: Delivery, organisation: Organisation, key: MessageKey, tokens: Tokens
+    ) -> Outcome:
         message = job.message
-        mobile = job.meta.mobiles.get(parse_address(delivery.recipient).key)
-        if mobile is None:
+        reader = job.meta.readers.get(parse_address(delivery.recipient).key)
+        channel = channel_of(reader) if reader is not None else None
+        if reader is None or channel is None:
             return _failed(delivery, "no mobile number is known for this recipient")
-        now = self._clock.now()
-        token = self._random.token_urlsafe(32)
-        grant_id = self._random.token_hex(16)
+        recipient = reader.address or delivery.recipient
+        # The same for every try, so that one that is repeated doesn't give a second grant.
+        grant_id = grant_identity(message.id, delivery.number)
         content = self._notices.notification(
-            organisation, delivery.recipient, f"{self._origin}/v/{token}", message.expires_at, now, grant_id
+            organisation,
+            recipient,
+            f"{self._origin}/v/{tokens.link(grant_id)}",
+            message.expires_at,
+            self._clock.now(),
+            grant_id,
         )
         notification = await self._composer.compose(
-            organisation=message.organisation, recipient=delivery.recipient, content=content, parent=message.id
+            organisation=message.organisation, recipient=recipient, content=content, parent=message.id
         )
-        grant = {
-            "grant_id": grant_id,
-            "token_hash": hashlib.sha256(token.encode()).digest(),
-            "message_id": message.id,
-            "organisation": message.organisation,
-            "recipient": delivery.recipient,
-            "copy": delivery.copy,
-            "language": organisation.settings.language,
-            "mobile": key.seal(f"grant:{grant_id}", mobile.encode()),
-            "expires_at": message.expires_at,
-        }
+        grant = await grant_arguments(
+            message,
+            key,
+            tokens,
+            grant_id=grant_id,
+            recipient=recipient,
+            copy=delivery.copy,
+            language=organisation.settings.language,
+            channel=channel,
+            reader=reader,
+        )
         return Outcome(
             delivery.number,
             Result.DELIVERED,
@@ -116,6 +119,54 @@ class ViewerRoute:
             follow_ups=(notification,),
             operations=(("viewer_grant_create", grant),),
         )
+
+
+def channel_of(reader: Reader) -> Channel | None:
+    """How this reader will show that the message is for him; None when there is no way."""
+    if reader.access_code:
+        return Channel.ACCESS_CODE
+    if reader.mobile:
+        return Channel.SMS
+    return Channel.EMAIL if reader.email else None
+
+
+def grant_identity(message_id: str, number: int) -> str:
+    """The id of the grant that a delivery becomes: 32 hexadecimal digits. It is no secret."""
+    return digest(f"grant {message_id} {number}").hex()[:32]
+
+
+async def grant_arguments(
+    message: Message,
+    key: MessageKey,
+    tokens: Tokens,
+    *,
+    grant_id: str,
+    recipient: str,
+    copy: int,
+    language: str,
+    channel: Channel,
+    reader: Reader,
+) -> dict[str, Any]:
+    """The arguments of ``viewer_grant_create``, with what is private sealed under the message's ``key``."""
+    secret: bytes | None = None
+    if channel is Channel.ACCESS_CODE:
+        verifier = await asyncio.to_thread(HASHER.hash, reader.access_code)
+        secret = key.seal(f"access:{grant_id}", verifier.encode())
+    return {
+        "grant_id": grant_id,
+        "token_hash": digest(tokens.link(grant_id)),
+        "message_id": message.id,
+        "organisation": message.organisation,
+        "recipient": recipient,
+        "copy": copy,
+        "language": language,
+        "channel": channel.value,
+        "mobile": key.seal(f"grant:{grant_id}", reader.mobile.encode()) if reader.mobile else None,
+        "secret": secret,
+        "thread": reader.thread or grant_id,
+        "addresses": {kind.value: digest(tokens.address(kind, grant_id)) for kind in AddressKind},
+        "expires_at": message.expires_at,
+    }
 
 
 def _failed(delivery: Delivery, why: str) -> Outcome:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -72,6 +73,13 @@ class OrganisationSettings:
     retention_days: int = 90
     contact: str = ""
     display_name: str = ""
+    logo: Path | None = None
+    colour: str = ""
+    viewer_url: str = ""
+    code_by_email: bool = False
+    passkeys: bool = False
+    confirmation: bool = True
+    reminder_days: int = 14
     mta_sts: PublishedStsSettings | None = None
 
 

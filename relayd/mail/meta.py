@@ -52,18 +52,34 @@ class HeaderPatch(msgspec.Struct, frozen=True, array_like=True):
     put: bytes = b""
 
 
+class Reader(msgspec.Struct, frozen=True):
+    """What the sender's side gave for one recipient who reads in the Viewer.
+
+    ``mobile`` is E.164. ``access_code`` is a code that the sender gives him by a way of his own. ``email``: where there
+    is neither, the code may go by e-mail. ``address`` is whom the notification goes to, where that isn't the delivery's
+    recipient: a mail to a reply address goes to the reader behind it. ``thread`` is the conversation that the message
+    belongs to; "" begins a new one.
+    """
+
+    mobile: str = ""
+    access_code: str = ""
+    email: bool = False
+    address: str = ""
+    thread: str = ""
+
+
 class MessageMeta(msgspec.Struct, frozen=True):
     """The sealed facts of one message. ``copies[n]`` is the patch of copy ``n``; a delivery names its copy.
 
-    ``head_length`` is the length of the header section in octets (see Body.head). ``mobiles`` maps an address key
-    to an E.164 number. ``subject`` is decoded. ``message_id`` is the Message-ID with its brackets, or "".
+    ``head_length`` is the length of the header section in octets (see Body.head). ``readers`` has, by address key, who
+    reads in the Viewer and how. ``subject`` is decoded. ``message_id`` is the Message-ID with its brackets, or "".
     ``tls_optional``: the header says ``TLS-Required: No`` (RFC 8689 §3).
     """
 
     head_length: int
     parts: tuple[Part, ...] = ()
     copies: tuple[HeaderPatch, ...] = (HeaderPatch(),)
-    mobiles: dict[str, str] = {}
+    readers: dict[str, Reader] = {}
     subject: str = ""
     message_id: str = ""
     header_from: str = ""

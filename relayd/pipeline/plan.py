@@ -21,7 +21,7 @@ import msgspec
 from relayd.journal.event import Event
 from relayd.mail.envelope import Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import HeaderPatch
+from relayd.mail.meta import HeaderPatch, Reader
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Stage
 from relayd.pipeline.verdict import (
@@ -84,7 +84,7 @@ class Plan:
 
     reply: Reply | None = None
     copies: tuple[CopyPlan, ...] = ()
-    mobiles: Mapping[str, str] = field(default_factory=dict, repr=False)
+    readers: Mapping[str, Reader] = field(default_factory=dict, repr=False)
     organisation: str | None = None
     refused: Mapping[str, Reply] = field(default_factory=dict)
     judged: tuple[Judged, ...] = ()
@@ -170,7 +170,7 @@ def _plan(
     return Plan(
         reply=reply,
         copies=_copies(verdicts, headers, recipients, routes),
-        mobiles={key: number for one in verdicts if isinstance(one, Attach) for key, number in one.mobiles},
+        readers={key: reader for one in verdicts if isinstance(one, Attach) for key, reader in one.readers},
         organisation=identified(judged),
         refused=refused or {},
         judged=tuple(judged),

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from relayd.mail.meta import Reader
 from relayd.mail.reply import Reply
 
 
@@ -97,7 +98,7 @@ class Rewrite(Verdict, frozen=True, kw_only=True):
 
 
 class Attach(Verdict, frozen=True, kw_only=True):
-    """A private fact found about recipients that a route needs: ``mobiles`` (address key → E.164). Sealed, never
-    logged."""
+    """A private fact found about recipients that a route needs: ``readers`` (address key, how he reads in
+    the Viewer). Sealed, never logged."""
 
-    mobiles: tuple[tuple[str, str], ...] = ()
+    readers: tuple[tuple[str, Reader], ...] = ()

@@ -8,10 +8,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
+from relayd.mail.address import Domain, is_address, normalise_domain
 from relayd.settings.values import (
     DomainName,
     Duration,
@@ -133,6 +135,9 @@ class ViewerSettings(Settings):
     certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
     key: Path | None = Field(None, description="The certificate's key; not readable by others.")
     trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")
+    mail_domain: DomainName | Literal[""] = Field(
+        "", description="Domain of the addresses that readers are answered at; replies.<host of url> when empty."
+    )
     code_lifetime: Annotated[Duration, Field(le=timedelta(minutes=10))] = Field(
         timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."
     )
@@ -252,3 +257,12 @@ class Configuration(Settings):
         (), description="Domains whose DANE records or MTA-STS policy are left out of account for a time."
     )
     log: Literal["json", "text"] = Field("json", description="json: a line of JSON per event. text: for people.")
+
+    @property
+    def viewer_mail_domain(self) -> Domain:
+        """The domain of the Viewer's own mail addresses: replies to readers, reports on notifications."""
+        if self.viewer.mail_domain:
+            return self.viewer.mail_domain
+        host = urlsplit(self.viewer.url).hostname or ""
+        named = "." in host and not is_address(host)
+        return normalise_domain(f"replies.{host if named else self.hostname}")

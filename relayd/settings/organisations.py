@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relayd.settings.values import DomainName, Duration, Name, Network, Settings, SpkiDigest
+from relayd.settings.values import Colour, DomainName, Duration, Name, Network, Settings, SpkiDigest
 
 
 class PublishedStsSettings(Settings):
@@ -34,6 +34,23 @@ class InheritedSettings(Settings):
     retention_days: int | None = Field(None, ge=1, le=3650, description="Keep content and metadata this long.")
     contact: str | None = Field(None, description="Whom outsiders can ask, as shown in the Viewer.")
     display_name: str | None = Field(None, description="The name that outsiders see instead of the organisation's.")
+    logo: Path | None = Field(None, description="PNG or SVG, shown in the Viewer's header and in notifications.")
+    colour: Colour | None = Field(None, description='Colour of the Viewer\'s header and buttons, such as "#0b5d4b".')
+    viewer_url: str | None = Field(
+        None,
+        description="A host name of its own for the Viewer, which must lead to ours: https://secure.clinic.example.",
+    )
+    code_by_email: bool | None = Field(
+        None,
+        description="Where no number is known, the code goes by e-mail: whoever reads that mailbox reads the message.",
+    )
+    passkeys: bool | None = Field(None, description="Returning readers may use a passkey instead of a new code.")
+    confirmation: bool | None = Field(
+        None, description="Senders get a mail with a link to see who has read, to correct a number or to withdraw."
+    )
+    reminder_days: int | None = Field(
+        None, ge=0, le=60, description="Remind a reader so many days before the end of what he hasn't read; 0: never."
+    )
     mta_sts: PublishedStsSettings | None = Field(None, description="Serve this MTA-STS policy for the domains.")
 
 

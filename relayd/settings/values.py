@@ -29,6 +29,8 @@ _OCTETS = {
 }
 _HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>\d{1,5})")
 _SPKI = re.compile(r"[0-9a-f]{64}")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_CONTRAST = 4.5
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
@@ -129,6 +131,21 @@ def _spki(value: object) -> object:
     raise ValueError("expected the SHA-256 of the certificate's public key (SPKI): 64 hexadecimal digits in quotes")
 
 
+def _luminance(colour: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _colour(value: object) -> object:
+    if not isinstance(value, str) or not _COLOUR.fullmatch(value):
+        raise ValueError('expected a colour in quotes, such as "#0b5d4b"')
+    if 1.05 / (_luminance(value) + 0.05) < _CONTRAST:
+        raise ValueError("too light: white text on it can't be read (WCAG 2.2 §1.4.3 wants a contrast of 4.5 to 1)")
+    return value.lower()
+
+
 def _name(value: object) -> object:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
@@ -145,6 +162,7 @@ LoopbackAddress = Annotated[str, BeforeValidator(_loopback_address)]
 ResolverAddress = Annotated[str, BeforeValidator(_resolver)]
 MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
+Colour = Annotated[str, BeforeValidator(_colour)]
 Name = Annotated[str, BeforeValidator(_name)]
 
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
-from relayd.errors import NotFound
+from relayd.errors import Conflict, NotFound
 from relayd.journal.event import Event
 from relayd.store.dispatch import bind, find, perform
-from relayd.store.records import OPEN_STATES, Claimed, Delivery, Message, Settlement, State
+from relayd.store.records import OPEN_STATES, Claimed, Delivery, Message, NewMessage, Settlement, State
 from relayd.store.tables import (
     DELIVERY_COLUMNS,
     MESSAGE_COLUMNS,
@@ -99,13 +99,44 @@ def _settle_one(db: sqlite3.Connection, settlement: Settlement, now: float, boot
         db.execute("UPDATE message SET meta = ? WHERE id = ?", (settlement.meta, settlement.message_id))
     if settlement.events:
         insert_events(db, settlement.message_id, settlement.events)
-    if settlement.follow_ups:
-        lease(db, owners_of(settlement.follow_ups), boot)
-        insert_messages(db, list(settlement.follow_ups))
-    for name, arguments in settlement.operations:
+    insert(db, settlement.follow_ups, boot)
+    _perform_all(db, settlement.operations, now)
+    return True
+
+
+def commit(
+    db: sqlite3.Connection,
+    messages: Sequence[NewMessage],
+    operations: Iterable[tuple[str, dict[str, Any]]],
+    now: float,
+    boot: float,
+) -> None:
+    """Messages and operations as one, once: asked again with the same first message, nothing happens."""
+    if already_there(db, messages[0]):
+        return
+    insert(db, messages, boot)
+    _perform_all(db, operations, now)
+
+
+def already_there(db: sqlite3.Connection, message: NewMessage) -> bool:
+    """An accept whose answer was lost is sent again and is no error; the same id for another message is."""
+    row = db.execute("SELECT wrapped_key FROM message WHERE id = ?", (message.id,)).fetchone()
+    if row is not None and row[0] != message.wrapped_key:
+        raise Conflict(f"message id {message.id} is taken")
+    return row is not None
+
+
+def insert(db: sqlite3.Connection, messages: Sequence[NewMessage], boot: float) -> None:
+    """New messages, with the leases of those who own their deliveries from the start."""
+    if messages:
+        lease(db, owners_of(messages), boot)
+        insert_messages(db, list(messages))
+
+
+def _perform_all(db: sqlite3.Connection, operations: Iterable[tuple[str, dict[str, Any]]], now: float) -> None:
+    for name, arguments in operations:
         operation = find(name)
         perform(operation, db, now, bind(operation, arguments))
-    return True
 
 
 def _overtaken(db: sqlite3.Connection, settlement: Settlement) -> bool:

@@ -46,6 +46,11 @@ class StoreClient:
     async def accept(self, message: NewMessage) -> None:
         await self._ask("accept", message)
 
+    async def commit(
+        self, messages: Sequence[NewMessage], operations: Sequence[tuple[str, dict[str, Any]]] = ()
+    ) -> None:
+        await self._ask("commit", messages, operations)
+
     async def claim(self, owner: str, now: float, limit: int, busy_until: float) -> list[Claimed]:
         claimed: list[Claimed] = await self._ask("claim", owner, now, limit, busy_until)
         return claimed

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayd import failpoints
-from relayd.errors import Conflict
 from relayd.store import claims
 from relayd.store.bodies import BodySync
 from relayd.store.database import is_sick, unavailable
 from relayd.store.records import NewMessage
-from relayd.store.tables import insert_messages
 
 
 @dataclass(slots=True)
@@ -90,8 +88,7 @@ class Committer:
 
     def _together(self, db: sqlite3.Connection, batch: list[Work]) -> list[Any]:
         messages = [work.message for work in batch if isinstance(work, Accept)]
-        if messages:
-            self._insert(db, messages)
+        claims.insert(db, messages, self.boot())
         return [None if isinstance(work, Accept) else _write(db, work) for work in batch]
 
     def _one_by_one(self, db: sqlite3.Connection, batch: list[Work]) -> list[Any]:
@@ -101,14 +98,10 @@ class Committer:
 
     def _accept(self, message: NewMessage) -> Callable[[sqlite3.Connection], None]:
         def accept(db: sqlite3.Connection) -> None:
-            if not _already_there(db, message):
-                self._insert(db, [message])
+            if not claims.already_there(db, message):
+                claims.insert(db, [message], self.boot())
 
         return accept
-
-    def _insert(self, db: sqlite3.Connection, messages: list[NewMessage]) -> None:
-        claims.lease(db, claims.owners_of(messages), self.boot())
-        insert_messages(db, messages)
 
 
 def _write(db: sqlite3.Connection, work: Write) -> Any:
@@ -127,11 +120,3 @@ def _guarded(db: sqlite3.Connection, function: Callable[[sqlite3.Connection], An
         result = error
     db.execute("RELEASE work")
     return result
-
-
-def _already_there(db: sqlite3.Connection, message: NewMessage) -> bool:
-    """An accept whose answer was lost is sent again and is no error; the same id for another message is."""
-    row = db.execute("SELECT wrapped_key FROM message WHERE id = ?", (message.id,)).fetchone()
-    if row is not None and row[0] != message.wrapped_key:
-        raise Conflict(f"message id {message.id} is taken")
-    return row is not None

@@ -23,6 +23,15 @@ class Store(Protocol):
         Raises BodyNotStored when the body is what failed: its segment isn't to be used any more."""
         ...
 
+    async def commit(
+        self, messages: Sequence[NewMessage], operations: Sequence[tuple[str, dict[str, Any]]] = ()
+    ) -> None:
+        """Messages and named write operations as one: all of it happens, or nothing. The bodies are durable already
+        (``Blobs.make_durable``). Whatever an operation raises is raised here, and nothing was done.
+
+        Asking again after a lost answer does nothing, by the first message's id; so there is at least one."""
+        ...
+
     async def claim(self, owner: str, now: float, limit: int, busy_until: float) -> list[Claimed]:
         """Own up to ``limit`` due, unowned deliveries; ``next_attempt`` becomes ``busy_until`` before anything is
         dialled, so that a crash can't hammer a receiver. Grouped by message."""

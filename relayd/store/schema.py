@@ -20,9 +20,12 @@ from relayd.store import (
     viewer,
 )
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 #: What makes version N of a database of version N - 1, beyond what is missing altogether.
-_STEPS: Final = {2: "ALTER TABLE message ADD COLUMN require_tls INTEGER NOT NULL DEFAULT 0"}
+_STEPS: Final[dict[int, tuple[str, ...]]] = {
+    2: ("ALTER TABLE message ADD COLUMN require_tls INTEGER NOT NULL DEFAULT 0",),
+    3: viewer.TO_VERSION_3,
+}
 OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
     report_received,
@@ -53,7 +56,8 @@ def _migrate(db: sqlite3.Connection, found: int) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         for version in range(found + 1, _VERSION + 1):
-            db.execute(_STEPS[version])
+            for step in _STEPS[version]:
+                db.execute(step)
         db.execute(f"PRAGMA user_version = {_VERSION}")
         db.execute("COMMIT")
     except BaseException:

@@ -123,6 +123,13 @@ class SqliteStore:
     async def accept(self, message: NewMessage) -> None:
         await self.begin_accept(message)
 
+    async def commit(
+        self, messages: Sequence[NewMessage], operations: Sequence[tuple[str, dict[str, Any]]] = ()
+    ) -> None:
+        self._space.require()
+        now, boot = self._clock.now(), self._clock.boot()
+        await self._write(lambda db: claims.commit(db, messages, operations, now, boot), alone=True)
+
     async def claim(self, owner: str, now: float, limit: int, busy_until: float) -> list[Claimed]:
         self._space.require()
         boot = self._clock.boot()

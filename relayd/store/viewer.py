@@ -11,12 +11,13 @@ from relayd.journal import kinds
 from relayd.store import viewer_codes, viewer_tables
 from relayd.store.access_codes import DAY, FAILURES_BEFORE_LOCK, HOUR
 from relayd.store.operation import reads, writes
-from relayd.store.viewer_tables import GRANT_COLUMNS, Grant, grant_where, journal, row_of, to_grant
+from relayd.store.viewer_tables import AddressKind, Channel, Due, Grant, grant_where, journal, row_of
 
 #: Importing this module registers the operations of ``viewer_codes`` too.
 __all__ = ["SCHEMA", "Pumping", "Session", "viewer_codes"]
 
 SCHEMA: Final = viewer_tables.SCHEMA
+TO_VERSION_3: Final = viewer_tables.TO_VERSION_3
 #: An expired grant is remembered this long without its recipient, so that an old link says "expired".
 TOMBSTONE: Final = 365 * DAY
 #: A session without a request ends after this (ASVS 5.0 7.3.1).
@@ -34,6 +35,14 @@ class Session(msgspec.Struct, frozen=True):
     grant: Grant
     seen_at: float
     opened: bool
+
+
+class DueNotice(msgspec.Struct, frozen=True):
+    """What somebody must still be told about a grant, since when."""
+
+    grant: Grant
+    kind: Due
+    since: float
 
 
 class Pumping(msgspec.Struct, frozen=True):
@@ -55,15 +64,51 @@ def viewer_grant_create(
     recipient: str,
     copy: int,
     language: str,
-    mobile: bytes,
+    channel: Channel,
+    mobile: bytes | None,
+    secret: bytes | None,
+    thread: str,
+    addresses: dict[str, bytes],
     expires_at: float,
 ) -> None:
-    """Runs in the settlement that stores the message for this recipient: no grant without, no notification without."""
+    """Runs in the transaction that stores the message for this recipient: no grant without, no notification without.
+
+    The sender's side has spoken: in its ``thread`` the reader may reply anew. ``addresses`` maps kinds of address to
+    the SHA-256 of their tokens.
+    """
     db.execute(
-        "INSERT INTO viewer_grant (id, token_hash, message_id, organisation, recipient, copy, language, mobile,"
-        " created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (grant_id, token_hash, message_id, organisation, recipient, copy, language, mobile, now, expires_at),
+        "INSERT INTO viewer_grant (id, token_hash, message_id, organisation, recipient, copy, language, channel,"
+        " mobile, secret, thread, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(grant_id, token_hash, message_id, organisation, recipient, copy, language, channel, mobile, secret),
+            *(thread, now, expires_at),
+        ),
     )
+    db.execute(
+        "INSERT INTO viewer_thread (id, expires_at) VALUES (?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET replies = 0, expires_at = max(expires_at, excluded.expires_at)",
+        (thread, expires_at),
+    )
+    db.executemany(
+        "INSERT INTO viewer_address (token_hash, kind, grant_id) VALUES (?, ?, ?)",
+        [(token, kind, grant_id) for kind, token in addresses.items()],
+    )
+
+
+@reads
+def viewer_grant_by_address(db: sqlite3.Connection, now: float, kind: AddressKind, token_hash: bytes) -> Grant | None:
+    """The grant that a mail address of ours stands for."""
+    row = db.execute(
+        "SELECT grant_id FROM viewer_address WHERE token_hash = ? AND kind = ?", (token_hash, kind)
+    ).fetchone()
+    return None if row is None else grant_where(db, "id = ?", row[0])
+
+
+@reads
+def viewer_replies(db: sqlite3.Connection, now: float, thread: str) -> int:
+    """How many replies the reader has written since the organisation's last message."""
+    row = db.execute("SELECT replies FROM viewer_thread WHERE id = ?", (thread,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 @reads
@@ -136,16 +181,17 @@ def viewer_logout(db: sqlite3.Connection, now: float, browser: bytes) -> None:
 
 
 @reads
-def viewer_alerts(db: sqlite3.Connection, now: float) -> list[Grant]:
-    """Grants whose sender must still be told of wrong codes."""
-    rows = db.execute(f"SELECT {GRANT_COLUMNS} FROM viewer_grant WHERE alert <> ''")  # noqa: S608 (a constant)
-    return [to_grant(row) for row in rows]
+def viewer_due_notices(db: sqlite3.Connection, now: float, limit: int = 100) -> list[DueNotice]:
+    """The notices that are due, the oldest first."""
+    rows = db.execute("SELECT grant_id, kind, since FROM viewer_due ORDER BY since LIMIT ?", (limit,)).fetchall()
+    grants = [(grant_where(db, "id = ?", grant_id), kind, since) for grant_id, kind, since in rows]
+    return [DueNotice(grant, Due(kind), since) for grant, kind, since in grants if grant is not None]
 
 
 @writes
-def viewer_alerted(db: sqlite3.Connection, now: float, grant_id: str, alert: str) -> None:
-    """The sender's notice is in the queue."""
-    db.execute("UPDATE viewer_grant SET alert = '' WHERE id = ? AND alert = ?", (grant_id, alert))
+def viewer_notice_given(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> None:
+    """Its mail is in the queue, by the same transaction; or there is nobody to tell."""
+    db.execute("DELETE FROM viewer_due WHERE grant_id = ? AND kind = ?", (grant_id, kind))
 
 
 @writes
@@ -156,7 +202,10 @@ def viewer_unlock(db: sqlite3.Connection, now: float, message_id: str, recipient
         (message_id, recipient, FAILURES_BEFORE_LOCK),
     ).fetchall()
     for (grant_id,) in grants:
-        db.execute("UPDATE viewer_grant SET failures = 0, spent_codes = 0, alert = '' WHERE id = ?", (grant_id,))
+        db.execute("UPDATE viewer_grant SET failures = 0, spent_codes = 0, locked_until = 0 WHERE id = ?", (grant_id,))
+        db.execute(
+            "DELETE FROM viewer_due WHERE grant_id = ? AND kind IN (?, ?)", (grant_id, Due.WRONG_CODES, Due.LOCKED)
+        )
         journal(db, now, grant_id, kinds.UNLOCKED)
     return len(grants)
 
@@ -179,7 +228,7 @@ def viewer_revoke(db: sqlite3.Connection, now: float, message_id: str, recipient
 def viewer_sweep(db: sqlite3.Connection, now: float) -> list[Pumping]:
     """Forget what has had its time; returns where SMS look like fraud."""
     expired = db.execute(
-        "SELECT id FROM viewer_grant WHERE expires_at <= ? AND mobile IS NOT NULL LIMIT 500", (now,)
+        "SELECT id FROM viewer_grant WHERE expires_at <= ? AND recipient <> '' LIMIT 500", (now,)
     ).fetchall()
     for (grant_id,) in expired:
         _end_grant(db, grant_id)
@@ -189,6 +238,7 @@ def viewer_sweep(db: sqlite3.Connection, now: float) -> list[Pumping]:
     db.execute("DELETE FROM viewer_browser WHERE bound_at <= ?", (now - HOUR,))
     db.execute("DELETE FROM viewer_session WHERE expires_at <= ? OR seen_at <= ?", (now, now - SESSION_IDLE))
     db.execute("DELETE FROM viewer_sms WHERE at <= ?", (now - DAY,))
+    db.execute("DELETE FROM viewer_thread WHERE expires_at <= ?", (now,))
     return _pumping(db, now)
 
 
@@ -201,8 +251,8 @@ def viewer_secret_keep(db: sqlite3.Connection, now: float, name: str, sealed: by
 
 def _end_grant(db: sqlite3.Connection, grant_id: str) -> None:
     """Leave a tombstone: no recipient, no number, no code, no session."""
-    db.execute("UPDATE viewer_grant SET mobile = NULL, recipient = '', alert = '' WHERE id = ?", (grant_id,))
-    for table in ("viewer_code", "viewer_browser", "viewer_session"):
+    db.execute("UPDATE viewer_grant SET mobile = NULL, secret = NULL, recipient = '' WHERE id = ?", (grant_id,))
+    for table in ("viewer_code", "viewer_browser", "viewer_session", "viewer_due", "viewer_address"):
         db.execute(f"DELETE FROM {table} WHERE grant_id = ?", (grant_id,))  # noqa: S608 (constants)
 
 

@@ -22,7 +22,7 @@ from relayd.store.access_codes import (
     is_live,
 )
 from relayd.store.operation import reads, writes
-from relayd.store.viewer_tables import Grant, grant_where, journal, row_of
+from relayd.store.viewer_tables import Due, Grant, due, grant_where, journal, row_of
 
 #: Browsers that may hold one grant's code at the same time; the longest bound gives way.
 BROWSERS_PER_GRANT: Final = 20
@@ -213,13 +213,14 @@ def _wrong(db: sqlite3.Connection, now: float, grant: Grant, code_id: str) -> No
     ).rowcount
     journal(db, now, grant.id, kinds.WRONG_CODE)
     if spent:
-        db.execute(
-            "UPDATE viewer_grant SET spent_codes = spent_codes + 1,"
-            " alert = CASE WHEN spent_codes + 1 = ? THEN 'wrong_codes' ELSE alert END WHERE id = ?",
-            (SPENT_CODES_BEFORE_ALERT, grant.id),
-        )
+        (so_far,) = db.execute(
+            "UPDATE viewer_grant SET spent_codes = spent_codes + 1 WHERE id = ? RETURNING spent_codes", (grant.id,)
+        ).fetchone()
+        if so_far == SPENT_CODES_BEFORE_ALERT:
+            due(db, now, grant.id, Due.WRONG_CODES)
     if grant.failures + 1 >= FAILURES_BEFORE_LOCK:
-        db.execute("UPDATE viewer_grant SET alert = 'locked' WHERE id = ?", (grant.id,))
+        db.execute("DELETE FROM viewer_due WHERE grant_id = ? AND kind = ?", (grant.id, Due.WRONG_CODES))
+        due(db, now, grant.id, Due.LOCKED)
         db.execute("UPDATE viewer_code SET state = 'spent', sealed = NULL WHERE grant_id = ?", (grant.id,))
         journal(db, now, grant.id, kinds.LOCKED)
 

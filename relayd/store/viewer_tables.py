@@ -1,14 +1,15 @@
 """The Viewer's tables.
 
-A *grant* lets one recipient read one message. A *code* is one access code of a grant. A *browser* is the SHA-256 of
-the cookie of one browser: first bound to the code it asked for, later the holder of a session. Nothing here can be
-read back into a link, a cookie, a code or a number: tokens are hashes, codes and numbers are sealed, and the key under
-which numbers are counted is itself sealed.
+A *grant* lets one recipient read one message. A *thread* is the conversation that grants belong to. A *code* is one
+access code of a grant. A *browser* is the SHA-256 of the cookie of one browser: first bound to the code it asked for,
+later the holder of a session. Nothing here can be read back into a link, a cookie, a code or a number: tokens are
+hashes, codes and numbers are sealed, and the key under which numbers are counted is itself sealed.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -23,21 +24,47 @@ CREATE TABLE IF NOT EXISTS viewer_grant (
     token_hash BLOB NOT NULL UNIQUE,
     message_id TEXT NOT NULL,
     organisation TEXT NOT NULL,
-    recipient TEXT NOT NULL,
+    recipient TEXT NOT NULL,            -- whose it is: '' once it is forgotten
     copy INTEGER NOT NULL,
     language TEXT NOT NULL,
+    channel TEXT NOT NULL DEFAULT 'sms',
     mobile BLOB,
+    secret BLOB,
+    thread TEXT NOT NULL DEFAULT '',
     created_at REAL NOT NULL,
     expires_at REAL NOT NULL,
     revoked_at REAL,
     failures INTEGER NOT NULL DEFAULT 0,
     spent_codes INTEGER NOT NULL DEFAULT 0,
-    alert TEXT NOT NULL DEFAULT '',
+    locked_until REAL NOT NULL DEFAULT 0,
+    forwards INTEGER NOT NULL DEFAULT 0,
     visited_at REAL NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS viewer_grant_message ON viewer_grant (message_id);
 CREATE INDEX IF NOT EXISTS viewer_grant_expiry ON viewer_grant (expires_at);
-CREATE INDEX IF NOT EXISTS viewer_grant_alert ON viewer_grant (alert) WHERE alert <> '';
+
+-- A conversation between a reader and an organisation. replies counts those since its last message.
+CREATE TABLE IF NOT EXISTS viewer_thread (
+    id TEXT PRIMARY KEY,
+    replies INTEGER NOT NULL DEFAULT 0,
+    expires_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Mail addresses that stand for a grant: 'reply' reaches its reader, 'bounce' gets reports on its notifications.
+CREATE TABLE IF NOT EXISTS viewer_address (
+    token_hash BLOB PRIMARY KEY,
+    kind TEXT NOT NULL,
+    grant_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS viewer_address_grant ON viewer_address (grant_id);
+
+-- Notices that are due: each goes with the transaction in which its mail comes to exist.
+CREATE TABLE IF NOT EXISTS viewer_due (
+    grant_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    since REAL NOT NULL,
+    PRIMARY KEY (grant_id, kind)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS viewer_code (
     id TEXT PRIMARY KEY,
@@ -69,6 +96,7 @@ CREATE TABLE IF NOT EXISTS viewer_session (
     seen_at REAL NOT NULL,
     expires_at REAL NOT NULL,
     opened INTEGER NOT NULL DEFAULT 0,
+    key BLOB,                           -- the message's key, for this browser's cookie only, where a password made it
     PRIMARY KEY (browser, grant_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -78,27 +106,90 @@ CREATE TABLE IF NOT EXISTS viewer_sms (
     code_id TEXT NOT NULL,
     organisation TEXT NOT NULL,
     number_key BLOB NOT NULL,
-    region TEXT NOT NULL
+    region TEXT NOT NULL,
+    provider TEXT NOT NULL DEFAULT '',
+    receipt_hash BLOB,                  -- SHA-256 of the provider's own name for it
+    state TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS viewer_sms_number ON viewer_sms (number_key, at);
 CREATE INDEX IF NOT EXISTS viewer_sms_organisation ON viewer_sms (organisation, at);
 CREATE INDEX IF NOT EXISTS viewer_sms_at ON viewer_sms (at);
+CREATE INDEX IF NOT EXISTS viewer_sms_receipt ON viewer_sms (receipt_hash) WHERE receipt_hash IS NOT NULL;
 
 -- A message that is forgotten takes its recipients along; the link still says "expired" for a while.
 CREATE TRIGGER IF NOT EXISTS viewer_forget AFTER DELETE ON message BEGIN
     DELETE FROM viewer_code WHERE grant_id IN (SELECT id FROM viewer_grant WHERE message_id = OLD.id);
     DELETE FROM viewer_browser WHERE grant_id IN (SELECT id FROM viewer_grant WHERE message_id = OLD.id);
     DELETE FROM viewer_session WHERE grant_id IN (SELECT id FROM viewer_grant WHERE message_id = OLD.id);
-    UPDATE viewer_grant SET mobile = NULL, recipient = '', alert = '', expires_at = min(expires_at, OLD.expires_at)
+    DELETE FROM viewer_due WHERE grant_id IN (SELECT id FROM viewer_grant WHERE message_id = OLD.id);
+    DELETE FROM viewer_address WHERE grant_id IN (SELECT id FROM viewer_grant WHERE message_id = OLD.id);
+    UPDATE viewer_grant SET mobile = NULL, secret = NULL, recipient = '', expires_at = min(expires_at, OLD.expires_at)
         WHERE message_id = OLD.id;
 END;
 
 CREATE TABLE IF NOT EXISTS viewer_secret (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 
+#: What makes these tables of those of version 2. The notices that were due stay due.
+TO_VERSION_3: Final = (
+    "DROP TRIGGER IF EXISTS viewer_forget",
+    "CREATE TABLE viewer_due (grant_id TEXT NOT NULL, kind TEXT NOT NULL, since REAL NOT NULL,"
+    " PRIMARY KEY (grant_id, kind)) STRICT, WITHOUT ROWID",
+    "INSERT INTO viewer_due (grant_id, kind, since) SELECT id, alert, 0 FROM viewer_grant WHERE alert <> ''",
+    "DROP INDEX viewer_grant_alert",
+    "ALTER TABLE viewer_grant DROP COLUMN alert",
+    "ALTER TABLE viewer_grant ADD COLUMN channel TEXT NOT NULL DEFAULT 'sms'",
+    "ALTER TABLE viewer_grant ADD COLUMN secret BLOB",
+    "ALTER TABLE viewer_grant ADD COLUMN thread TEXT NOT NULL DEFAULT ''",
+    "UPDATE viewer_grant SET thread = id",
+    "ALTER TABLE viewer_grant ADD COLUMN locked_until REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE viewer_grant ADD COLUMN forwards INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE viewer_session ADD COLUMN key BLOB",
+    "ALTER TABLE viewer_sms ADD COLUMN provider TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE viewer_sms ADD COLUMN receipt_hash BLOB",
+    "ALTER TABLE viewer_sms ADD COLUMN state TEXT NOT NULL DEFAULT ''",
+)
+
+
+class Channel(StrEnum):
+    """How a reader shows that the message is for him.
+
+    SMS: a code to his mobile. EMAIL: a code to the same mailbox as the link, where the organisation allows it; one
+    channel, and the journal says so. ACCESS_CODE: a code that the sender gave him. PASSWORD: what whoever passed the
+    message on gave him; without it nobody can open the message, we included.
+    """
+
+    SMS = "sms"
+    EMAIL = "email"
+    ACCESS_CODE = "access_code"
+    PASSWORD = "password"  # noqa: S105 (a word of the database)
+
+
+class Due(StrEnum):
+    """What somebody must be told by mail about a grant. WRONG_CODES, LOCKED, WRONG_NUMBER (the reader says that the
+    number isn't his) and READ (the receipt that was asked for) go to the sender, REMINDER to the reader."""
+
+    WRONG_CODES = "wrong_codes"
+    LOCKED = "locked"
+    WRONG_NUMBER = "wrong_number"
+    READ = "read"
+    REMINDER = "reminder"
+
+
+class AddressKind(StrEnum):
+    """REPLY: mail to it reaches the reader. BOUNCE: reports on the grant's notifications come to it."""
+
+    REPLY = "reply"
+    BOUNCE = "bounce"
+
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """One recipient's right to read one message. ``mobile`` is sealed under the message's key, part "grant:<id>"."""
+    """One recipient's right to read one message.
+
+    ``mobile`` is sealed under the message's key, part "grant:<id>"; ``secret``, the verifier of the sender's access
+    code, under part "access:<id>". ``thread`` is the conversation that it belongs to. ``forwards`` counts how often its
+    reader passed it on.
+    """
 
     id: str
     message_id: str
@@ -106,12 +197,16 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     recipient: str
     copy: int
     language: str
+    channel: Channel
     mobile: bytes | None
+    secret: bytes | None
+    thread: str
     created_at: float
     expires_at: float
     revoked_at: float | None
     failures: int
-    alert: str
+    locked_until: float
+    forwards: int
 
     def ended(self, now: float) -> bool:
         return self.revoked_at is not None or now >= self.expires_at
@@ -122,8 +217,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 GRANT_COLUMNS: Final = (
-    "id, message_id, organisation, recipient, copy, language, mobile, created_at, expires_at, revoked_at, failures, "
-    "alert"
+    "id, message_id, organisation, recipient, copy, language, channel, mobile, secret, thread, created_at, expires_at, "
+    "revoked_at, failures, locked_until, forwards"
 )
 
 
@@ -139,7 +234,7 @@ def grant_where(db: sqlite3.Connection, where: str, value: str | bytes) -> Grant
 
 
 def to_grant(row: tuple[Any, ...]) -> Grant:
-    return Grant(**dict(zip(GRANT_COLUMNS.split(", "), row, strict=True)))
+    return msgspec.convert(dict(zip(GRANT_COLUMNS.split(", "), row, strict=True)), Grant)
 
 
 def journal(db: sqlite3.Connection, now: float, grant_id: str, kind: str, facts: dict[str, Any] | None = None) -> None:
@@ -147,3 +242,10 @@ def journal(db: sqlite3.Connection, now: float, grant_id: str, kind: str, facts:
         "SELECT message_id, recipient FROM viewer_grant WHERE id = ?", (grant_id,)
     ).fetchone()
     insert_events(db, message_id, [Event(now, kind, recipient, facts or {})])
+
+
+def due(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> None:
+    """Somebody must be told; once is enough."""
+    db.execute(
+        "INSERT INTO viewer_due (grant_id, kind, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (grant_id, kind, now)
+    )

@@ -12,7 +12,16 @@ from typing import Any, Final
 
 import msgspec
 
-from relayd.errors import BodyNotStored, Conflict, NotFound, StoreDamaged, StoreError, StoreFull, StoreUnavailable
+from relayd.errors import (
+    BodyNotStored,
+    Conflict,
+    LimitReached,
+    NotFound,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 from relayd.journal.event import Event
 from relayd.store.records import Claimed, Delivery, Message, NewMessage, Settlement
 
@@ -22,6 +31,7 @@ FRAME_LIMIT: Final = 64 * 1024 * 1024
 #: Each method's arguments and result.
 METHODS: Final[dict[str, tuple[Any, Any]]] = {
     "accept": (tuple[NewMessage], None),
+    "commit": (tuple[list[NewMessage], list[tuple[str, dict[str, Any]]]], None),
     "claim": (tuple[str, float, int, float], list[Claimed]),
     "settle": (tuple[list[Settlement]], list[bool]),
     "next_due": (tuple[float], float | None),
@@ -38,7 +48,16 @@ ARGUMENTS: Final = {name: msgspec.msgpack.Decoder(types[0]) for name, types in M
 RESULTS: Final = {name: msgspec.msgpack.Decoder(types[1]) for name, types in METHODS.items()}
 ERRORS: Final[dict[str, type[StoreError]]] = {
     error.__name__: error
-    for error in (BodyNotStored, StoreUnavailable, StoreFull, StoreDamaged, NotFound, Conflict, StoreError)
+    for error in (
+        BodyNotStored,
+        StoreUnavailable,
+        StoreFull,
+        StoreDamaged,
+        NotFound,
+        LimitReached,
+        Conflict,
+        StoreError,
+    )
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from relayd.delivery.viewer import ViewerRoute
 from relayd.errors import KeyDestroyed, KeyUnavailable
+from relayd.mail.meta import Reader
 from relayd.queue.outcome import Job, Result
 from relayd.store.records import Settlement, State
 from relayd.vault.meta import open_meta
@@ -20,10 +21,10 @@ async def site(tmp_path):
         yield site
 
 
-async def accepted(site, mobiles):
+async def accepted(site, readers):
     """A message in the store that its worker owns, as a job for the route."""
     content, meta = make_mail()
-    meta.mobiles.update(mobiles)
+    meta.readers.update(readers)
     new = await stored(site.vault, site.blobs, site.clock, content, meta, "zuid", DOCTOR, PATIENT, owner="worker")
     await site.store.accept(new)
     message, deliveries = await site.store.message(new.id), await site.store.deliveries(new.id)
@@ -33,7 +34,9 @@ async def accepted(site, mobiles):
 
 def route(site, vault=None):
     services = site.services
-    return ViewerRoute(services.configuration, services.directory, vault or site.vault, site.composer, site.clock)
+    return ViewerRoute(
+        services.configuration, services.directory, vault or site.vault, site.composer, site.clock, site.secrets
+    )
 
 
 async def settle(site, job, outcome, generation):
@@ -49,7 +52,7 @@ async def settle(site, job, outcome, generation):
 
 
 async def test_grant_and_notification_come_with_the_settlement(site):
-    job = await accepted(site, {PATIENT.lower(): MOBILE})
+    job = await accepted(site, {PATIENT.lower(): Reader(mobile=MOBILE)})
     (outcome,) = await route(site).deliver(job)
     assert (outcome.result, outcome.status) == (Result.DELIVERED, "2.0.0")
     (notification,) = outcome.follow_ups
@@ -66,7 +69,7 @@ async def test_grant_and_notification_come_with_the_settlement(site):
 
 
 async def test_a_lost_lease_leaves_neither(site):
-    job = await accepted(site, {PATIENT.lower(): MOBILE})
+    job = await accepted(site, {PATIENT.lower(): Reader(mobile=MOBILE)})
     (outcome,) = await route(site).deliver(job)
     assert await settle(site, job, outcome, job.deliveries[0].generation + 1) == [False]
     token = site.composer.sent[0].partition(b"/v/")[2][:43]
@@ -82,7 +85,7 @@ async def test_what_a_missing_key_means(site, error, result, status):
         def open(self, *arguments):
             raise error
 
-    job = await accepted(site, {PATIENT.lower(): MOBILE})
+    job = await accepted(site, {PATIENT.lower(): Reader(mobile=MOBILE)})
     (outcome,) = await route(site, Broken()).deliver(job)
     assert (outcome.result, outcome.status) == (result, status)
     assert outcome.follow_ups == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import encodebytes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,15 @@ import httpx
 import msgspec
 from starlette.applications import Starlette
 
+from relayd.delivery.installation import InstallationSecrets
 from relayd.delivery.viewer import ViewerRoute
 from relayd.directory.directory import Directory, Organisation, OrganisationSettings
+from relayd.errors import SmtpError
 from relayd.journal.event import Event
-from relayd.mail.address import parse_address
-from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.mail.address import Address, parse_address
+from relayd.mail.meta import HeaderPatch, MessageMeta, Reader
 from relayd.mail.mime import MimeScanner
+from relayd.mail.reply import Reply
 from relayd.queue.outcome import Job
 from relayd.settings.models import Configuration, StoreSettings
 from relayd.sms.message import Sms, SmsResult
@@ -92,6 +95,41 @@ class Composer:
         return await stored(
             self._vault, self._blobs, self._clock, content, meta, organisation, "", recipient, parent=parent
         )
+
+
+@dataclass
+class Outbox:
+    """Where a reader's mail goes: committed as the pipeline would, and its octets kept to look at. ``refusal`` is what
+    the pipeline says instead."""
+
+    vault: Vault
+    blobs: Blobs
+    clock: HandClock
+    store: SqliteStore
+    sent: list[tuple[str, str, bytes]] = field(default_factory=list)
+    refusal: Reply | None = None
+
+    async def submit(
+        self,
+        *,
+        organisation: str,
+        sender: Address,
+        recipient: Address,
+        content: AsyncIterator[bytes],
+        parent: str,
+        operations: Sequence[tuple[str, dict[str, Any]]] = (),
+    ) -> str:
+        octets = b"".join([block async for block in content])
+        if self.refusal is not None:
+            raise SmtpError(self.refusal, "pipeline")
+        meta = MessageMeta(head_length=octets.index(b"\r\n\r\n") + 2)
+        new = await stored(
+            *(self.vault, self.blobs, self.clock, octets, meta, organisation, str(sender), str(recipient)),
+            parent=parent,
+        )
+        await self.store.commit([new], operations)
+        self.sent.append((str(sender), str(recipient), octets))
+        return new.id
 
 
 async def stored(
@@ -196,17 +234,21 @@ class Site:
     store: SqliteStore
     vault: Vault
     blobs: Blobs
+    secrets: InstallationSecrets
+    outbox: Outbox
     folder: Path
 
     async def deposit(self, mobile: str = MOBILE, recipient: str = PATIENT, **facts: Any) -> Deposited:
         """Accept a message and deliver it by the Viewer's route, as the queue would."""
         content, meta = make_mail(**facts)
-        meta = msgspec.structs.replace(meta, mobiles={parse_address(recipient).key: mobile} if mobile else {})
+        meta = msgspec.structs.replace(
+            meta, readers={parse_address(recipient).key: Reader(mobile=mobile)} if mobile else {}
+        )
         new = await stored(self.vault, self.blobs, self.clock, content, meta, "zuid", DOCTOR, recipient, owner="worker")
         await self.store.accept(new)
         message, deliveries = await self.store.message(new.id), await self.store.deliveries(new.id)
         configuration, directory = self.services.configuration, self.services.directory
-        route = ViewerRoute(configuration, directory, self.vault, self.composer, self.clock)
+        route = ViewerRoute(configuration, directory, self.vault, self.composer, self.clock, self.secrets)
         job = Job(message, tuple(deliveries), meta.copies[0], None, meta, lambda: True)  # type: ignore[arg-type]
         (outcome,) = await route.deliver(job)
         settled = await self.store.settle(
@@ -330,9 +372,14 @@ async def open_site(folder: Path, language: str = "nl", **changes: Any) -> Async
     )
     directory = Directory(organisations={"zuid": zuid}, domainbook={}, nta={}, accounts={}, mailboxes={})
     composer = Composer(vault, blobs, clock)
-    services = Services(configuration, store, vault, blobs, lambda: directory, composer, phone, clock)
+    outbox = Outbox(vault, blobs, clock, store)
+    services = Services(configuration, store, vault, blobs, lambda: directory, composer, phone, outbox, clock)
+    secrets = InstallationSecrets(store, vault)
     try:
-        yield Site(services, create_app(services), clock, phone, composer, store, vault, blobs, configuration.state)
+        yield Site(
+            *(services, create_app(services), clock, phone, composer, store, vault, blobs, secrets, outbox),
+            configuration.state,
+        )
     finally:
         await blobs.close()
         await store.close()

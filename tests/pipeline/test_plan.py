@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import HeaderPatch
+from relayd.mail.meta import HeaderPatch, Reader
 from relayd.mail.reply import Reply
 from relayd.pipeline.plan import Judged, Plan, make_plan, make_retry_plan
 from relayd.pipeline.policy import Stage
@@ -209,13 +209,13 @@ def test_an_address_that_ascii_cannot_show_is_counted() -> None:
     assert plan.reply.text.isascii()
 
 
-def test_mobiles_and_the_proven_organisation_come_with_the_plan_and_stay_out_of_its_repr_and_record() -> None:
+def test_readers_and_the_proven_organisation_come_with_the_plan_and_stay_out_of_its_repr_and_record() -> None:
     judged = [
         *message(Identify("proof", organisation="north")),
-        *routes(ALL, Attach("number", mobiles=((KA, "+31612345678"),))),
+        *routes(ALL, Attach("number", readers=((KA, Reader(mobile="+31612345678")),))),
     ]
     plan = make_plan(judged, HEADERS, (A, B, C), 1.0)
-    assert plan.mobiles == {KA: "+31612345678"}
+    assert plan.readers == {KA: Reader(mobile="+31612345678")}
     assert plan.organisation == "north"
     assert "612345678" not in str(plan.events)
 

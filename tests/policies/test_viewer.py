@@ -38,7 +38,7 @@ async def judge(
 
 
 def mobiles(verdicts: list[Verdict]) -> dict[str, str]:
-    return dict(pair for verdict in verdicts if isinstance(verdict, Attach) for pair in verdict.mobiles)
+    return {key: one.mobile for said in verdicts if isinstance(said, Attach) for key, one in said.readers}
 
 
 def viewed(verdicts: list[Verdict]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from relayd.store import schema
 from relayd.store.operation import REGISTRY, reads, writes
 from relayd.store.records import NewDelivery, Settlement, State
 from relayd.store.sqlite import FILE, SqliteStore
+from relayd.store.viewer_tables import Channel, Due
 from tests.store.rig import Rig
 
 
@@ -335,15 +337,66 @@ async def test_a_database_of_a_newer_relayd_is_refused(rig: Rig) -> None:
         await rig.open()
 
 
+def make_older(file: Path, version: int) -> None:
+    """Bring the messages of a database into one as this older version made it, beside a reader of the Viewer."""
+    old = sqlite3.connect(file.with_suffix(".old"))
+    old.executescript((Path(__file__).parent / "schemas" / "version_2.sql").read_text())
+    names = [row[1] for row in old.execute("PRAGMA table_info(message)")]
+    new = sqlite3.connect(file)
+    for row in new.execute(f"SELECT {', '.join(names)} FROM message").fetchall():  # noqa: S608
+        old.execute(f"INSERT INTO message VALUES ({', '.join('?' * len(names))})", row)  # noqa: S608
+    new.close()
+    old.execute(
+        "INSERT INTO viewer_grant (id, token_hash, message_id, organisation, recipient, copy, language, mobile,"
+        " created_at, expires_at, alert) VALUES"
+        " ('g1', x'01', 'm1', 'zuid', 'p@x.example', 0, 'nl', x'02', 1, 9e9, 'locked')"
+    )
+    if version == 1:
+        old.execute("ALTER TABLE message DROP COLUMN require_tls")
+    old.execute(f"PRAGMA user_version = {version}")
+    old.commit()
+    old.close()
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
+    file.with_suffix(".old").rename(file)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_readers_of_an_older_database_keep_their_link_and_the_notices_that_are_due(
+    rig: Rig, version: int
+) -> None:
+    await (await rig.open()).close()
+    make_older(rig.state / FILE, version)
+    store = await rig.open()
+    grant = await store.call("viewer_grant_by_token", token_hash=b"\x01")
+    assert (grant.recipient, grant.channel, grant.mobile, grant.thread) == ("p@x.example", Channel.SMS, b"\x02", "g1")
+    (notice,) = await store.call("viewer_due_notices")
+    assert (notice.grant.id, notice.kind) == ("g1", Due.LOCKED)
+    await store.close()
+
+
+async def test_messages_and_operations_are_committed_as_one_and_once(rig: Rig, store: SqliteStore) -> None:
+    first, second = await rig.message(), await rig.message()
+    kept = ("viewer_secret_keep", {"name": "x", "sealed": b"1"})
+    with pytest.raises(NotFound):
+        await store.commit([first, second], [kept, ("no such operation", {})])
+    for message in (first, second):
+        with pytest.raises(NotFound):
+            await store.message(message.id)
+    assert await store.call("viewer_secret_keep", name="x", sealed=b"2") == b"2"
+    event = ("sender_was_told", {"message_id": first.id})
+    for _ in range(2):
+        await store.commit([first, second], [event])
+    assert [one.kind for one in await store.journal(first.id)].count("retention-ends") == 1
+    assert (await store.message(second.id)).id == second.id
+
+
 async def test_a_database_of_version_1_gets_what_it_lacks_and_keeps_what_it_has(rig: Rig) -> None:
     store = await rig.open()
     before = msgspec.structs.replace(await rig.message(), require_tls=True)
     await store.accept(before)
     await store.close()
-    with sqlite3.connect(rig.state / FILE) as db:
-        db.execute("ALTER TABLE message DROP COLUMN require_tls")
-        db.execute("PRAGMA user_version = 1")
-    db.close()
+    make_older(rig.state / FILE, 1)
     for _ in range(2):
         store = await rig.open()
         assert (await store.message(before.id)).sender == before.sender
@@ -356,12 +409,9 @@ async def test_a_database_of_version_1_gets_what_it_lacks_and_keeps_what_it_has(
 
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     await (await rig.open()).close()
-    with sqlite3.connect(rig.state / FILE) as db:
-        db.execute("ALTER TABLE message DROP COLUMN require_tls")
-        db.execute("PRAGMA user_version = 1")
-    db.close()
+    make_older(rig.state / FILE, 1)
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "_STEPS", {**schema._STEPS, 3: "no SQL at all"})
+        patched.setattr(schema, "_STEPS", {**schema._STEPS, 3: ("no SQL at all",)})
         patched.setattr(schema, "_VERSION", 3)
         with pytest.raises(StoreUnavailable):
             await rig.open()

@@ -16,7 +16,9 @@ def tables(site):
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         names = ("viewer_code", "viewer_browser", "viewer_session", "viewer_sms")
         rows = {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in names}  # noqa: S608
-        rows["grant"] = db.execute("SELECT id, failures, spent_codes, alert, revoked_at FROM viewer_grant").fetchall()
+        rows["grant"] = db.execute(
+            "SELECT id, failures, spent_codes, forwards, revoked_at FROM viewer_grant"
+        ).fetchall()
     db.close()
     return rows
 

@@ -50,7 +50,7 @@ async def test_purge_takes_the_recipient_along_and_leaves_a_link_that_says_so(tm
             await Purge(site.store, epochs, site.blobs, site.clock, None).run()
         page = await site.person().get(sent.path)
         assert (page.status_code, "niet meer beschikbaar" in page.text) == (410, True)
-        grants = await site.store.call("viewer_alerts")
+        grants = await site.store.call("viewer_due_notices")
         assert grants == []
     data = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
     assert b"viewer_grant" in data

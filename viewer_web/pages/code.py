@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relayd.delivery.installation import InstallationSecrets, digest
 from relayd.store.access_codes import COOLDOWN, SENDS_PER_CODE, Answer
 from relayd.store.viewer_codes import Waiting
 from relayd.store.viewer_tables import Grant
@@ -15,15 +16,14 @@ from viewer_web.language import language_of
 from viewer_web.pages.link import no_code, redirect
 from viewer_web.problems import signed_out
 from viewer_web.render import Pages
-from viewer_web.secrets import Secrets
-from viewer_web.security import checked_form, cookie_of, digest, set_cookie
+from viewer_web.security import checked_form, cookie_of, set_cookie
 from viewer_web.services import Services
 
 
 class Code:
     """GET and POST /g/GRANT/code, POST /g/GRANT/resend. Only for a browser that asked for a code."""
 
-    def __init__(self, services: Services, secrets: Secrets, pages: Pages) -> None:
+    def __init__(self, services: Services, secrets: InstallationSecrets, pages: Pages) -> None:
         self._services = services
         self._secrets = secrets
         self._pages = pages

@@ -9,6 +9,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from relayd.delivery.installation import InstallationSecrets, digest
 from relayd.store.access_codes import Answer
 from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Grant
@@ -16,8 +17,7 @@ from viewer_web.access import grant_of_link
 from viewer_web.codes import mobile_of, request_code
 from viewer_web.language import language_of
 from viewer_web.render import Pages
-from viewer_web.secrets import Secrets
-from viewer_web.security import checked_form, cookie_of, digest
+from viewer_web.security import checked_form, cookie_of
 from viewer_web.services import Services
 
 #: With a code under way the browser goes on to enter it; otherwise the page says why there is none.
@@ -27,7 +27,7 @@ _GOES_ON = {Answer.SEND, Answer.COOLDOWN, Answer.ENOUGH}
 class Link:
     """GET /v/TOKEN and POST /v/TOKEN."""
 
-    def __init__(self, services: Services, secrets: Secrets, pages: Pages) -> None:
+    def __init__(self, services: Services, secrets: InstallationSecrets, pages: Pages) -> None:
         self._services = services
         self._secrets = secrets
         self._pages = pages

@@ -5,13 +5,13 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relayd.delivery.installation import digest
 from relayd.mail.meta import Part
 from relayd.store.viewer_codes import SESSION_LIFE
 from viewer_web.access import open_message, session_of
 from viewer_web.language import language_of
 from viewer_web.reading import ATTACHED_MESSAGE, Reading, reading, safe_name, shown_size
 from viewer_web.render import Pages
-from viewer_web.security import digest
 from viewer_web.services import Services
 
 _DAY = 86400.0

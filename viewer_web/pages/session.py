@@ -5,18 +5,18 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relayd.delivery.installation import InstallationSecrets, digest
 from viewer_web.access import session_of
 from viewer_web.pages.link import redirect
 from viewer_web.render import Pages
-from viewer_web.secrets import Secrets
-from viewer_web.security import checked_form, clear_cookie, digest
+from viewer_web.security import checked_form, clear_cookie
 from viewer_web.services import Services
 
 
 class SessionPages:
     """POST /g/GRANT/extend, POST /g/GRANT/logout, GET /bye."""
 
-    def __init__(self, services: Services, secrets: Secrets, pages: Pages) -> None:
+    def __init__(self, services: Services, secrets: InstallationSecrets, pages: Pages) -> None:
         self._services = services
         self._secrets = secrets
         self._pages = pages
