@@ -7,6 +7,7 @@ Viewer: whoever writes one wants the message read after a code.
 from __future__ import annotations
 
 from policies.viewer import settings_of, wishes
+from relayd.mail.envelope import Listener
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import MessageClass, Pass, RouteKind, RouteTarget, RouteTo, Verdict
 
@@ -22,6 +23,8 @@ class PlainPolicy(Policy[Options]):
         organisation = context.directory.organisations.get(mail.origin.organisation or "")
         if not mail.origin.recognised or organisation is None:
             return Pass("strangers' mail isn't relayed")
+        if mail.peer.listener is Listener.VIEWER:
+            return Pass("what readers write travels securely, or not at all")
         if not settings_of(mail, organisation).allow_plain:
             return Pass(f"{organisation.id} doesn't allow ordinary mail")
         wished = wishes(mail.headers)

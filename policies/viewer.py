@@ -18,6 +18,7 @@ from pydantic import Field
 from relayd.directory.directory import Organisation, OrganisationSettings
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import NullSender, parse_address
+from relayd.mail.envelope import Listener
 from relayd.mail.headers import Headers
 from relayd.mail.meta import Reader
 from relayd.mail.reply import Reply
@@ -91,6 +92,8 @@ class ViewerPolicy(Policy[ViewerOptions]):
         organisation = context.directory.organisations.get(mail.origin.organisation or "")
         if not mail.origin.recognised or organisation is None:
             return Pass("strangers' mail doesn't go to the Viewer")
+        if mail.peer.listener is Listener.VIEWER:
+            return Pass("what readers write doesn't go to the Viewer")
         keys = [recipient.address.key for recipient in mail.recipients]
         return self._judge_routes(keys, wishes(mail.headers), organisation.contacts)
 

@@ -15,21 +15,25 @@ from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.dane import plan_facts
 from relayd.cli.outside import SelfTestingResolver, ways_now
 from relayd.cli.table import printable
-from relayd.clock import SystemClock
+from relayd.clock import Clock, SystemClock
+from relayd.daemon.services import open_vault
+from relayd.daemon.viewer_addresses import ViewerAddresses as StoredAddresses
 from relayd.delivery.ways import NoWay, Plans
 from relayd.directory.load import build
 from relayd.directory.nta7516_dns import NtaDns
-from relayd.errors import RelaydError, SyntaxInvalid
+from relayd.errors import RelaydError, SyntaxInvalid, VaultError
 from relayd.inspection.inspector import ProcessInspector
 from relayd.mail.address import NULL_SENDER, Address, Sender, parse_address
 from relayd.mail.envelope import Listener, Peer, Recipient, TlsFacts
 from relayd.pipeline.foresee import Fate, Foreseen, foresee
 from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.plan import record
-from relayd.pipeline.policy import Context
+from relayd.pipeline.policy import Context, NoViewerAddresses, ViewerAddresses
 from relayd.pipeline.sample import MemoryLimits
 from relayd.pipeline.verdict import RouteKind
 from relayd.settings.load import Loaded, load
+from relayd.settings.models import Configuration
+from relayd.store.client import StoreClient
 
 _COMMANDS = {"sender": "MAIL", "recipient": "RCPT", "message": "DATA", "route": "ROUTE"}
 
@@ -61,7 +65,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--listener",
-        choices=[one.value for one in Listener],
+        choices=[Listener.RELAY.value, Listener.SUBMISSION.value],
         help="the kind of port it comes in by (submission with --account, else relay)",
     )
     add_config(parser)
@@ -105,6 +109,7 @@ async def _foresee(
         authenticator=MessageAuthenticator(resolver, clock),
         nta=NtaDns(resolver),
         ways=(ways := ways_now(loaded, resolver)),
+        viewer=_addresses(loaded.configuration, clock),
     )
     try:
         foreseen = await foresee(build_pipeline(loaded), context, peer, sender, recipients, content)
@@ -115,6 +120,15 @@ async def _foresee(
         }
     finally:
         await inspector.close()
+
+
+def _addresses(configuration: Configuration, clock: Clock) -> ViewerAddresses:
+    """Readers' addresses, as the running store knows them; none where nothing runs here, as on an editor's machine."""
+    try:
+        vault = open_vault(configuration)
+    except VaultError:
+        return NoViewerAddresses()
+    return StoredAddresses(StoreClient(configuration.state / "store.sock"), vault, clock)
 
 
 def _peer(arguments: argparse.Namespace) -> Peer:

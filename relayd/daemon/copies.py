@@ -14,7 +14,7 @@ from relayd.mail.envelope import Listener
 from relayd.mail.headers import Headers, split_fields
 from relayd.mail.meta import HeaderPatch
 from relayd.mail.patch import apply
-from relayd.mail.received import Hop, date_line, message_id_line, received_line
+from relayd.mail.received import Hop, date_line, message_id_line, received_line, written_line
 from relayd.pipeline.plan import CopyPlan
 from relayd.pipeline.policy import Mail
 
@@ -41,7 +41,10 @@ def finished_patch(
     # Nobody else says what we found out (RFC 8601 §5), in whatever mail it stands.
     drop = tuple(dict.fromkeys((*copy.patch.drop, *forged(headers, hostname))))
     patch = HeaderPatch(drop, put)
-    signature = _signature(in_force, headers, organisation, patch, arriving, now)
+    ours = mail.peer.listener is Listener.VIEWER
+    signature = _signature(in_force, headers, organisation, patch, arriving, now, ours=ours)
+    if ours:
+        return HeaderPatch(drop, written_line(hostname, mail.id, now) + signature + put)
     hop = Hop(
         peer=mail.peer,
         by=hostname,
@@ -62,14 +65,26 @@ def _authentication_results(hostname: str, mail: Mail, authentication: Authentic
 
 
 def _signature(
-    in_force: InForce, headers: Headers, organisation: str, patch: HeaderPatch, arriving: Arriving, now: float
+    in_force: InForce,
+    headers: Headers,
+    organisation: str,
+    patch: HeaderPatch,
+    arriving: Arriving,
+    now: float,
+    *,
+    ours: bool,
 ) -> bytes:
     """The signatures of the From domain over the header as the copy will have it; empty where we hold no key, and for
-    whoever didn't prove that the domain is his to use."""
+    whoever didn't prove that the domain is his to use. The Viewer's own domain is that of mail of ``ours``."""
     authors = headers.addresses("from")
-    sender = in_force.directory.organisations.get(organisation)
-    if not authors or sender is None or not all(sender.may_send_from(author.domain) for author in authors):
+    directory = in_force.directory
+    sender = directory.organisations.get(organisation)
+    if not authors:
         return b""
+    for author in authors:
+        proper = sender is not None and sender.may_send_from(author.domain)
+        if not proper and not (ours and directory.is_the_viewers(author.domain)):
+            return b""
     signers = in_force.signers.get(authors[0].domain, ())
     if not signers or arriving.body_hash is None:
         return b""

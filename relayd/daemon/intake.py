@@ -6,14 +6,17 @@ One Intake per session: it holds the pipeline and directory that were in force w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import structlog
 from msgspec.structs import replace
 
 from relayd import failpoints
 from relayd.authenticity.authentication_results import summary
+from relayd.authenticity.observation import DmarcResults
 from relayd.authenticity.results import Authentication
+from relayd.clock import Clock
 from relayd.daemon.arriving import Arriving
 from relayd.daemon.copies import finished_patch
 from relayd.daemon.dmarc import note_dmarc
@@ -23,6 +26,7 @@ from relayd.errors import BodyNotStored, SmtpError, StoreAway, StoreFull, StoreU
 from relayd.journal.event import Event
 from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
+from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Peer, Recipient
 from relayd.mail.headers import Headers
 from relayd.mail.meta import MessageMeta
@@ -34,12 +38,14 @@ from relayd.pipeline.policy import Context, Mail
 from relayd.pipeline.runner import Judged, answer
 from relayd.pipeline.verdict import Defer, Refuse
 from relayd.smtp.door import Credentials, Receiving
-from relayd.store.blobs import StoredBody
+from relayd.store.blobs import Blobs, StoredBody
 from relayd.store.ids import new_id
+from relayd.store.interface import Store
 from relayd.store.records import Claimed, Delivery, NewDelivery, NewMessage, State
 from relayd.telemetry.metrics import ACCEPTED, REFUSED
 from relayd.vault.epochs import epoch_of
 from relayd.vault.meta import seal_meta
+from relayd.vault.vault import Vault
 
 log = structlog.get_logger("relayd.intake")
 
@@ -86,17 +92,64 @@ class Intake:
         return IntakeTransaction(self.services, self.in_force, mail, judged, context)
 
 
+class Accepting(Protocol):
+    """What a transaction needs of the process that it runs in."""
+
+    @property
+    def in_force(self) -> InForce: ...
+
+    @property
+    def owner(self) -> str: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def vault(self) -> Vault: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def dmarc(self) -> DmarcResults: ...
+
+    @property
+    def lanes(self) -> Taking: ...
+
+
+class Taking(Protocol):
+    """Where deliveries go that this process has owned from the accept on."""
+
+    @property
+    def has_room(self) -> bool: ...
+
+    def offer(self, claimed: Claimed, body: Body, meta: MessageMeta) -> None: ...
+
+
 class IntakeTransaction:
-    """One message on its way in."""
+    """One message on its way in. ``operations`` are carried out in the transaction that accepts it; ``parent`` is the
+    message that it answers or passes on."""
 
     def __init__(
-        self, services: Services, in_force: InForce, mail: Mail, judged: list[Judged], context: Context
+        self,
+        services: Accepting,
+        in_force: InForce,
+        mail: Mail,
+        judged: list[Judged],
+        context: Context,
+        operations: Sequence[tuple[str, dict[str, Any]]] = (),
+        parent: str | None = None,
     ) -> None:
         self.services = services
         self.in_force = in_force
         self.mail = mail
         self.judged = judged
         self.context = context
+        self.operations = operations
+        self.parent = parent
 
     async def recipient(self, recipient: Recipient) -> None:
         asked = replace(self.mail, recipients=(recipient,))
@@ -210,6 +263,7 @@ class IntakeTransaction:
             ret=envelope.ret.value if envelope.ret else None,
             envid=envelope.envid,
             account=peer.account,
+            parent=self.parent,
             require_tls=envelope.require_tls,
             deliveries=tuple(self._deliveries(plan, now)),
             events=(_received_event(mail, stored.size, now, authentication), *plan.events),
@@ -223,7 +277,7 @@ class IntakeTransaction:
         patience = clock.boot() + self.in_force.configuration.queue.lease.total_seconds()
         while True:
             try:
-                await self.services.store.accept(message)
+                await self._commit_rows(message)
                 break
             except StoreAway:
                 if clock.boot() > patience:
@@ -237,6 +291,13 @@ class IntakeTransaction:
         if not blobs.trusts(message.body):
             # A sync of our own failed meanwhile, and the store may have opened the file after the kernel had told us.
             raise BodyNotStored("a body could not be stored: its segment was given up while it was accepted")
+
+    async def _commit_rows(self, message: NewMessage) -> None:
+        if not self.operations:
+            await self.services.store.accept(message)
+            return
+        await self.services.blobs.sync(message.body)  # accept would have had the store do it
+        await self.services.store.commit([message], self.operations)
 
     def _deliveries(self, plan: Plan, now: float) -> Iterator[NewDelivery]:
         settings = self.in_force.configuration.queue

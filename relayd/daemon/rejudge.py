@@ -139,6 +139,8 @@ def _recipient(delivery: Delivery) -> Recipient:
 def _origin(message: Message, sender: Sender, directory: Directory) -> Origin:
     """Who sent it: its organisation, but for a stranger's message, whose organisation is its first recipient's."""
     owner = directory.organisations.get(message.organisation)
+    if message.origin == Listener.VIEWER:
+        return Origin(Via.INTERNAL, (message.organisation,))
     foreign = owner is None or not (isinstance(sender, NullSender) or owner.may_send_from(sender.domain))
     if foreign:
         return STRANGER
@@ -147,5 +149,6 @@ def _origin(message: Message, sender: Sender, directory: Directory) -> Origin:
 
 def _peer(message: Message) -> Peer:
     """The peer is long gone; what it proved when it came is in the message's organisation and account."""
-    listener = Listener.SUBMISSION if message.origin == Listener.SUBMISSION.value else Listener.RELAY
+    known = message.origin in (Listener.SUBMISSION, Listener.VIEWER)
+    listener = Listener(message.origin) if known else Listener.RELAY
     return Peer(ip_address("0.0.0.0"), 0, listener, account=message.account)  # noqa: S104 an address that is nobody's

@@ -10,6 +10,7 @@ from relayd.authenticity.observation import DmarcResults, NoDmarcResults
 from relayd.clock import Clock, SystemClock
 from relayd.daemon.connections import Seat
 from relayd.daemon.in_force import InForce
+from relayd.daemon.viewer_addresses import ViewerAddresses
 from relayd.delivery.ways import Ways
 from relayd.dns.resolver import Resolver
 from relayd.inspection.inspector import ProcessInspector
@@ -57,6 +58,7 @@ class Services:
             authenticator=MessageAuthenticator(self.resolver, self.clock),
             nta=self.nta,
             ways=self.ways,
+            viewer=ViewerAddresses(self.store, self.vault, self.clock),
         )
 
 

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 import uvicorn
 
 from relayd.clock import SystemClock
 from relayd.daemon.control import ControlChannel
-from relayd.daemon.in_force import prepare
+from relayd.daemon.in_force import InForce, prepare
+from relayd.daemon.inside import Inside
 from relayd.daemon.services import open_blobs, open_vault
 from relayd.daemon.serving import serve_until_stopped
 from relayd.daemon.sockets import Listening, split_address
-from relayd.errors import ConfigurationError, StoreUnavailable
-from relayd.mail.address import Address
+from relayd.daemon.viewer_addresses import ViewerAddresses
+from relayd.delivery.nta_hosts import nta_hosts
+from relayd.delivery.routes import build_ways
+from relayd.directory.nta7516_dns import NtaDns
+from relayd.dns.resolver import DnsResolver
+from relayd.errors import ConfigurationError
+from relayd.inspection.inspector import ProcessInspector
+from relayd.pipeline.policy import Context
 from relayd.queue.composer import Composer
 from relayd.settings.load import Loaded
 from relayd.settings.models import TlsSettings, ViewerSettings
+from relayd.settings.values import address_and_port
 from relayd.sms import make_sender
 from relayd.store.client import StoreClient
 from relayd.tls.contexts import server_context
+from relayd.tls.sts_cache import KeptStsPolicies
+from relayd.tls.sts_fetch import sts_source
 from viewer_web.app import create_app
 from viewer_web.services import Services
 
 log = structlog.get_logger("relayd.web")
+
+#: Octets of decoded attachments of readers' answers in inspection at once.
+_INSPECTION_BUDGET: Final = 128 * 2**20
 
 
 async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.socket) -> None:
@@ -47,6 +60,22 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
     await control.start()
     store = StoreClient(configuration.state / "store.sock")
     vault, blobs = open_vault(configuration), open_blobs(configuration, "web", clock)
+    resolver = DnsResolver(*address_and_port(configuration.resolver))
+    inspector = ProcessInspector(budget=_INSPECTION_BUDGET)
+    nta, addresses = NtaDns(resolver), ViewerAddresses(store, vault, clock)
+    policies = KeptStsPolicies(sts_source(configuration, resolver), store, clock)
+
+    def context(judging: InForce) -> Context:
+        ways = build_ways(
+            judging.configuration,
+            judging.directory,
+            resolver,
+            clock,
+            policies=policies,
+            nta_hosts=nta_hosts(resolver, clock),
+        )
+        return Context(judging.directory, store, inspector, clock, nta=nta, ways=ways, viewer=addresses)
+
     services = Services(
         configuration=configuration,
         store=store,
@@ -57,7 +86,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             vault, blobs, lambda: in_force.directory, clock, configuration.retention.days, lambda: in_force.signers
         ),
         sms=make_sender(configuration),
-        outgoing=_Closed(),
+        outgoing=Inside(lambda: in_force, context, store, vault, blobs, clock),
         clock=clock,
     )
     viewer = configuration.viewer
@@ -78,24 +107,10 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             ssl_context_factory=_https(viewer),
         ),
     )
+    await policies.close()
+    await inspector.close()
     await blobs.close()
     await store.close()
-
-
-class _Closed:
-    """Nothing leaves this way."""
-
-    async def submit(
-        self,
-        *,
-        organisation: str,
-        sender: Address,
-        recipient: Address,
-        content: AsyncIterator[bytes],
-        parent: str,
-        operations: Sequence[tuple[str, dict[str, Any]]] = (),
-    ) -> str:
-        raise StoreUnavailable("readers can't write yet")
 
 
 def _https(viewer: ViewerSettings) -> Callable[..., ssl.SSLContext] | None:

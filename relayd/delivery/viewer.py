@@ -123,7 +123,7 @@ class ViewerRoute:
 
 def channel_of(reader: Reader) -> Channel | None:
     """How this reader will show that the message is for him; None when there is no way."""
-    if reader.access_code:
+    if reader.access_code or reader.verifier:
         return Channel.ACCESS_CODE
     if reader.mobile:
         return Channel.SMS
@@ -150,7 +150,7 @@ async def grant_arguments(
     """The arguments of ``viewer_grant_create``, with what is private sealed under the message's ``key``."""
     secret: bytes | None = None
     if channel is Channel.ACCESS_CODE:
-        verifier = await asyncio.to_thread(HASHER.hash, reader.access_code)
+        verifier = reader.verifier or await asyncio.to_thread(HASHER.hash, reader.access_code)
         secret = key.seal(f"access:{grant_id}", verifier.encode())
     return {
         "grant_id": grant_id,

@@ -221,6 +221,7 @@ class Directory:
     mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
     folders: frozenset[str] = frozenset()  # the names under folders:
     report_address: str = ""  # the key of the address whose mail relayd reads itself
+    viewer_domain: Domain | None = None  # of the Viewer's own addresses; None where there is no Viewer
     nta_provider: NtaProvider = NtaProvider()
 
     def recognise(self, peer: Peer) -> Origin:
@@ -262,6 +263,10 @@ class Directory:
     def reads_reports(self, address: Address) -> bool:
         """Whether mail to this address is for relayd itself: reports of others."""
         return bool(self.report_address) and address.key == self.report_address
+
+    def is_the_viewers(self, domain: Domain) -> bool:
+        """Whether addresses there are the Viewer's own: readers', and those of its notifications."""
+        return domain == self.viewer_domain
 
     def about_us(self, domain: str) -> bool:
         """Whether this is a domain of ours or of somebody connected, or below one: whom reports that we get are

@@ -53,6 +53,7 @@ def build(loaded: Loaded) -> Directory:
         mailbox_stores=frozenset(loaded.configuration.mailboxes),
         folders=frozenset(loaded.configuration.folders),
         report_address=parse_address(address).key if (address := loaded.configuration.reports.address) else "",
+        viewer_domain=loaded.configuration.viewer_mail_domain if loaded.configuration.viewer.enabled else None,
         nta_provider=_nta_provider(loaded.nta),
         owners={domain: name for name, entry in file.organisations.items() for domain in entry.domains},
     )

@@ -57,10 +57,12 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Listener(StrEnum):
-    """What a listening socket is for. It decides what is asked of the peer, not the port number."""
+    """What a listening socket is for. It decides what is asked of the peer, not the port number. VIEWER is no socket:
+    what a reader writes comes in there."""
 
     RELAY = "relay"
     SUBMISSION = "submission"
+    VIEWER = "viewer"
 
 
 class TlsFacts(msgspec.Struct, frozen=True):

@@ -55,14 +55,15 @@ class HeaderPatch(msgspec.Struct, frozen=True, array_like=True):
 class Reader(msgspec.Struct, frozen=True):
     """What the sender's side gave for one recipient who reads in the Viewer.
 
-    ``mobile`` is E.164. ``access_code`` is a code that the sender gives him by a way of his own. ``email``: where there
-    is neither, the code may go by e-mail. ``address`` is whom the notification goes to, where that isn't the delivery's
-    recipient: a mail to a reply address goes to the reader behind it. ``thread`` is the conversation that the message
-    belongs to; "" begins a new one.
+    ``mobile`` is E.164. ``access_code`` is a code that the sender gives him by a way of his own, ``verifier`` the
+    argon2id string of one that was given before. ``email``: where there is none of these, the code may go by e-mail.
+    ``address`` is whom the notification goes to, where that isn't the delivery's recipient: a mail to a reply address
+    goes to the reader behind it. ``thread`` is the conversation that the message belongs to; "" begins a new one.
     """
 
     mobile: str = ""
     access_code: str = ""
+    verifier: str = ""
     email: bool = False
     address: str = ""
     thread: str = ""

@@ -64,6 +64,11 @@ def received_line(hop: Hop) -> bytes:
     return ("\r\n\t".join(lines) + f";\r\n\t{format_date(hop.at)}\r\n").encode()
 
 
+def written_line(by: str, id: str, at: float) -> bytes:
+    """The Received field of what a reader wrote in the Viewer. It doesn't say from where."""
+    return f"Received: by {by} (Viewer) id {id};\r\n\t{format_date(at)}\r\n".encode()
+
+
 def date_line(now: float) -> bytes:
     """The Date that a submitted message lacked (RFC 6409 §8.1)."""
     return f"Date: {format_date(now)}\r\n".encode()

@@ -30,6 +30,8 @@ ENTRY_POINTS: Final = "relayd.policies"
 
 #: Without this one, anybody could relay to anybody.
 INDISPENSABLE: Final = "sender"
+VIEWER: Final = "viewer"
+REPLIES: Final = "replies"
 
 _BUILT_IN = Path(policies.__file__).parent
 
@@ -60,7 +62,19 @@ def build_pipeline(loaded: Loaded) -> Pipeline:
             problems.append(source.problem([number], f"doesn't start: {type(error).__name__}: {error}"))
     if problems:
         raise ConfigurationError(problems)
-    return Pipeline(tuple(steps))
+    return Pipeline(tuple(_with_replies(steps)))
+
+
+def _with_replies(steps: list[Step]) -> list[Step]:
+    """Whoever lets people read in the Viewer lets them answer: the policy for its addresses needn't be listed. It comes
+    in front of every policy that gives routes, since none of those may claim the Viewer's domain."""
+    names = [step.policy.name for step in steps]
+    if VIEWER not in names or REPLIES in names:
+        return steps
+    policy = find_policy(REPLIES, ())
+    first = next(number for number, step in enumerate(steps) if Stage.ROUTE in step.policy.stages)
+    own = Step(policy(policy.Options()), policy.timeout, policy.on_error)
+    return [*steps[:first], own, *steps[first:]]
 
 
 def find_policy(name: str, folders: Sequence[Path]) -> type[Policy[Any]]:

@@ -22,7 +22,7 @@ from relayd.mail.address import Domain
 from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Peer, Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import Part
+from relayd.mail.meta import Part, Reader
 from relayd.pipeline.findings import Found as Found  # part of the contract
 from relayd.pipeline.findings import Inspection as Inspection
 from relayd.pipeline.findings import InspectionLimits as InspectionLimits
@@ -158,10 +158,33 @@ class NoWays:
         return await self.proven(domain)
 
 
+class ViewerAddress(msgspec.Struct, frozen=True):
+    """What an address of the Viewer stands for. ``organisation`` wrote the message; mail of its to a reader's address
+    (``reader``) reaches him. Without a reader it is where reports on a notification come."""
+
+    organisation: str
+    reader: Reader | None = None
+
+
+class ViewerAddresses(Protocol):
+    """Knows the Viewer's own mail addresses."""
+
+    async def look_up(self, local_part: str) -> ViewerAddress | None:
+        """None for one that isn't, or no longer."""
+        ...
+
+
+class NoViewerAddresses:
+    """Where nobody looks there are none."""
+
+    async def look_up(self, local_part: str) -> ViewerAddress | None:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a policy may use: lookups, counters, the inspector, the clock, who wrote the message, ways. No more than
-    that."""
+    """What a policy may use: lookups, counters, the inspector, the clock, who wrote the message, ways, the
+    Viewer's addresses. No more than that."""
 
     directory: Directory
     limits: Limits
@@ -170,6 +193,7 @@ class Context:
     authenticator: Authenticator = field(default_factory=NoAuthenticator)
     nta: NtaRecords = field(default_factory=NoNtaRecords)
     ways: Ways = field(default_factory=NoWays)
+    viewer: ViewerAddresses = field(default_factory=NoViewerAddresses)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

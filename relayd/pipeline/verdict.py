@@ -11,13 +11,15 @@ from relayd.mail.reply import Reply
 
 
 class RouteKind(StrEnum):
-    """Where one recipient's copy goes. REPORT: relayd reads it itself, as a report on TLS or DMARC."""
+    """Where one recipient's copy goes. REPORT: relayd reads it itself, as a report on TLS or DMARC;
+    BOUNCE: as one on a notification of the Viewer's."""
 
     RELAY = "relay"
     MAILBOX = "mailbox"
     VIEWER = "viewer"
     FOLDER = "folder"
     REPORT = "report"
+    BOUNCE = "bounce"
 
 
 class MessageClass(StrEnum):

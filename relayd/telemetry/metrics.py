@@ -78,8 +78,8 @@ _RESULTS: Final = ("pass", "fail", "softfail", "neutral", "none", "policy", "tem
 
 ACCEPTED: Final = Counter(
     "relayd_messages_accepted_total",
-    "Messages that were acknowledged with 250, by the kind of listener.",
-    {"listener": ("relay", "submission")},
+    "Messages that were acknowledged with 250, by the kind of listener; viewer for those that readers wrote.",
+    {"listener": ("relay", "submission", "viewer")},
 )
 REFUSED: Final = Counter(
     "relayd_refusals_total",

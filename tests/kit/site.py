@@ -31,6 +31,7 @@ ORDER = (
     "authenticity",
     "attachments",
     "reports",
+    "replies",
     "domainbook",
     "nta7516",
     "plain",
