@@ -17,6 +17,7 @@ from relayd.store.records import Message
 from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Grant
 from relayd.vault.meta import open_meta
+from relayd.vault.vault import MessageKey
 from viewer_web.problems import gone, signed_out, unknown
 from viewer_web.security import cookie_of
 from viewer_web.services import Services
@@ -30,6 +31,7 @@ class Opened:
     """A message as its recipient may see it. ``headers`` are those of the recipient's own copy."""
 
     message: Message
+    key: MessageKey
     meta: MessageMeta
     body: Body
     patch: HeaderPatch
@@ -78,4 +80,4 @@ def _open(services: Services, message: Message, copy: int) -> Opened:
     meta = open_meta(key, message.meta)
     body = services.blobs.open(message.body, key, meta.head_length, message.size)
     patch = meta.copies[copy]
-    return Opened(message, meta, body, patch, Headers(apply(patch, body.head)))
+    return Opened(message, key, meta, body, patch, Headers(apply(patch, body.head)))

@@ -31,6 +31,7 @@ from viewer_web.pages.code import Code
 from viewer_web.pages.download import Download
 from viewer_web.pages.link import Link
 from viewer_web.pages.message import MessagePage
+from viewer_web.pages.reply import ReplyPages
 from viewer_web.pages.session import SessionPages
 from viewer_web.policy_host import PolicyHosts
 from viewer_web.problems import Problem, unavailable, unknown
@@ -79,6 +80,7 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
     body = Body(services, pages)
     download = Download(services, pages)
     session = SessionPages(services, secrets, pages)
+    reply = ReplyPages(services, secrets, pages)
     return [
         Route("/v/{token}", link.show, name="link"),
         Route("/v/{token}", link.send_code, methods=["POST"], name="send code"),
@@ -89,6 +91,9 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
         Route("/g/{grant}/body", body.show, name="body"),
         Route("/g/{grant}/attachment/{part}", download.attachment, name="attachment"),
         Route("/g/{grant}/message.eml", download.message, name="whole message"),
+        Route("/g/{grant}/reply", reply.show, name="reply"),
+        Route("/g/{grant}/reply", reply.submit, methods=["POST"], name="write reply"),
+        Route("/g/{grant}/sent", reply.sent, name="reply sent"),
         Route("/g/{grant}/extend", session.extend, methods=["POST"], name="extend"),
         Route("/g/{grant}/logout", session.logout, methods=["POST"], name="log out"),
         Route("/bye", session.bye, name="bye"),

@@ -57,14 +57,18 @@ def shown_size(part: Part) -> int:
 
 def safe_name(part: Part, fallback: str) -> str:
     """A file name that names no folder, hides no extension and fits everywhere."""
-    name = part.names[0] if part.names else fallback
+    return clean_name(part.names[0] if part.names else fallback) or fallback
+
+
+def clean_name(name: str) -> str:
+    """The same for any name; "" when nothing of it is left."""
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     kept = "".join("_" if character in '<>:"|?*' else character for character in name if _printable(character))
     kept = " ".join(kept.split()).strip(" .")
     stem, dot, extension = kept.rpartition(".")
     if not stem or len(extension) > 10:
         stem, dot, extension = kept, "", ""
-    return f"{stem[:_NAME_LIMIT].strip()}{dot}{extension}" or fallback
+    return f"{stem[:_NAME_LIMIT].strip()}{dot}{extension}"
 
 
 def _printable(character: str) -> bool:

@@ -101,14 +101,25 @@ async def checked_form(
     request: Request, services: Services, secrets: InstallationSecrets
 ) -> tuple[str, Mapping[str, str]]:
     """The browser's cookie and the fields of a form that our own page sent. Raises Problem for any other."""
+    cookie = form_cookie(request, services)
+    fields = await _read_form(request)
+    await check_token(request, secrets, cookie, fields.get("token", ""))
+    return cookie, fields
+
+
+def form_cookie(request: Request, services: Services) -> str:
+    """The cookie of a browser that says that our own page sent this form. Raises Problem for any other."""
     cookie = cookie_of(request)
     if cookie is None or not same_origin(request, services.origin):
         raise stale_form()
-    fields = await _read_form(request)
+    return cookie
+
+
+async def check_token(request: Request, secrets: InstallationSecrets, cookie: str, token: str) -> None:
+    """Raises Problem unless we put this token into a form for this browser and path."""
     expected = await form_token(secrets, cookie, request.url.path)
-    if not hmac.compare_digest(expected.encode(), fields.get("token", "").encode()):
+    if not hmac.compare_digest(expected.encode(), token.encode()):
         raise stale_form()
-    return cookie, fields
 
 
 def same_origin(request: Request, origin: str) -> bool:

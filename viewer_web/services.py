@@ -17,6 +17,7 @@ from relayd.mail.body import Body
 from relayd.settings.models import Configuration
 from relayd.sms.message import SmsSender
 from relayd.store.interface import Store
+from relayd.store.receiving import BlobReceiving, StoredBody
 from relayd.store.records import BlobRef
 from relayd.tls.sts_policy import StsPolicy
 from relayd.tls.sts_publish import published
@@ -24,7 +25,11 @@ from relayd.vault.vault import MessageKey, Vault
 
 
 class Bodies(Protocol):
-    """Opens stored bodies; ``relayd.store.blobs.Blobs`` is one."""
+    """Opens stored bodies and takes new ones; ``relayd.store.blobs.Blobs`` is one."""
+
+    def receive(self, key: MessageKey) -> BlobReceiving: ...
+
+    async def make_durable(self, stored: StoredBody) -> BlobRef: ...
 
     def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int) -> Body: ...
 

@@ -18,7 +18,7 @@ import msgspec
 from relayd.journal import kinds
 from relayd.journal.event import Event
 from relayd.store.operation import reads, writes
-from relayd.store.tables import OPEN_PLACES, insert_events
+from relayd.store.tables import FILE_IS_USED, OPEN_PLACES, insert_events
 from relayd.vault.epochs import epoch_of
 
 _DUE: Final = "due"
@@ -172,12 +172,8 @@ def forget_epoch(db: sqlite3.Connection, now: float, epoch: Epoch, limit: int = 
 
 @reads
 def files_without_rows(db: sqlite3.Connection, now: float, files: list[str]) -> list[str]:
-    """Which of these body files no message points at."""
-    return [
-        name
-        for name in files
-        if db.execute("SELECT 1 FROM message WHERE body_file = ? LIMIT 1", (name,)).fetchone() is None
-    ]
+    """Which of these body files no row points at."""
+    return [name for name in files if db.execute(FILE_IS_USED, (name,)).fetchone() is None]
 
 
 def _fact(db: sqlite3.Connection, name: str) -> float | None:

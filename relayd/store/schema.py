@@ -18,6 +18,7 @@ from relayd.store import (
     sts_policies,
     tables,
     viewer,
+    viewer_drafts,
 )
 
 _VERSION: Final = 3
@@ -29,10 +30,12 @@ _STEPS: Final[dict[int, tuple[str, ...]]] = {
 OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
     report_received,
+    viewer_drafts,
 )
 SCHEMAS: Final[tuple[str, ...]] = (
     tables.SCHEMA,
     viewer.SCHEMA,
+    viewer_drafts.SCHEMA,
     sts_policies.SCHEMA,
     report_counts.SCHEMA,
     report_received.SCHEMA,

@@ -116,6 +116,10 @@ OPEN_PLACES: Final = (
     "UNION SELECT message_id, number FROM delivery WHERE owner IS NOT NULL "
     "UNION SELECT message_id, number FROM delivery WHERE state = 'held'"
 )
+#: Whether a body file is anybody's: a message's, or a file's that a reader has added to an answer.
+FILE_IS_USED: Final = (
+    "SELECT 1 FROM message WHERE body_file = ?1 UNION ALL SELECT 1 FROM viewer_upload WHERE body_file = ?1 LIMIT 1"
+)
 _INSERT_MESSAGE: Final = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608
 _INSERT_DELIVERY: Final = f"INSERT INTO delivery ({DELIVERY_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608
 _INSERT_EVENT: Final = "INSERT INTO event (message_id, at, kind, recipient, facts) VALUES (?, ?, ?, ?, ?)"

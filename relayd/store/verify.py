@@ -22,6 +22,7 @@ from relayd.errors import RelaydError
 from relayd.store.blobs import Blobs
 from relayd.store.records import BlobRef, State
 from relayd.store.sqlite import FILE, boot_id
+from relayd.store.tables import FILE_IS_USED
 from relayd.vault.epochs import EpochKeys
 from relayd.vault.meta import open_meta
 from relayd.vault.vault import Vault
@@ -67,7 +68,10 @@ class Verifier:
             db.execute("ROLLBACK")
 
     def _bodies(self, db: sqlite3.Connection) -> Iterator[Violation]:
-        rows = db.execute("SELECT id, body_file, body_offset, body_length FROM message ORDER BY body_file, body_offset")
+        rows = db.execute(
+            "SELECT id, body_file, body_offset, body_length FROM message"
+            " UNION ALL SELECT id, body_file, body_offset, body_length FROM viewer_upload ORDER BY 2, 3"
+        )
         current, size, end = "", -1, 0
         for message_id, name, offset, length in rows:
             if name != current:
@@ -82,7 +86,7 @@ class Verifier:
 
     def _files(self, db: sqlite3.Connection, old: list[str]) -> Iterator[Violation]:
         for name in old:
-            known = db.execute("SELECT 1 FROM message WHERE body_file = ? LIMIT 1", (name,)).fetchone()
+            known = db.execute(FILE_IS_USED, (name,)).fetchone()
             if known is None and not self.blobs.in_use(name):
                 yield Violation("orphan", name, "no message points at this file and it is older than store.sweep_age")
 

@@ -11,7 +11,7 @@ from relayd.journal import kinds
 from relayd.store import viewer_codes, viewer_tables
 from relayd.store.access_codes import DAY, FAILURES_BEFORE_LOCK, HOUR
 from relayd.store.operation import reads, writes
-from relayd.store.viewer_tables import AddressKind, Channel, Due, Grant, grant_where, journal, row_of
+from relayd.store.viewer_tables import SESSION_IDLE, AddressKind, Channel, Due, Grant, grant_where, journal, row_of
 
 #: Importing this module registers the operations of ``viewer_codes`` too.
 __all__ = ["SCHEMA", "Pumping", "Session", "viewer_codes"]
@@ -20,8 +20,6 @@ SCHEMA: Final = viewer_tables.SCHEMA
 TO_VERSION_3: Final = viewer_tables.TO_VERSION_3
 #: An expired grant is remembered this long without its recipient, so that an old link says "expired".
 TOMBSTONE: Final = 365 * DAY
-#: A session without a request ends after this (ASVS 5.0 7.3.1).
-SESSION_IDLE: Final = 20 * 60.0
 #: A visit within this time of the one before isn't journalled again.
 VISIT_PAUSE: Final = HOUR
 #: Fewer right codes than this share of the SMS to one country, over an hour of at least so many, looks like fraud.

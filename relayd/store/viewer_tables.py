@@ -18,6 +18,9 @@ from relayd.journal.event import Event
 from relayd.store.access_codes import FAILURES_BEFORE_LOCK
 from relayd.store.tables import insert_events
 
+#: A session without a request ends after this, in seconds (ASVS 5.0 7.3.1).
+SESSION_IDLE: Final = 20 * 60.0
+
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS viewer_grant (
     id TEXT PRIMARY KEY,
@@ -242,6 +245,15 @@ def journal(db: sqlite3.Connection, now: float, grant_id: str, kind: str, facts:
         "SELECT message_id, recipient FROM viewer_grant WHERE id = ?", (grant_id,)
     ).fetchone()
     insert_events(db, message_id, [Event(now, kind, recipient, facts or {})])
+
+
+def session_runs(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> bool:
+    """Whether this browser's session for the grant runs."""
+    row = db.execute(
+        "SELECT 1 FROM viewer_session WHERE browser = ? AND grant_id = ? AND expires_at > ? AND seen_at > ?",
+        (browser, grant_id, now, now - SESSION_IDLE),
+    )
+    return row.fetchone() is not None
 
 
 def due(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> None:

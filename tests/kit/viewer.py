@@ -20,7 +20,7 @@ from relayd.delivery.viewer import ViewerRoute
 from relayd.directory.directory import Directory, Organisation, OrganisationSettings
 from relayd.errors import SmtpError
 from relayd.journal.event import Event
-from relayd.mail.address import Address, parse_address
+from relayd.mail.address import Address, Domain, parse_address
 from relayd.mail.meta import HeaderPatch, MessageMeta, Reader
 from relayd.mail.mime import MimeScanner
 from relayd.mail.reply import Reply
@@ -185,12 +185,15 @@ def make_mail(
     html: str = "",
     pictures: dict[str, bytes] | None = None,
     attachments: tuple[tuple[str, str, bytes], ...] = (),
+    to: str = PATIENT,
+    fields: str = "",
 ) -> tuple[bytes, MessageMeta]:
-    """A message and its index. ``pictures`` are inline, by Content-ID; ``attachments`` are (name, type, octets)."""
+    """A message and its index. ``pictures`` are inline, by Content-ID; ``attachments`` are (name, type, octets).
+    ``fields`` are more header lines."""
     head = (
-        f"From: Dokter Zuid <{DOCTOR}>\r\nTo: {PATIENT}\r\nSubject: {subject}\r\n"
+        f"From: Dokter Zuid <{DOCTOR}>\r\nTo: {to}\r\nSubject: {subject}\r\n"
         f"X-Relayd-Mobile: {PATIENT}; {MOBILE}\r\n"
-        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=M\r\n"
+        f"{fields}MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=M\r\n"
     ).encode()
     content = bytearray(head + b"\r\n")
 
@@ -238,11 +241,13 @@ class Site:
     outbox: Outbox
     folder: Path
 
-    async def deposit(self, mobile: str = MOBILE, recipient: str = PATIENT, **facts: Any) -> Deposited:
+    async def deposit(
+        self, mobile: str = MOBILE, recipient: str = PATIENT, thread: str = "", **facts: Any
+    ) -> Deposited:
         """Accept a message and deliver it by the Viewer's route, as the queue would."""
         content, meta = make_mail(**facts)
         meta = msgspec.structs.replace(
-            meta, readers={parse_address(recipient).key: Reader(mobile=mobile)} if mobile else {}
+            meta, readers={parse_address(recipient).key: Reader(mobile=mobile, thread=thread)} if mobile else {}
         )
         new = await stored(self.vault, self.blobs, self.clock, content, meta, "zuid", DOCTOR, recipient, owner="worker")
         await self.store.accept(new)
@@ -365,7 +370,7 @@ async def open_site(folder: Path, language: str = "nl", **changes: Any) -> Async
     zuid = Organisation(
         id="zuid",
         name="Ziekenhuis Zuid B.V.",
-        domains=frozenset(),
+        domains=frozenset({Domain("zuid.example")}),
         settings=OrganisationSettings(
             language=language, display_name="Ziekenhuis Zuid", contact="Servicepunt, 010 123 45 67"
         ),

@@ -12,7 +12,7 @@ import viewer_web
 from relayd.delivery.notice_texts import TEXTS
 
 FOLDER = Path(viewer_web.__file__).parent
-FROM_CODE = {"attachment", "message"}
+FROM_CODE = {"attachment", "message", "Answer of %(who)s, written in the secure reader."}
 
 
 def used():

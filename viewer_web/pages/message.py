@@ -8,8 +8,10 @@ from starlette.responses import Response
 from relayd.delivery.installation import digest
 from relayd.mail.meta import Part
 from relayd.store.viewer_codes import SESSION_LIFE
+from relayd.store.viewer_drafts import REPLIES
 from viewer_web.access import open_message, session_of
 from viewer_web.language import language_of
+from viewer_web.pages.reply import may_reply
 from viewer_web.reading import ATTACHED_MESSAGE, Reading, reading, safe_name, shown_size
 from viewer_web.render import Pages
 from viewer_web.services import Services
@@ -31,6 +33,7 @@ class MessagePage:
         await self._journal_opening(request, cookie)
         shown = reading(opened.meta.parts)
         base = f"/g/{grant.id}"
+        replies: int = await self._services.store.call("viewer_replies", thread=grant.thread)
         return await self._pages.form(
             request,
             "message.html",
@@ -44,6 +47,8 @@ class MessagePage:
             attachments=self._attachments(request, shown, grant.language),
             has_text=bool(shown.html and any(part.type == "text/plain" for part in shown.text)),
             size=opened.message.size,
+            may_reply=may_reply(grant),
+            replies_left=max(0, REPLIES - replies),
             session_hours=int(SESSION_LIFE / 3600),
         )
 

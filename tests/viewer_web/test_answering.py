@@ -1,0 +1,305 @@
+"""A reader answers: with text and files, twice, as a mail in the sender's thread; and nothing that he writes lies
+open."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from email import message_from_bytes
+from email.policy import SMTP
+
+import pytest
+
+from relayd.mail.reply import Reply
+from relayd.store.verify import Verifier
+from tests.kit.viewer import DOCTOR, ORIGIN, PATIENT, Person, Site, open_site
+
+SECRET = "Ik heb nog steeds pijn."
+FORM = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+async def site(tmp_path):
+    async with open_site(tmp_path) as site:
+        yield site
+
+
+async def reader(site: Site, **facts) -> Person:
+    """Somebody who has the message open."""
+    person = site.person()
+    sent = await site.deposit(**facts)
+    await person.read(sent, site.phone)
+    person.deposited = sent
+    return person
+
+
+async def write(person: Person, do: str = "send", text: str = SECRET, files=(), *, token: str = "", follow=True):
+    """Fill in the form that answers and press one of its buttons. ``files`` are (name, type, octets)."""
+    base = person.base
+    if not token:
+        await person.get(f"{base}/reply")
+        if 'name="text"' not in person.page.text:
+            return person.page
+        token = person.form("/reply")[1]
+    parts = [("token", (None, token)), ("text", (None, text))]
+    parts += [("file", file) for file in files] or [("file", ("", b"", "application/octet-stream"))]
+    parts.append(("do", (None, do)))
+    person.page = await person.client.post(f"{base}/reply", files=parts, headers=FORM)
+    if follow and person.page.is_redirect:
+        await person.get(person.page.headers["location"])
+    return person.page
+
+
+def mail_of(site: Site):
+    return message_from_bytes(site.outbox.sent[-1][2], policy=SMTP)
+
+
+async def test_an_answer_is_a_mail_to_the_author_in_his_thread(site):
+    person = await reader(site, subject="Re: Uitslag")
+    page = await write(person)
+    assert page.status_code == 200
+    assert "verstuurd" in page.text
+    assert "nog 1 keer" in page.text
+    (sender, recipient, _) = site.outbox.sent[0]
+    mail = mail_of(site)
+    assert recipient == DOCTOR
+    assert mail["to"] == DOCTOR
+    assert re.fullmatch(r"r\.[a-z2-7]{26}@replies\.viewer\.example\.nl", mail["from"].addresses[0].addr_spec)
+    assert re.fullmatch(r"n\.[a-z2-7]{26}@replies\.viewer\.example\.nl", sender)
+    assert mail["from"].addresses[0].display_name == f"{PATIENT} via Ziekenhuis Zuid"
+    assert mail["subject"] == "Re: Uitslag"
+    text = mail.get_content()
+    assert text.splitlines()[0] == f"Antwoord van {PATIENT}, geschreven in de beveiligde lezer."
+    assert SECRET in text
+
+
+async def test_it_refers_to_what_it_answers(site):
+    person = await reader(site, fields="Message-ID: <b@zuid.example>\r\nReferences: <a@zuid.example>\r\n")
+    await write(person)
+    mail = mail_of(site)
+    assert mail["in-reply-to"] == "<b@zuid.example>"
+    assert mail["references"] == "<a@zuid.example> <b@zuid.example>"
+
+
+async def test_the_readers_name_is_the_one_that_the_sender_uses(site):
+    person = await reader(site, to=f'"Jansen, Piet" <{PATIENT}>')
+    await write(person)
+    assert mail_of(site)["from"].addresses[0].display_name == "Jansen, Piet via Ziekenhuis Zuid"
+    assert PATIENT in mail_of(site).get_content()
+
+
+async def test_files_arrive_as_they_were_sent(site):
+    person = await reader(site)
+    large = bytes(range(256)) * 4000
+    files = [("foto's é.png", b"\x89PNG" + large, "image/png"), ("leeg.txt", b"", "text/plain")]
+    page = await write(person, files=files)
+    assert "verstuurd" in page.text
+    parts = list(mail_of(site).iter_attachments())
+    assert [(one.get_filename(), one.get_content_type()) for one in parts] == [
+        ("foto's é.png", "image/png"),
+        ("leeg.txt", "text/plain"),
+    ]
+    assert parts[0].get_payload(decode=True) == files[0][1]
+    assert max(map(len, site.outbox.sent[0][2].splitlines())) <= 998
+
+
+async def test_nothing_of_it_rests_in_the_clear(site):
+    person = await reader(site)
+    await write(person, "save", files=[("geheim-plan.pdf", SECRET.encode() * 20_000, "application/pdf")])
+    await write(person, "save", text=SECRET)
+    octets = b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file())
+    assert SECRET.encode() not in octets
+    assert b"geheim-plan" not in octets
+
+
+async def test_a_draft_outlives_the_session(site):
+    person = await reader(site)
+    await write(person, "save", text="Half af.", files=[("a.txt", b"abc", "text/plain")])
+    assert "Half af." in person.page.text
+    await person.press("/logout") if "logout" in person.page.text else None
+    site.clock.pass_(3700)
+    again = site.person()
+    await again.read(person.deposited, site.phone)
+    page = await again.get(f"{again.base}/reply")
+    assert "Half af." in page.text
+    assert "a.txt" in page.text
+
+
+async def test_a_form_that_outlived_its_session_loses_nothing(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token = person.form("/reply")[1]
+    site.clock.pass_(25 * 60)
+    page = await write(person, text="Lang over nagedacht.", token=token)
+    assert page.status_code == 403
+    assert "bewaard" in page.text
+    assert not site.outbox.sent
+    again = site.person()
+    await again.read(person.deposited, site.phone)
+    assert "Lang over nagedacht." in (await again.get(f"{again.base}/reply")).text
+
+
+async def test_a_file_can_be_taken_back(site):
+    person = await reader(site)
+    await write(person, "add", files=[("weg.txt", b"x", "text/plain"), ("blijft.txt", b"y", "text/plain")])
+    remove = re.search(
+        r'value="(remove:[0-9a-f]+)" class="quiet small">[^<]*<span class="unseen"> weg.txt', person.page.text
+    )
+    page = await write(person, remove[1])
+    assert "blijft.txt" in page.text
+    assert "weg.txt" not in page.text
+
+
+async def test_the_third_answer_is_refused_until_the_organisation_writes_again(site):
+    person = await reader(site)
+    for _ in range(2):
+        assert "verstuurd" in (await write(person)).text
+    page = await write(person)
+    assert "niet meer antwoorden" in page.text
+    assert len(site.outbox.sent) == 2
+    assert (await site.kinds(person.deposited.message_id)).count("replied") == 2
+    grant = await site.store.call("viewer_grant", grant_id=person.base.removeprefix("/g/"))
+    await site.deposit(thread=grant.thread)
+    assert 'name="text"' in (await person.get(f"{person.base}/reply")).text
+
+
+async def test_of_many_third_answers_at_once_none_passes(site):
+    people = []
+    sent = await site.deposit()
+    for _ in range(3):
+        person = site.person()
+        await person.read(sent, site.phone)
+        await write(person, "save")
+        people.append((person, person.form("/reply")[1]))
+        site.clock.pass_(61)
+    await asyncio.gather(*(write(person, token=token, follow=False) for person, token in people for _ in range(3)))
+    assert len(site.outbox.sent) == 1
+    for person, token in people:
+        await write(person, token=token, text="nog een", follow=False)
+    assert len(site.outbox.sent) == 2
+
+
+async def test_pressing_send_twice_sends_once(site):
+    person = await reader(site)
+    await write(person, "save")
+    token = person.form("/reply")[1]
+    first, second = await asyncio.gather(*(write(person, token=token, follow=False) for _ in range(2)))
+    assert {first.status_code, second.status_code} <= {303, 422}
+    assert len(site.outbox.sent) == 1
+
+
+async def test_what_the_pipeline_refuses_stays_a_draft(site):
+    person = await reader(site)
+    site.outbox.refusal = Reply(550, "5.7.1", "Attachments of this type aren't accepted: plan.exe")
+    page = await write(person, files=[("plan.exe", b"MZ", "application/octet-stream")])
+    assert page.status_code == 422
+    assert "plan.exe" in page.text
+    assert SECRET in page.text
+    site.outbox.refusal = None
+    remove = re.search(r'value="(remove:[0-9a-f]+)"', page.text)[1]
+    await write(person, remove)
+    assert "verstuurd" in (await write(person)).text
+
+
+async def test_an_empty_answer_is_none(site):
+    person = await reader(site)
+    page = await write(person, text="  \n ")
+    assert (page.status_code, site.outbox.sent) == (422, [])
+
+
+async def test_more_than_may_be_sent_is_refused_with_a_page(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    page = await write(person, files=[("groot.bin", bytes(40 * 10**6), "application/octet-stream")])
+    assert page.status_code == 413
+    assert "36 MB" in page.text
+    page = await write(
+        person, "add", files=[(f"{n}.bin", bytes(13 * 10**6), "application/octet-stream") for n in range(2)]
+    )
+    assert page.status_code == 200
+    page = await write(person, "add", files=[("derde.bin", bytes(13 * 10**6), "application/octet-stream")])
+    assert page.status_code == 422
+    assert "derde.bin" not in page.text
+
+
+@pytest.mark.parametrize("cut", ["in the file", "before the end"])
+async def test_half_a_form_leaves_nothing(site, cut):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token = person.form("/reply")[1]
+    body = (
+        f'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n{token}\r\n'
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="half.bin"\r\n\r\n' + "x" * 400_000
+    )
+    body += "" if cut == "in the file" else "\r\n"
+    headers = FORM | {"Content-Type": "multipart/form-data; boundary=b"}
+    page = await person.client.post(f"{person.base}/reply", content=body.encode(), headers=headers)
+    assert page.status_code == 403
+    assert "half.bin" not in (await person.get(f"{person.base}/reply")).text
+    assert not list((site.folder / "blobs" / "incoming").iterdir())
+
+
+@pytest.mark.parametrize("token", ["", "x" * 44, "of another page"])
+async def test_nothing_is_kept_for_whoever_has_no_token(site, token):
+    person = await reader(site)
+    if token == "of another page":
+        token = person.form("/extend")[1]
+    page = await write(person, text="ingeslopen", token=token or "-", files=[("x.bin", b"x" * 400_000, "a/b")])
+    assert page.status_code == 403
+    assert "ingeslopen" not in (await person.get(f"{person.base}/reply")).text
+
+
+async def test_a_form_from_elsewhere_counts_for_nothing(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    parts = {"token": (None, person.form("/reply")[1]), "text": (None, "x"), "do": (None, "send")}
+    page = await person.client.post(f"{person.base}/reply", files=parts, headers={"Sec-Fetch-Site": "cross-site"})
+    assert (page.status_code, site.outbox.sent) == (403, [])
+
+
+async def test_names_of_files_can_do_no_harm(site):
+    person = await reader(site)
+    hostile = ["../../etc/passwd", 'a"\r\nBcc: x@y.example', "gpj.\u202eexe", "x" * 400 + ".pdf", "\x00\x01"]
+    await write(person, files=[(name, b"x", "text/html; charset=x\r\nX: y") for name in hostile])
+    mail = mail_of(site)
+    assert "bcc" not in mail
+    names = [one.get_filename() for one in mail.iter_attachments()]
+    assert len(names) == len(hostile)
+    assert not any(set(name) & set('/\\"\r\n\u202e\x00') for name in names)
+    assert all(len(name) < 140 for name in names)
+
+
+async def test_the_subject_and_the_name_can_break_no_header(site):
+    person = await reader(site, subject="=?utf-8?q?x=0D=0ABcc:_evil@x.example?=", to=f'"a\\"b" <{PATIENT}>')
+    await write(person)
+    assert "bcc" not in mail_of(site)
+
+
+async def test_a_withdrawn_message_cant_be_answered(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token = person.form("/reply")[1]
+    await site.store.call("viewer_revoke", message_id=person.deposited.message_id, recipient=PATIENT)
+    page = await write(person, token=token)
+    assert page.status_code in (403, 410)
+    assert not site.outbox.sent
+
+
+async def test_the_stores_invariants_hold_with_drafts_in_it(site, tmp_path):
+    person = await reader(site)
+    await write(person, "add", files=[("a.bin", bytes(600_000), "a/b"), ("b.bin", b"x", "a/b")])
+    import sqlite3
+
+    db = sqlite3.connect(f"file:{next(site.folder.rglob('*.db'))}?mode=ro", uri=True, isolation_level=None)
+    site.clock.pass_(86400)
+    found = list(Verifier(site.folder, site.blobs, site.vault.epochs, site.vault, site.clock).run(db, deep=True))
+    db.close()
+    assert found == []
+
+
+async def test_the_page_says_whose_it_is_and_that_it_travels_securely(site):
+    person = await reader(site)
+    page = await person.get(f"{person.base}/reply")
+    assert "Ziekenhuis Zuid" in page.text
+    assert f'action="{person.base}/reply"' in page.text
+    assert ORIGIN not in page.text
