@@ -18,6 +18,7 @@
     └── VaultError
         ├── KeyUnavailable      the key can't be had now (keyring unreadable): a later try may work
         ├── KeyDestroyed        the epoch's key was destroyed: what it sealed is gone for good
+        │   └── PasswordNeeded  without its password it is as good as gone: nobody here knows that
         └── SealBroken          authentication of sealed bytes failed: altered, truncated or of another message
 
 An exception outside this tree is a defect: at the SMTP border it becomes ``451 4.3.0`` with a reference, never its
@@ -120,6 +121,10 @@ class KeyUnavailable(VaultError):
 
 class KeyDestroyed(VaultError):
     """The epoch's key was destroyed; what it sealed is gone for good."""
+
+
+class PasswordNeeded(KeyDestroyed):
+    """A message that was passed on: its key opens with a password that only its reader has."""
 
 
 class SealBroken(VaultError):

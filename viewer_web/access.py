@@ -66,18 +66,23 @@ async def session_of(request: Request, services: Services, *, counts: bool = Tru
     return session, cookie
 
 
-async def open_message(services: Services, grant: Grant) -> Opened:
+async def open_message(services: Services, session: Session, cookie: str) -> Opened:
     """Raises Problem when the message is gone; KeyUnavailable, StoreUnavailable and SealBroken pass through."""
+    grant = session.grant
     try:
         message = await services.store.message(grant.message_id)
-        return await asyncio.to_thread(_open, services, message, grant.copy)
+        return await asyncio.to_thread(_open, services, message, session, cookie)
     except (NotFound, KeyDestroyed) as error:
         raise gone(grant) from error
 
 
-def _open(services: Services, message: Message, copy: int) -> Opened:
-    key = services.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
+def _open(services: Services, message: Message, session: Session, cookie: str) -> Opened:
+    place = (message.organisation, message.epoch, message.id, message.wrapped_key)
+    if session.key is not None and message.wrapped_key:
+        key = MessageKey.of_holder(*place, session.key, cookie)
+    else:
+        key = services.vault.open(*place)
     meta = open_meta(key, message.meta)
     body = services.blobs.open(message.body, key, meta.head_length, message.size)
-    patch = meta.copies[copy]
+    patch = meta.copies[session.grant.copy]
     return Opened(message, key, meta, body, patch, Headers(apply(patch, body.head)))

@@ -25,13 +25,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relayd.delivery.installation import InstallationSecrets
 from relayd.errors import KeyUnavailable, SealBroken, StoreUnavailable
-from viewer_web.housekeeping import keep_house
+from viewer_web.housekeeping import House
 from viewer_web.pages.body import Body
 from viewer_web.pages.code import Code
 from viewer_web.pages.download import Download
+from viewer_web.pages.forward import ForwardPages
 from viewer_web.pages.link import Link
 from viewer_web.pages.message import MessagePage
 from viewer_web.pages.reply import ReplyPages
+from viewer_web.pages.secret import Secret
+from viewer_web.pages.sender import SenderPages
 from viewer_web.pages.session import SessionPages
 from viewer_web.policy_host import PolicyHosts
 from viewer_web.problems import Problem, unavailable, unknown
@@ -54,7 +57,7 @@ def create_app(services: Services) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        house = asyncio.create_task(_keep_house(services))
+        house = asyncio.create_task(_keep_house(House(services, secrets)))
         yield
         house.cancel()
 
@@ -74,16 +77,21 @@ def create_app(services: Services) -> Starlette:
 
 
 def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> list[BaseRoute]:
-    link = Link(services, secrets, pages)
     code = Code(services, secrets, pages)
     message = MessagePage(services, pages)
     body = Body(services, pages)
     download = Download(services, pages)
     session = SessionPages(services, secrets, pages)
     reply = ReplyPages(services, secrets, pages)
+    forward = ForwardPages(services, secrets, pages)
+    sender = SenderPages(services, secrets, pages)
+    secret = Secret(services, secrets, pages)
+    link = Link(services, secrets, pages, secret)
     return [
         Route("/v/{token}", link.show, name="link"),
         Route("/v/{token}", link.send_code, methods=["POST"], name="send code"),
+        Route("/v/{token}/open", secret.enter, methods=["POST"], name="enter secret"),
+        Route("/v/{token}/number", link.dispute, methods=["POST"], name="dispute number"),
         Route("/g/{grant}/code", code.show, name="code"),
         Route("/g/{grant}/code", code.enter, methods=["POST"], name="enter code"),
         Route("/g/{grant}/resend", code.resend, methods=["POST"], name="resend code"),
@@ -94,8 +102,14 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
         Route("/g/{grant}/reply", reply.show, name="reply"),
         Route("/g/{grant}/reply", reply.submit, methods=["POST"], name="write reply"),
         Route("/g/{grant}/sent", reply.sent, name="reply sent"),
+        Route("/g/{grant}/forward", forward.show, name="forward"),
+        Route("/g/{grant}/forward", forward.submit, methods=["POST"], name="pass on"),
         Route("/g/{grant}/extend", session.extend, methods=["POST"], name="extend"),
         Route("/g/{grant}/logout", session.logout, methods=["POST"], name="log out"),
+        Route("/s/{token}", sender.link, name="sender's link"),
+        Route("/s/{token}", sender.enter, methods=["POST"], name="sender enters"),
+        Route("/follow/{message}", sender.show, name="sender's page"),
+        Route("/follow/{message}", sender.act, methods=["POST"], name="sender acts"),
         Route("/bye", session.bye, name="bye"),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static"),
     ]
@@ -114,10 +128,10 @@ def _problem_page(pages: Pages, request: Request, error: Exception) -> Response:
     return pages.page(request, error.template, error.grant, status=error.status, **error.values)
 
 
-async def _keep_house(services: Services) -> None:
+async def _keep_house(house: House) -> None:
     while True:
         try:
-            await keep_house(services)
+            await house.round()
         except Exception as error:
             _log.error("viewer.housekeeping_failed", error=type(error).__name__)
         await asyncio.sleep(_HOUSEKEEPING)

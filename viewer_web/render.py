@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,11 +24,16 @@ class Pages:
     def __init__(self, services: Services, secrets: InstallationSecrets) -> None:
         self._services = services
         self._secrets = secrets
-        self._environments = {language: _environment(language) for language in LANGUAGES}
+        self._catalogues = {language: load_catalogue(language) for language in LANGUAGES}
+        self._environments = {language: _environment(one) for language, one in self._catalogues.items()}
 
     def words(self, language: str, text: str) -> str:
         """One sentence in this language."""
-        return load_catalogue(language).gettext(text)
+        return self._catalogues[language].gettext(text)
+
+    def format(self, language: str) -> Format:
+        """Dates and sizes as this language writes them."""
+        return Format(language, self._services.configuration.viewer.time_zone)
 
     async def form(
         self, request: Request, template: str, grant: Grant | None = None, *, status: int = 200, **values: Any
@@ -47,7 +53,8 @@ class Pages:
     ) -> HTMLResponse:
         language = language_of(request, grant.language if grant else None)
         chosen = "lang" in request.query_params
-        organisation = self._services.organisation(grant.organisation) if grant else None
+        owner = grant.organisation if grant else values.pop("organisation_id", "")
+        organisation = self._services.organisation(owner) if owner else None
 
         def address(path: str, **query: str) -> str:
             if chosen:
@@ -63,7 +70,7 @@ class Pages:
                 path=request.url.path,
                 language_path=_shown_by_get(request.url.path),
                 address=address,
-                format=Format(language, self._services.configuration.viewer.time_zone),
+                format=self.format(language),
                 now=self._services.clock.now(),
                 service=self._services.configuration.viewer.service_name,
                 organisation=display_name(organisation) if organisation else "",
@@ -81,7 +88,7 @@ def _shown_by_get(path: str) -> str:
     return {"resend": f"{start}/code", "extend": start, "logout": start}.get(last, path)
 
 
-def _environment(language: str) -> jinja2.Environment:
+def _environment(catalogue: gettext.GNUTranslations) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("viewer_web"),
         autoescape=True,
@@ -90,7 +97,6 @@ def _environment(language: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    catalogue = load_catalogue(language)
     environment.install_gettext_callables(  # type: ignore[attr-defined]  # the i18n extension adds it
         catalogue.gettext, catalogue.ngettext, newstyle=True
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -61,7 +61,8 @@ class Outgoing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside the web process. ``directory`` is asked anew each time, so that a reload shows."""
+    """Everything outside the web process. ``directory`` is asked anew each time, so that a reload shows; ``signing``
+    gives the domains that we hold DKIM keys of."""
 
     configuration: Configuration
     store: Store
@@ -73,6 +74,7 @@ class Services:
     outgoing: Outgoing
     clock: Clock
     random: Random = secrets
+    signing: Callable[[], Collection[Domain]] = tuple
 
     @property
     def origin(self) -> str:

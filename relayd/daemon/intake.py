@@ -33,6 +33,7 @@ from relayd.mail.meta import MessageMeta
 from relayd.mail.received import count_received
 from relayd.mail.reply import Reply
 from relayd.mail.tls_required import says_tls_optional
+from relayd.mail.wishes import is_automatic, wants_receipt
 from relayd.pipeline.plan import Plan
 from relayd.pipeline.policy import Context, Mail
 from relayd.pipeline.runner import Judged, answer
@@ -241,6 +242,8 @@ class IntakeTransaction:
             message_id=headers.text("message-id"),
             header_from=headers.text("from"),
             tls_optional=says_tls_optional(headers),
+            automatic=is_automatic(headers),
+            receipt=wants_receipt(headers, mail.envelope.sender),
         )
         ref = await self.services.blobs.keep(stored)
         envelope, peer = mail.envelope, mail.peer

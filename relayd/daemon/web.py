@@ -88,6 +88,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         sms=make_sender(configuration),
         outgoing=Inside(lambda: in_force, context, store, vault, blobs, clock),
         clock=clock,
+        signing=lambda: in_force.signers,
     )
     viewer = configuration.viewer
     host, port = split_address(viewer.address)

@@ -19,7 +19,9 @@ from relayd.daemon.rejudge import rejudge
 from relayd.daemon.reporting import Reporting, report_route
 from relayd.daemon.services import Services, open_blobs, open_vault
 from relayd.daemon.sockets import Listening
+from relayd.delivery.bounce import BounceRoute
 from relayd.delivery.installation import InstallationSecrets
+from relayd.delivery.notices import Notices
 from relayd.delivery.nta_hosts import nta_hosts
 from relayd.delivery.routes import build_routes, build_ways
 from relayd.delivery.viewer import ViewerRoute
@@ -74,6 +76,7 @@ class Worker:
             sts_source(configuration, self.resolver), services.store, services.clock, self.reporting.tls
         )
         services.ways = self._ways()
+        self.reporter = Reports(services.composer, lambda: services.in_force, services.clock)
         services.lanes = Lanes(
             store=services.store,
             contents=SealedContents(services.vault, services.blobs),
@@ -81,7 +84,7 @@ class Worker:
             settings=configuration.queue,
             clock=services.clock,
             owner=services.owner,
-            reporter=Reports(services.composer, lambda: services.in_force, services.clock),
+            reporter=self.reporter,
             rejudge=partial(rejudge, services),
         )
         self.tls = ServerTls(configuration.tls)
@@ -118,6 +121,15 @@ class Worker:
             services.composer,
             services.clock,
             self.secrets,
+            lambda: services.in_force.signers,
+        )
+        routes[RouteKind.BOUNCE.value] = BounceRoute(
+            services.store,
+            services.composer,
+            self.reporter,
+            Notices(in_force.configuration, lambda: services.in_force.signers),
+            lambda: services.in_force.directory,
+            services.clock,
         )
         routes[RouteKind.REPORT.value] = report_route(in_force.configuration, in_force.directory)
         return routes

@@ -41,7 +41,7 @@ class InstallationSecrets:
     """Made once per installation, sealed in the store, held in memory from their first use on."""
 
     def __init__(self, store: Store, vault: Vault, random: Random = secrets) -> None:
-        self._store = store
+        self.store = store
         self._vault = vault
         self._random = random
         self._keys: dict[str, bytes] = {}
@@ -51,7 +51,7 @@ class InstallationSecrets:
         if name not in self._keys:
             purpose = f"viewer {name}"
             offered = await asyncio.to_thread(self._vault.seal_value, purpose, self._random.token_bytes(32))
-            sealed = await self._store.call("viewer_secret_keep", name=name, sealed=offered)
+            sealed = await self.store.call("viewer_secret_keep", name=name, sealed=offered)
             self._keys[name] = await asyncio.to_thread(self._vault.unseal_value, purpose, sealed)
         return self._keys[name]
 

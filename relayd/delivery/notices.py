@@ -1,104 +1,252 @@
-"""The mails that the Viewer has sent: the notification with the link, and the sender's warning of wrong codes.
+"""The mails that the Viewer has sent: to readers the notification with the link, to senders what became of their
+message.
 
-Neither says anything of the message: no subject, no content, no file name. They are of class ``notice``, go to anyone's
-mail server and may lie in a mailbox that others read.
+None says anything of the content: no subject, no text, no file name. They are of class ``notice``, go to anyone's mail
+server and may lie in a mailbox that others read. All have one look: the organisation's name, colour and logo, as text
+and HTML, with at most one link.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from email import policy
 from email.headerregistry import Address as HeaderAddress
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Final
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import jinja2
 from babel.dates import format_date
 
 from relayd.delivery.notice_texts import texts
+from relayd.delivery.origins import host_of, viewer_origin
 from relayd.directory.directory import Organisation
-from relayd.mail.address import parse_address
+from relayd.mail.address import Domain, parse_address
 from relayd.settings.models import Configuration
-from relayd.store.viewer_tables import Due
+from relayd.store.viewer_tables import Channel, Due
 
 _environment: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("relayd.delivery"),
     autoescape=jinja2.select_autoescape(("html",)),
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _POLICY: Final = policy.SMTP.clone(max_line_length=78)
+_COLOUR: Final = "#0b5d4b"
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_LOGO_LIMIT: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What one mail says. ``button`` and ``link`` go together; ``thread`` is the Message-ID that it belongs under."""
+
+    to: str
+    subject: str
+    paragraphs: Sequence[str]
+    link: str = ""
+    button: str = ""
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """Writes notices in our name. ``configuration`` names who we are and where the Viewer is."""
+    """Writes notices. ``configuration`` names who we are and where the Viewer is; ``signing`` gives the domains that we
+    hold DKIM keys of: mail in an organisation's name comes from its own domain where we may sign for that."""
 
     configuration: Configuration
+    signing: Callable[[], Collection[Domain]] = field(default=tuple)
 
     def notification(
-        self, organisation: Organisation, recipient: str, link: str, expires_at: float, now: float, message_id: str
+        self,
+        organisation: Organisation,
+        recipient: str,
+        link: str,
+        expires_at: float,
+        now: float,
+        message_id: str,
+        channel: Channel = Channel.SMS,
     ) -> bytes:
         """The mail with the link: text and HTML, each with that one link and no other."""
-        language = organisation.settings.language
-        text = texts(language)
-        name = display_name(organisation)
-        values = {
-            "text": text,
-            "language": language,
-            "subject": text.subject.replace("{organisation}", name),
-            "organisation": name,
-            "contact": organisation.settings.contact,
-            "service": self.configuration.viewer.service_name,
-            "host": urlsplit(self.configuration.viewer.url).netloc,
-            "link": link,
-            "until": self._day(expires_at, language),
-        }
-        mail = self._mail(recipient, str(values["subject"]), name, now, message_id)
-        mail.set_content(_environment.get_template("notification.txt").render(values))
-        mail.add_alternative(_environment.get_template("notification.html").render(values), subtype="html")
-        mail["Content-Language"] = language  # last: setting the content removes every Content- field
-        return mail.as_bytes()
+        text = texts(organisation.settings.language)
+        how = {Channel.EMAIL: text.how_email, Channel.ACCESS_CODE: text.how_access_code}.get(channel, text.how)
+        return self._to_reader(
+            organisation, recipient, text.subject, (text.waiting, how), link, expires_at, now, message_id
+        )
+
+    def reminder(
+        self, organisation: Organisation, recipient: str, link: str, expires_at: float, now: float, message_id: str
+    ) -> bytes:
+        """The same link once more, shortly before its end."""
+        text = texts(organisation.settings.language)
+        said = (text.waiting_still, text.how_again)
+        return self._to_reader(organisation, recipient, text.subject_reminder, said, link, expires_at, now, message_id)
+
+    def passed_on(
+        self,
+        organisation: Organisation,
+        reader: str,
+        recipient: str,
+        link: str,
+        expires_at: float,
+        now: float,
+        message_id: str,
+    ) -> bytes:
+        """To whom ``reader`` passed a message on."""
+        text = texts(organisation.settings.language)
+        said = (text.passed_on.replace("{recipient}", reader), text.how_passed_on)
+        return self._to_reader(organisation, recipient, text.subject_passed_on, said, link, expires_at, now, message_id)
+
+    def code(self, organisation: Organisation, recipient: str, code: str, reference: str, now: float, id: str) -> bytes:
+        """An access code by e-mail. There is no link in it: it belongs to a page that is open already."""
+        text = texts(organisation.settings.language)
+        said = text.code.replace("{code}", code).replace("{reference}", reference)
+        letter = Letter(recipient, text.subject_code, (said, text.code_nobody))
+        return self._written(organisation, letter, now, id)
+
+    def confirmation(
+        self,
+        organisation: Organisation,
+        sender: str,
+        recipients: Sequence[str],
+        link: str,
+        now: float,
+        id: str,
+        thread: str,
+    ) -> bytes:
+        """To the sender: who reads in the Viewer, and where to follow that."""
+        text = texts(organisation.settings.language)
+        letter = Letter(
+            sender,
+            text.subject_confirmation,
+            (text.confirmation, "\n".join(recipients), text.confirmation_page),
+            link,
+            text.follow,
+            thread,
+        )
+        return self._written(organisation, letter, now, id)
 
     def alert(
-        self, organisation: Organisation, sender: str, recipient: str, kind: Due, sent_at: float, now: float, id: str
+        self,
+        organisation: Organisation,
+        sender: str,
+        recipient: str,
+        kind: Due,
+        sent_at: float,
+        now: float,
+        id: str,
+        link: str = "",
     ) -> bytes:
-        """Tell the sender that somebody enters wrong codes (ASVS 5.0 6.3.5)."""
-        language = organisation.settings.language
-        text = texts(language)
-        what = text.alert_locked if kind is Due.LOCKED else text.alert_wrong
-        what = what.replace("{recipient}", recipient).replace("{date}", self._day(sent_at, language))
-        mail = self._mail(sender, text.alert_subject, "", now, id)
-        mail.set_content(
-            f"{text.greeting}\n\n{what}\n{text.alert_advice}\n\n{self.configuration.viewer.service_name}\n"
-        )
-        mail["Content-Language"] = language  # last: setting the content removes every Content- field
+        """Tell the sender that somebody enters wrong codes (ASVS 5.0 6.3.5), or that the number isn't the reader's."""
+        text = texts(organisation.settings.language)
+        what = {Due.LOCKED: text.alert_locked, Due.WRONG_NUMBER: text.alert_number}.get(kind, text.alert_wrong)
+        subject = text.alert_number_subject if kind is Due.WRONG_NUMBER else text.alert_subject
+        what = what.replace("{recipient}", recipient).replace("{date}", self._day(sent_at, organisation))
+        letter = Letter(sender, subject, (what, text.alert_advice), link, text.follow if link else "")
+        return self._written(organisation, letter, now, id)
+
+    def reply_failed(self, organisation: Organisation, reader: str, sent_at: float, now: float, id: str) -> bytes:
+        """To a reader whose answer couldn't be delivered."""
+        text = texts(organisation.settings.language)
+        said = text.reply_failed.replace("{date}", self._day(sent_at, organisation))
+        return self._written(organisation, Letter(reader, text.subject_reply_failed, (said, text.doubt)), now, id)
+
+    def _to_reader(
+        self,
+        organisation: Organisation,
+        recipient: str,
+        subject: str,
+        said: Sequence[str],
+        link: str,
+        expires_at: float,
+        now: float,
+        message_id: str,
+    ) -> bytes:
+        text = texts(organisation.settings.language)
+        until = f"{text.until.replace('{date}', self._day(expires_at, organisation))} {text.keep}"
+        letter = Letter(recipient, subject, (*said, until), link, text.open)
+        return self._written(organisation, letter, now, message_id)
+
+    def _written(self, organisation: Organisation, letter: Letter, now: float, id: str) -> bytes:
+        text = texts(organisation.settings.language)
+        name = display_name(organisation)
+        logo = _logo(organisation)
+        values = {
+            "text": text,
+            "language": organisation.settings.language,
+            "subject": letter.subject.replace("{organisation}", name),
+            "organisation": name,
+            "colour": organisation.settings.colour or _COLOUR,
+            "contact": organisation.settings.contact,
+            "service": self.configuration.viewer.service_name,
+            "host": host_of(viewer_origin(self.configuration, organisation)),
+            "paragraphs": [one.replace("{organisation}", name) for one in letter.paragraphs],
+            "link": letter.link,
+            "button": letter.button,
+            "logo": logo is not None,
+        }
+        mail = self._mail(organisation, letter.to, str(values["subject"]), now, id)
+        if letter.thread:
+            mail["In-Reply-To"] = mail["References"] = letter.thread
+        mail.set_content(_environment.get_template("letter.txt").render(values))
+        mail.add_alternative(_environment.get_template("letter.html").render(values), subtype="html")
+        if logo is not None:
+            html = mail.get_body(("html",))
+            assert isinstance(html, EmailMessage)
+            html.add_related(logo, "image", "png", cid="<logo>", disposition="inline", filename="logo.png")
+        mail["Content-Language"] = organisation.settings.language  # last: setting the content removes Content- fields
         return mail.as_bytes()
 
-    def _mail(self, recipient: str, subject: str, organisation: str, now: float, message_id: str) -> EmailMessage:
+    def _mail(self, organisation: Organisation, recipient: str, subject: str, now: float, id: str) -> EmailMessage:
         configuration = self.configuration
-        service = configuration.viewer.service_name
-        ours = configuration.notices.from_address or f"postmaster@{configuration.hostname}"
         mail = EmailMessage(policy=_POLICY if recipient.isascii() else _POLICY.clone(utf8=True))  # RFC 6532
-        mail["From"] = HeaderAddress(f"{organisation} via {service}" if organisation else service, addr_spec=ours)
+        mail["From"] = self._author(organisation)
         to = parse_address(recipient)
         mail["To"] = HeaderAddress(username=to.local, domain=to.domain)  # addr_spec= refuses what RFC 6532 allows
         mail["Subject"] = subject
         mail["Date"] = format_datetime(datetime.fromtimestamp(now, ZoneInfo("UTC")))
-        mail["Message-ID"] = f"<{message_id}@{configuration.hostname}>"
+        mail["Message-ID"] = f"<{id}@{configuration.hostname}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5
         mail["X-Auto-Response-Suppress"] = "All"
         return mail
 
-    def _day(self, at: float, language: str) -> str:
+    def address_of(self, organisation: Organisation) -> str:
+        """At the organisation's own domain, where we sign for that, so that DMARC holds; else ours."""
+        own = sorted(organisation.domains & set(self.signing()))
+        if own:
+            return f"no-reply@{own[0]}"
+        return self.configuration.notices.from_address or f"postmaster@{self.configuration.hostname}"
+
+    def _author(self, organisation: Organisation) -> HeaderAddress:
+        """The organisation itself, or we in its name."""
+        name, address = display_name(organisation), self.address_of(organisation)
+        if address.partition("@")[2] not in organisation.domains:
+            name = f"{name} via {self.configuration.viewer.service_name}"
+        return HeaderAddress(name, addr_spec=address)
+
+    def _day(self, at: float, organisation: Organisation) -> str:
         moment = datetime.fromtimestamp(at, self.configuration.viewer.time_zone)
-        return format_date(moment, format="long", locale="en_GB" if language == "en" else "nl_NL")
+        english = organisation.settings.language == "en"
+        return format_date(moment, format="long", locale="en_GB" if english else "nl_NL")
 
 
 def display_name(organisation: Organisation) -> str:
     """How people know it."""
     return organisation.settings.display_name or organisation.name
+
+
+def _logo(organisation: Organisation) -> bytes | None:
+    """The logo as it may go into a mail: a PNG of moderate size. A file that has gone away costs the picture alone."""
+    path = organisation.settings.logo
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data if data.startswith(_PNG) and len(data) <= _LOGO_LIMIT else None

@@ -8,7 +8,8 @@ The link's token is 256 bits that nobody can guess; only its SHA-256 is stored (
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -17,9 +18,10 @@ from argon2 import PasswordHasher
 from relayd.clock import Clock
 from relayd.delivery.installation import InstallationSecrets, Tokens, digest
 from relayd.delivery.notices import Notices
+from relayd.delivery.origins import viewer_origin
 from relayd.directory.directory import Directory, Organisation
 from relayd.errors import KeyDestroyed, KeyUnavailable, SealBroken, StoreUnavailable
-from relayd.mail.address import parse_address
+from relayd.mail.address import Domain, parse_address
 from relayd.mail.meta import Reader
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.settings.models import Configuration
@@ -36,7 +38,9 @@ HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 class Composer(Protocol):
     """Seals a mail of our own and makes its body durable; the caller commits what it returns."""
 
-    async def compose(self, *, organisation: str, recipient: str, content: bytes, parent: str) -> NewMessage: ...
+    async def compose(
+        self, *, organisation: str, recipient: str, content: bytes, parent: str, sender: str = ""
+    ) -> NewMessage: ...
 
 
 class ViewerRoute:
@@ -50,9 +54,10 @@ class ViewerRoute:
         composer: Composer,
         clock: Clock,
         secrets: InstallationSecrets,
+        signing: Callable[[], Collection[Domain]] = tuple,
     ) -> None:
-        self._origin = configuration.viewer.url.rstrip("/")
-        self._notices = Notices(configuration)
+        self._configuration = configuration
+        self._notices = Notices(configuration, signing)
         self._directory = directory
         self._vault = vault
         self._composer = composer
@@ -67,7 +72,8 @@ class ViewerRoute:
         try:
             tokens = await self._secrets.tokens()
             key = self._vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
-            return [await self._grant(job, delivery, organisation, key, tokens) for delivery in job.deliveries]
+            outcomes = [await self._grant(job, delivery, organisation, key, tokens) for delivery in job.deliveries]
+            return await self._confirmed(job, outcomes, organisation, tokens)
         except (KeyDestroyed, SealBroken):
             return [_failed(one, "the message's key is gone") for one in job.deliveries]
         except (KeyUnavailable, StoreUnavailable) as error:
@@ -91,13 +97,18 @@ class ViewerRoute:
         content = self._notices.notification(
             organisation,
             recipient,
-            f"{self._origin}/v/{tokens.link(grant_id)}",
+            f"{viewer_origin(self._configuration, organisation)}/v/{tokens.link(grant_id)}",
             message.expires_at,
             self._clock.now(),
             grant_id,
+            channel,
         )
         notification = await self._composer.compose(
-            organisation=message.organisation, recipient=recipient, content=content, parent=message.id
+            organisation=message.organisation,
+            recipient=recipient,
+            content=content,
+            parent=message.id,
+            sender=bounce_address(self._configuration, tokens, grant_id),
         )
         grant = await grant_arguments(
             message,
@@ -119,6 +130,46 @@ class ViewerRoute:
             follow_ups=(notification,),
             operations=(("viewer_grant_create", grant),),
         )
+
+    async def _confirmed(
+        self, job: Job, outcomes: list[Outcome], organisation: Organisation, tokens: Tokens
+    ) -> list[Outcome]:
+        """The outcomes, with the mail that gives the sender the link to his page: once for a message, and never to a
+        program."""
+        message = job.message
+        kept = [number for number, one in enumerate(outcomes) if one.result is Result.DELIVERED]
+        wanted = organisation.settings.confirmation and message.sender and not job.meta.automatic
+        if not kept or not wanted or await self._secrets.store.call("viewer_sender_known", message_id=message.id):
+            return outcomes
+        token = tokens.sender(message.id)
+        readers = [job.meta.readers[parse_address(job.deliveries[number].recipient).key] for number in kept]
+        names = [one.address or job.deliveries[number].recipient for number, one in zip(kept, readers, strict=True)]
+        content = self._notices.confirmation(
+            organisation,
+            message.sender,
+            names,
+            f"{viewer_origin(self._configuration, organisation)}/s/{token}",
+            self._clock.now(),
+            digest(token).hex()[:32],
+            job.meta.message_id,
+        )
+        mail = await self._composer.compose(
+            organisation=message.organisation, recipient=message.sender, content=content, parent=message.id
+        )
+        created = {"message_id": message.id, "token_hash": digest(token), "expires_at": message.expires_at}
+        first = outcomes[kept[0]]
+        outcomes[kept[0]] = replace(
+            first,
+            facts=first.facts | {"confirmation": mail.id},
+            follow_ups=(*first.follow_ups, mail),
+            operations=(*first.operations, ("viewer_sender_create", created)),
+        )
+        return outcomes
+
+
+def bounce_address(configuration: Configuration, tokens: Tokens, grant_id: str) -> str:
+    """The return path of what goes to this grant's reader (VERP): whatever comes back names him by itself."""
+    return f"{tokens.local_part(AddressKind.BOUNCE, grant_id)}@{configuration.viewer_mail_domain}"
 
 
 def channel_of(reader: Reader) -> Channel | None:

@@ -74,7 +74,8 @@ class MessageMeta(msgspec.Struct, frozen=True):
 
     ``head_length`` is the length of the header section in octets (see Body.head). ``readers`` has, by address key, who
     reads in the Viewer and how. ``subject`` is decoded. ``message_id`` is the Message-ID with its brackets, or "".
-    ``tls_optional``: the header says ``TLS-Required: No`` (RFC 8689 §3).
+    ``tls_optional``: the header says ``TLS-Required: No`` (RFC 8689 §3). ``automatic``: a program wrote it.
+    ``receipt``: its sender asks to hear when it is read.
     """
 
     head_length: int
@@ -85,3 +86,5 @@ class MessageMeta(msgspec.Struct, frozen=True):
     message_id: str = ""
     header_from: str = ""
     tls_optional: bool = False
+    automatic: bool = False
+    receipt: bool = False

@@ -31,6 +31,8 @@ _REPORT_FIELDS: Final = ("tls-report-domain", "tls-report-submitter")
 def way_to(directory: Directory, address: Address) -> RouteTarget:
     """How mail of our own reaches ``address``: as anyone's mail does where the domainbook knows the domain, else as a
     notice."""
+    if directory.is_the_viewers(address.domain):
+        return RouteTarget(RouteKind.BOUNCE)
     entry = directory.domainbook.get(address.domain)
     if entry is None:
         return RouteTarget(RouteKind.RELAY, "", MessageClass.NOTICE)
@@ -70,9 +72,11 @@ class Composer:
         body: Body | None = None,
         after: bytes = b"",
         identity: str = "",
+        sender: str = "",
     ) -> NewMessage:
-        """Seal ``content``, with ``body`` and ``after`` behind it where given, as a message from the null sender to
-        ``recipient``. ``identity`` is its id where the content names it. Raises StoreUnavailable, and SyntaxInvalid
+        """Seal ``content``, with ``body`` and ``after`` behind it where given, as a message to ``recipient``: from the
+        null sender, or from ``sender``, an address of ours that hears when it fails. ``identity`` is its id where the
+        content names it. Raises StoreUnavailable, and SyntaxInvalid
         for what isn't an address."""
         address = parse_address(recipient)
         now = self._clock.now()
@@ -106,7 +110,7 @@ class Composer:
             epoch=epoch,
             received_at=now,
             expires_at=now + days * 86400,
-            sender="",
+            sender=sender,
             size=stored.size,
             origin="internal",
             wrapped_key=key.wrapped,
@@ -123,7 +127,7 @@ class Composer:
                     route=way.kind.value,
                     target=way.target,
                     message_class=way.message_class.value,
-                    notify="NEVER",
+                    notify="FAILURE" if sender else "NEVER",
                     next_attempt=now,
                 ),
             ),

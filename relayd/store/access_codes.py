@@ -21,6 +21,10 @@ CODES_PER_DAY = 10
 SENDS_PER_NUMBER_DAILY = 10
 TRIES_PER_CODE = 5
 FAILURES_BEFORE_LOCK = 30
+#: Access codes of senders and passwords: so many wrong ones make a pause, in seconds, and so many in a row a lock.
+SECRET_TRIES_BEFORE_PAUSE = 5
+SECRET_PAUSE = 15 * 60.0
+SECRET_TRIES = 20
 #: So many codes run out without the right answer before the sender hears of it.
 SPENT_CODES_BEFORE_ALERT = 3
 

@@ -19,6 +19,8 @@ from relayd.store import (
     tables,
     viewer,
     viewer_drafts,
+    viewer_passwords,
+    viewer_senders,
 )
 
 _VERSION: Final = 3
@@ -31,11 +33,15 @@ OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
     report_received,
     viewer_drafts,
+    viewer_passwords,
+    viewer_senders,
 )
 SCHEMAS: Final[tuple[str, ...]] = (
     tables.SCHEMA,
     viewer.SCHEMA,
     viewer_drafts.SCHEMA,
+    viewer_passwords.SCHEMA,
+    viewer_senders.SCHEMA,
     sts_policies.SCHEMA,
     report_counts.SCHEMA,
     report_received.SCHEMA,

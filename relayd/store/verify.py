@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from relayd.clock import Clock
-from relayd.errors import RelaydError
+from relayd.errors import PasswordNeeded, RelaydError
 from relayd.store.blobs import Blobs
 from relayd.store.records import BlobRef, State
 from relayd.store.sqlite import FILE, boot_id
@@ -68,10 +68,10 @@ class Verifier:
             db.execute("ROLLBACK")
 
     def _bodies(self, db: sqlite3.Connection) -> Iterator[Violation]:
-        rows = db.execute(
-            "SELECT id, body_file, body_offset, body_length FROM message"
-            " UNION ALL SELECT id, body_file, body_offset, body_length FROM viewer_upload ORDER BY 2, 3"
-        )
+        places = "SELECT id, body_file, body_offset, body_length FROM message"
+        if _has_uploads(db):
+            places += " UNION ALL SELECT id, body_file, body_offset, body_length FROM viewer_upload"
+        rows = db.execute(f"{places} ORDER BY 2, 3")
         current, size, end = "", -1, 0
         for message_id, name, offset, length in rows:
             if name != current:
@@ -86,7 +86,7 @@ class Verifier:
 
     def _files(self, db: sqlite3.Connection, old: list[str]) -> Iterator[Violation]:
         for name in old:
-            known = db.execute(FILE_IS_USED, (name,)).fetchone()
+            known = db.execute(FILE_IS_USED if _has_uploads(db) else _MESSAGE_AT, (name,)).fetchone()
             if known is None and not self.blobs.in_use(name):
                 yield Violation("orphan", name, "no message points at this file and it is older than store.sweep_age")
 
@@ -127,8 +127,18 @@ class Verifier:
                 body = self.blobs.open(BlobRef(*place), key, 0, size)
                 for start in range(0, size, _READ):
                     body.read(start, _READ)
+            except PasswordNeeded:
+                continue  # only its reader's password opens it
             except (RelaydError, ValueError) as error:
                 yield Violation("content", message_id, f"doesn't open: {error}")
+
+
+_MESSAGE_AT: Final = "SELECT 1 FROM message WHERE body_file = ?1 LIMIT 1"
+
+
+def _has_uploads(db: sqlite3.Connection) -> bool:
+    """False for a database of before version 3."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'viewer_upload'").fetchone() is not None
 
 
 def is_running(folder: Path) -> bool:

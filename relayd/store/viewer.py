@@ -7,14 +7,15 @@ from typing import Final
 
 import msgspec
 
+from relayd.errors import Conflict
 from relayd.journal import kinds
-from relayd.store import viewer_codes, viewer_tables
-from relayd.store.access_codes import DAY, FAILURES_BEFORE_LOCK, HOUR
+from relayd.store import viewer_codes, viewer_senders, viewer_tables
+from relayd.store.access_codes import DAY, HOUR
 from relayd.store.operation import reads, writes
-from relayd.store.viewer_tables import SESSION_IDLE, AddressKind, Channel, Due, Grant, grant_where, journal, row_of
+from relayd.store.viewer_tables import SESSION_IDLE, AddressKind, Channel, Due, Grant, due, grant_where, journal, row_of
 
 #: Importing this module registers the operations of ``viewer_codes`` too.
-__all__ = ["SCHEMA", "Pumping", "Session", "viewer_codes"]
+__all__ = ["SCHEMA", "Pumping", "Session", "viewer_codes", "viewer_senders"]
 
 SCHEMA: Final = viewer_tables.SCHEMA
 TO_VERSION_3: Final = viewer_tables.TO_VERSION_3
@@ -27,12 +28,17 @@ PUMPING_SENDS: Final = 20
 PUMPING_SHARE: Final = 0.3
 
 
+_JOURNALLED: Final = {Due.READ: kinds.RECEIPT_SENT, Due.REMINDER: kinds.REMINDED}
+
+
 class Session(msgspec.Struct, frozen=True):
-    """A browser that gave the right code for this grant."""
+    """A browser that gave the right code for this grant. ``key`` is the message's, sealed for its cookie, where a
+    password opened it: then it lives with the session, whose cookie never changes."""
 
     grant: Grant
     seen_at: float
     opened: bool
+    key: bytes | None = None
 
 
 class DueNotice(msgspec.Struct, frozen=True):
@@ -91,6 +97,7 @@ def viewer_grant_create(
         "INSERT INTO viewer_address (token_hash, kind, grant_id) VALUES (?, ?, ?)",
         [(token, kind, grant_id) for kind, token in addresses.items()],
     )
+    journal(db, now, grant_id, kinds.NOTIFIED)
 
 
 @reads
@@ -136,14 +143,14 @@ def viewer_session(db: sqlite3.Connection, now: float, grant_id: str, browser: b
     """The running session of this browser for this grant."""
     row = row_of(
         db,
-        "SELECT seen_at, opened FROM viewer_session WHERE browser = ? AND grant_id = ?"
+        "SELECT seen_at, opened, key FROM viewer_session WHERE browser = ? AND grant_id = ?"
         " AND expires_at > ? AND seen_at > ?",
         (browser, grant_id, now, now - SESSION_IDLE),
     )
     grant = grant_where(db, "id = ?", grant_id) if row else None
     if row is None or grant is None or grant.ended(now):
         return None
-    return Session(grant, row["seen_at"], bool(row["opened"]))
+    return Session(grant, row["seen_at"], bool(row["opened"]), row["key"])
 
 
 @writes
@@ -156,13 +163,17 @@ def viewer_session_seen(db: sqlite3.Connection, now: float, grant_id: str, brows
 
 
 @writes
-def viewer_opened(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> None:
-    """The message was shown in this session; journalled once per session."""
+def viewer_opened(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, receipt: bool) -> None:
+    """The message was shown in this session; journalled once per session. ``receipt``: its sender asks to hear of the
+    first time."""
     opened = db.execute(
         "UPDATE viewer_session SET opened = 1 WHERE browser = ? AND grant_id = ? AND opened = 0", (browser, grant_id)
     )
     if opened.rowcount:
         journal(db, now, grant_id, kinds.OPENED)
+        first = db.execute("UPDATE viewer_grant SET opened_at = ? WHERE id = ? AND opened_at = 0", (now, grant_id))
+        if first.rowcount and receipt:
+            due(db, now, grant_id, Due.READ)
 
 
 @writes
@@ -188,38 +199,47 @@ def viewer_due_notices(db: sqlite3.Connection, now: float, limit: int = 100) -> 
 
 @writes
 def viewer_notice_given(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> None:
-    """Its mail is in the queue, by the same transaction; or there is nobody to tell."""
-    db.execute("DELETE FROM viewer_due WHERE grant_id = ? AND kind = ?", (grant_id, kind))
+    """Its mail is in the queue, by the same transaction; or there is nobody to tell. Raises Conflict when it was given
+    already."""
+    if not db.execute("DELETE FROM viewer_due WHERE grant_id = ? AND kind = ?", (grant_id, kind)).rowcount:
+        raise Conflict("this notice was given already")
+    if kind in _JOURNALLED:
+        journal(db, now, grant_id, _JOURNALLED[kind])
+
+
+@writes
+def viewer_remind(db: sqlite3.Connection, now: float, days: dict[str, float]) -> None:
+    """Make reminders due: of what was never opened and ends within the days that its organisation has set. Once each,
+    and not of what is younger than that itself."""
+    longest = max(days.values(), default=0.0) * DAY
+    if not longest:
+        return
+    ending = db.execute(
+        "SELECT id, organisation, created_at, expires_at FROM viewer_grant WHERE expires_at > ? AND expires_at <= ?"
+        " AND revoked_at IS NULL AND opened_at = 0 AND reminded = 0 AND recipient <> '' LIMIT 500",
+        (now, now + longest),
+    ).fetchall()
+    for grant_id, organisation, created_at, expires_at in ending:
+        before = days.get(organisation, 0.0) * DAY
+        if now >= expires_at - before and created_at < expires_at - before:
+            db.execute("UPDATE viewer_grant SET reminded = 1 WHERE id = ?", (grant_id,))
+            due(db, now, grant_id, Due.REMINDER)
 
 
 @writes
 def viewer_unlock(db: sqlite3.Connection, now: float, message_id: str, recipient: str) -> int:
     """The sender or the helpdesk lets this recipient try again; returns how many grants that was."""
     grants = db.execute(
-        "SELECT id FROM viewer_grant WHERE message_id = ? AND recipient = ? AND failures >= ?",
-        (message_id, recipient, FAILURES_BEFORE_LOCK),
+        "SELECT id FROM viewer_grant WHERE message_id = ? AND recipient = ?", (message_id, recipient)
     ).fetchall()
-    for (grant_id,) in grants:
+    locked = [one.id for (grant_id,) in grants if (one := grant_where(db, "id = ?", grant_id)) and one.locked]
+    for grant_id in locked:
         db.execute("UPDATE viewer_grant SET failures = 0, spent_codes = 0, locked_until = 0 WHERE id = ?", (grant_id,))
         db.execute(
             "DELETE FROM viewer_due WHERE grant_id = ? AND kind IN (?, ?)", (grant_id, Due.WRONG_CODES, Due.LOCKED)
         )
         journal(db, now, grant_id, kinds.UNLOCKED)
-    return len(grants)
-
-
-@writes
-def viewer_revoke(db: sqlite3.Connection, now: float, message_id: str, recipient: str) -> int:
-    """Nobody reads it any more under this recipient's link, running sessions included."""
-    grants = db.execute(
-        "SELECT id FROM viewer_grant WHERE message_id = ? AND recipient = ? AND revoked_at IS NULL",
-        (message_id, recipient),
-    ).fetchall()
-    for (grant_id,) in grants:
-        journal(db, now, grant_id, kinds.REVOKED)
-        _end_grant(db, grant_id)
-        db.execute("UPDATE viewer_grant SET revoked_at = ? WHERE id = ?", (now, grant_id))
-    return len(grants)
+    return len(locked)
 
 
 @writes
@@ -237,6 +257,8 @@ def viewer_sweep(db: sqlite3.Connection, now: float) -> list[Pumping]:
     db.execute("DELETE FROM viewer_session WHERE expires_at <= ? OR seen_at <= ?", (now, now - SESSION_IDLE))
     db.execute("DELETE FROM viewer_sms WHERE at <= ?", (now - DAY,))
     db.execute("DELETE FROM viewer_thread WHERE expires_at <= ?", (now,))
+    viewer_senders.sweep(db, now)
+    db.execute("DELETE FROM viewer_passed_on WHERE at <= ?", (now - DAY,))
     return _pumping(db, now)
 
 

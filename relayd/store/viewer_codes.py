@@ -162,7 +162,7 @@ def viewer_enter_code(
         return False
     db.execute("UPDATE viewer_code SET state = 'used', sealed = NULL WHERE id = ?", (code_id,))
     db.execute("UPDATE viewer_grant SET failures = 0, spent_codes = 0 WHERE id = ?", (grant_id,))
-    _begin_session(db, now, grant_id, browser, new_browser)
+    begin_session(db, now, grant_id, browser, new_browser)
     journal(db, now, grant_id, kinds.VERIFIED, {"channel": "sms"})
     return True
 
@@ -225,13 +225,15 @@ def _wrong(db: sqlite3.Connection, now: float, grant: Grant, code_id: str) -> No
         journal(db, now, grant.id, kinds.LOCKED)
 
 
-def _begin_session(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, new_browser: bytes) -> None:
+def begin_session(
+    db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, new_browser: bytes, key: bytes | None = None
+) -> None:
     """The cookie changes with what it may do (session fixation); what the browser held already moves along."""
     db.execute("DELETE FROM viewer_browser WHERE browser = ? AND grant_id = ?", (browser, grant_id))
     db.execute("DELETE FROM viewer_session WHERE browser = ? AND grant_id = ?", (browser, grant_id))
     db.execute("UPDATE viewer_browser SET browser = ? WHERE browser = ?", (new_browser, browser))
     db.execute("UPDATE viewer_session SET browser = ? WHERE browser = ?", (new_browser, browser))
     db.execute(
-        "INSERT INTO viewer_session (browser, grant_id, seen_at, expires_at) VALUES (?, ?, ?, ?)",
-        (new_browser, grant_id, now, now + SESSION_LIFE),
+        "INSERT INTO viewer_session (browser, grant_id, seen_at, expires_at, key) VALUES (?, ?, ?, ?, ?)",
+        (new_browser, grant_id, now, now + SESSION_LIFE, key),
     )

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from relayd.journal.event import Event
-from relayd.store.access_codes import FAILURES_BEFORE_LOCK
+from relayd.store.access_codes import FAILURES_BEFORE_LOCK, SECRET_TRIES
 from relayd.store.tables import insert_events
 
 #: A session without a request ends after this, in seconds (ASVS 5.0 7.3.1).
@@ -41,7 +41,9 @@ CREATE TABLE IF NOT EXISTS viewer_grant (
     spent_codes INTEGER NOT NULL DEFAULT 0,
     locked_until REAL NOT NULL DEFAULT 0,
     forwards INTEGER NOT NULL DEFAULT 0,
-    visited_at REAL NOT NULL DEFAULT 0
+    visited_at REAL NOT NULL DEFAULT 0,
+    opened_at REAL NOT NULL DEFAULT 0,
+    reminded INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS viewer_grant_message ON viewer_grant (message_id);
 CREATE INDEX IF NOT EXISTS viewer_grant_expiry ON viewer_grant (expires_at);
@@ -147,6 +149,8 @@ TO_VERSION_3: Final = (
     "UPDATE viewer_grant SET thread = id",
     "ALTER TABLE viewer_grant ADD COLUMN locked_until REAL NOT NULL DEFAULT 0",
     "ALTER TABLE viewer_grant ADD COLUMN forwards INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE viewer_grant ADD COLUMN opened_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE viewer_grant ADD COLUMN reminded INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE viewer_session ADD COLUMN key BLOB",
     "ALTER TABLE viewer_sms ADD COLUMN provider TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE viewer_sms ADD COLUMN receipt_hash BLOB",
@@ -216,7 +220,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def locked(self) -> bool:
-        return self.failures >= FAILURES_BEFORE_LOCK
+        most = FAILURES_BEFORE_LOCK if self.channel in (Channel.SMS, Channel.EMAIL) else SECRET_TRIES
+        return self.failures >= most
 
 
 GRANT_COLUMNS: Final = (

@@ -55,8 +55,8 @@ async def test_grant_and_notification_come_with_the_settlement(site):
     job = await accepted(site, {PATIENT.lower(): Reader(mobile=MOBILE)})
     (outcome,) = await route(site).deliver(job)
     assert (outcome.result, outcome.status) == (Result.DELIVERED, "2.0.0")
-    (notification,) = outcome.follow_ups
-    assert notification.parent == job.message.id
+    notification, confirmation = outcome.follow_ups
+    assert notification.parent == confirmation.parent == job.message.id
     token = site.composer.sent[0].partition(b"/v/")[2][:43]
     found = {"token_hash": hashlib.sha256(token).digest()}
     assert await site.store.call("viewer_grant_by_token", **found) is None

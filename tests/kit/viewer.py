@@ -21,6 +21,7 @@ from relayd.directory.directory import Directory, Organisation, OrganisationSett
 from relayd.errors import SmtpError
 from relayd.journal.event import Event
 from relayd.mail.address import Address, Domain, parse_address
+from relayd.mail.headers import Headers
 from relayd.mail.meta import HeaderPatch, MessageMeta, Reader
 from relayd.mail.mime import MimeScanner
 from relayd.mail.reply import Reply
@@ -36,6 +37,7 @@ from relayd.vault.keyring import generate
 from relayd.vault.meta import seal_meta
 from relayd.vault.vault import Vault
 from viewer_web.app import create_app
+from viewer_web.housekeeping import House
 from viewer_web.services import Services
 
 ORIGIN = "https://viewer.example.nl"
@@ -89,11 +91,13 @@ class Composer:
         self._vault, self._blobs, self._clock = vault, blobs, clock
         self.sent: list[bytes] = []
 
-    async def compose(self, *, organisation: str, recipient: str, content: bytes, parent: str) -> NewMessage:
+    async def compose(
+        self, *, organisation: str, recipient: str, content: bytes, parent: str, sender: str = ""
+    ) -> NewMessage:
         self.sent.append(content)
         meta = MessageMeta(head_length=content.index(b"\r\n\r\n") + 2)
         return await stored(
-            self._vault, self._blobs, self._clock, content, meta, organisation, "", recipient, parent=parent
+            self._vault, self._blobs, self._clock, content, meta, organisation, sender, recipient, parent=parent
         )
 
 
@@ -242,12 +246,25 @@ class Site:
     folder: Path
 
     async def deposit(
-        self, mobile: str = MOBILE, recipient: str = PATIENT, thread: str = "", **facts: Any
+        self,
+        mobile: str = MOBILE,
+        recipient: str = PATIENT,
+        thread: str = "",
+        access_code: str = "",
+        *,
+        receipt: bool = False,
+        automatic: bool = False,
+        **facts: Any,
     ) -> Deposited:
         """Accept a message and deliver it by the Viewer's route, as the queue would."""
         content, meta = make_mail(**facts)
+        reader = Reader(mobile=mobile, thread=thread, access_code=access_code)
         meta = msgspec.structs.replace(
-            meta, readers={parse_address(recipient).key: Reader(mobile=mobile, thread=thread)} if mobile else {}
+            meta,
+            readers={parse_address(recipient).key: reader} if mobile or access_code else {},
+            message_id=Headers(content[: meta.head_length]).text("message-id"),
+            receipt=receipt,
+            automatic=automatic,
         )
         new = await stored(self.vault, self.blobs, self.clock, content, meta, "zuid", DOCTOR, recipient, owner="worker")
         await self.store.accept(new)
@@ -269,8 +286,12 @@ class Site:
             ]
         )
         assert settled == [True]
-        notification = self.composer.sent[-1] if outcome.follow_ups else b""
+        notification = self.composer.sent[-len(outcome.follow_ups)] if outcome.follow_ups else b""
         return Deposited(new.id, content, notification, outcome)
+
+    async def keep_house(self) -> None:
+        """One round of the web process's housekeeping."""
+        await House(self.services, self.secrets).round()
 
     def person(self, **headers: str) -> Person:
         return Person(self.app, headers)

@@ -10,7 +10,6 @@ import pytest
 from relayd.sms.message import SmsResult
 from tests.kit.viewer import DOCTOR, PATIENT, open_site
 from viewer_web.codes import clean_code
-from viewer_web.housekeeping import keep_house
 
 WRONG = "klopt niet, of is niet meer geldig"
 
@@ -164,8 +163,8 @@ async def test_thirty_wrong_codes_lock_until_unlocked_and_the_sender_is_told(sit
     assert (await person.get(sent.path)).status_code == 403
     assert "geblokkeerd" in person.page.text
     before = len(site.composer.sent)
-    await keep_house(site.services)
-    await keep_house(site.services)
+    await site.keep_house()
+    await site.keep_house()
     (notice,) = site.composer.sent[before:]
     assert f"To: {DOCTOR}".encode() in notice
     assert b"Uitslag" not in notice
@@ -179,8 +178,8 @@ async def test_three_spent_codes_warn_the_sender_once(site):
     sent = await site.deposit()
     await spend_codes(site, sent, 3)
     before = len(site.composer.sent)
-    await keep_house(site.services)
-    await keep_house(site.services)
+    await site.keep_house()
+    await site.keep_house()
     assert len(site.composer.sent) == before + 1
     assert (await site.person().read(sent, site.phone)).status_code == 200
 
@@ -286,7 +285,7 @@ async def test_fraud_with_sms_is_noticed(site):
     for number in range(20):
         await site.person().ask(await site.deposit(mobile=f"+316123456{number:02d}"))
     with capture_logs() as logs:
-        await keep_house(site.services)
+        await site.keep_house()
     assert [(log["region"], log["sends"], log["used"]) for log in logs if log["log_level"] == "warning"] == [
         ("NL", 20, 0)
     ]

@@ -35,7 +35,7 @@ async def test_a_person_reads_the_message_with_the_code_from_the_sms(site):
     body = await person.get(f"{person.base}/body")
     assert "De uitslag is <b>goed</b>." in body.text
     kinds = await site.kinds(sent.message_id)
-    assert kinds == ["link-visited", "code-sent", "verified", "opened"]
+    assert kinds == ["notified", "link-visited", "code-sent", "verified", "opened"]
 
 
 async def test_the_notification_says_nothing_of_the_message(site):

@@ -80,7 +80,7 @@ async def test_visits_are_journalled_once_an_hour_and_apart_from_reading(site):
         await site.person().get(sent.path)
     site.clock.pass_(3601)
     await site.person().get(sent.path)
-    assert await site.kinds(sent.message_id) == ["link-visited"] * 2
+    assert await site.kinds(sent.message_id) == ["notified", "link-visited", "link-visited"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from relayd.vault.epochs import EpochKeys
 from relayd.vault.keyring import Keyring
 from tests.kit.viewer import DAY, MOBILE, PATIENT, open_site
 from viewer_web.app import create_app
-from viewer_web.housekeeping import keep_house
 
 
 async def test_everything_works_over_the_socket(tmp_path):
@@ -29,7 +28,7 @@ async def test_everything_works_over_the_socket(tmp_path):
             assert (await person.get(f"{base}/attachment/part-2")).content == b"%PDF" * 100
             await person.get(base)
             await person.press("/extend")
-            await keep_house(services)
+            await far.keep_house()
             await person.press("/logout")
             assert (await person.get(base)).status_code == 403
             assert await client.call("viewer_revoke", message_id=sent.message_id, recipient=PATIENT) == 1

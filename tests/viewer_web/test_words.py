@@ -12,7 +12,12 @@ import viewer_web
 from relayd.delivery.notice_texts import TEXTS
 
 FOLDER = Path(viewer_web.__file__).parent
-FROM_CODE = {"attachment", "message", "Answer of %(who)s, written in the secure reader."}
+FROM_CODE = {
+    "attachment",
+    "message",
+    "Answer of %(who)s, written in the secure reader.",
+    "%(who)s passes on a message of %(author)s of %(date)s.",
+}
 
 
 def used():

@@ -31,8 +31,8 @@ class Body:
         self._pages = pages
 
     async def show(self, request: Request) -> Response:
-        session, _ = await session_of(request, self._services)
-        opened = await open_message(self._services, session.grant)
+        session, cookie = await session_of(request, self._services)
+        opened = await open_message(self._services, session, cookie)
         shown = reading(opened.meta.parts)
         plain = request.query_params.get("as") == "text"
         pieces, blocked, cut = await _pieces(opened, shown, plain=plain)

@@ -35,8 +35,8 @@ class Download:
         self._pages = pages
 
     async def attachment(self, request: Request) -> Response:
-        session, _ = await session_of(request, self._services)
-        opened = await open_message(self._services, session.grant)
+        session, cookie = await session_of(request, self._services)
+        opened = await open_message(self._services, session, cookie)
         path = request.path_params["part"].removeprefix("part-")
         part = next((one for one in reading(opened.meta.parts).attachments if one.path == path), None)
         if part is None:
@@ -48,8 +48,8 @@ class Download:
         )
 
     async def message(self, request: Request) -> Response:
-        session, _ = await session_of(request, self._services)
-        opened = await open_message(self._services, session.grant)
+        session, cookie = await session_of(request, self._services)
+        opened = await open_message(self._services, session, cookie)
         copy = PatchedBody(opened.body, opened.patch)
         name = self._pages.words(language_of(request, session.grant.language), "message")
         return await self._respond(request, copy.blocks(), copy.size, f"{name}.eml", "message/rfc822", "message")

@@ -9,8 +9,10 @@ from relayd.delivery.installation import digest
 from relayd.mail.meta import Part
 from relayd.store.viewer_codes import SESSION_LIFE
 from relayd.store.viewer_drafts import REPLIES
+from relayd.store.viewer_passwords import FORWARDS
 from viewer_web.access import open_message, session_of
 from viewer_web.language import language_of
+from viewer_web.pages.forward import may_pass_on
 from viewer_web.pages.reply import may_reply
 from viewer_web.reading import ATTACHED_MESSAGE, Reading, reading, safe_name, shown_size
 from viewer_web.render import Pages
@@ -29,8 +31,8 @@ class MessagePage:
     async def show(self, request: Request) -> Response:
         session, cookie = await session_of(request, self._services)
         grant = session.grant
-        opened = await open_message(self._services, grant)
-        await self._journal_opening(request, cookie)
+        opened = await open_message(self._services, session, cookie)
+        await self._journal_opening(request, cookie, receipt=opened.meta.receipt)
         shown = reading(opened.meta.parts)
         base = f"/g/{grant.id}"
         replies: int = await self._services.store.call("viewer_replies", thread=grant.thread)
@@ -48,14 +50,19 @@ class MessagePage:
             has_text=bool(shown.html and any(part.type == "text/plain" for part in shown.text)),
             size=opened.message.size,
             may_reply=may_reply(grant),
+            may_pass_on=may_pass_on(grant),
+            forwards_left=max(0, FORWARDS - grant.forwards),
             replies_left=max(0, REPLIES - replies),
             session_hours=int(SESSION_LIFE / 3600),
         )
 
-    async def _journal_opening(self, request: Request, cookie: str) -> None:
+    async def _journal_opening(self, request: Request, cookie: str, *, receipt: bool) -> None:
         if request.method == "GET":
             await self._services.store.call(
-                "viewer_opened", grant_id=request.path_params["grant"], browser=digest(cookie)
+                "viewer_opened",
+                grant_id=request.path_params["grant"],
+                browser=digest(cookie),
+                receipt=receipt,
             )
 
     def _attachments(self, request: Request, shown: Reading, language: str) -> list[tuple[Part, str, int]]:

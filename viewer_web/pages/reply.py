@@ -10,6 +10,7 @@ from relayd.delivery.installation import InstallationSecrets
 from relayd.delivery.notices import display_name
 from relayd.errors import Conflict, LimitReached, SmtpError
 from relayd.mail.address import Address, parse_address
+from relayd.store.viewer import Session
 from relayd.store.viewer_drafts import FILES, FILES_SIZE, REPLIES
 from relayd.store.viewer_tables import AddressKind, Channel, Grant
 from viewer_web.access import Opened, open_message, session_of
@@ -44,7 +45,7 @@ class ReplyPages:
 
     async def show(self, request: Request) -> Response:
         session, cookie = await session_of(request, self._services)
-        opened = await self._open(session.grant)
+        opened = await self._open(session, cookie)
         return await self._page(request, session.grant, Drafts(self._services, session.grant, cookie, opened), opened)
 
     async def submit(self, request: Request) -> Response:
@@ -59,8 +60,8 @@ class ReplyPages:
                     # The token comes first: nothing is kept for whoever hasn't one.
                     token = event.value if isinstance(event, FieldRead) and event.name == "token" else ""
                     await check_token(request, self._secrets, cookie, token)
-                    grant, ended = await self._grant(request)
-                    opened = await self._open(grant)
+                    session, ended = await self._session(request)
+                    grant, opened = session.grant, await self._open(session, cookie)
                     drafts = Drafts(self._services, grant, cookie, opened)
                 elif isinstance(event, FieldRead):
                     fields[event.name] = event.value
@@ -85,21 +86,21 @@ class ReplyPages:
             request, "sent.html", session.grant, base=f"/g/{session.grant.id}", left=max(0, REPLIES - replies)
         )
 
-    async def _grant(self, request: Request) -> tuple[Grant, Problem | None]:
-        """The grant, and what is wrong with the session where that has just ended."""
+    async def _session(self, request: Request) -> tuple[Session, Problem | None]:
+        """The session, and what is wrong with it where it has just ended."""
         try:
             session, _ = await session_of(request, self._services)
-            return session.grant, None
+            return session, None
         except Problem as problem:
             grant: Grant | None = await self._services.store.call("viewer_grant", grant_id=request.path_params["grant"])
             if grant is None or grant.ended(self._services.clock.now()):
                 raise
-            return grant, problem
+            return Session(grant, 0.0, opened=True), problem
 
-    async def _open(self, grant: Grant) -> Opened:
-        if not may_reply(grant):
+    async def _open(self, session: Session, cookie: str) -> Opened:
+        if not may_reply(session.grant):
             raise unknown()
-        return await open_message(self._services, grant)
+        return await open_message(self._services, session, cookie)
 
     @staticmethod
     async def _add(drafts: Drafts, files: list[Arriving]) -> str:

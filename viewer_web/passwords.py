@@ -1,0 +1,31 @@
+"""Passwords for messages that are passed on, and references: made, written and read as people do."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from relayd.delivery.installation import Random, digest
+
+#: Crockford's alphabet: no I, L, O and U.
+_SIGNS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LENGTH: Final = 12
+_BLANKS: Final = re.compile(r"[\s\-‐‑–—.]+")
+_LOOK_ALIKE: Final = str.maketrans({"O": "0", "I": "1", "L": "1"})
+
+
+def new_password(random: Random) -> str:
+    """60 random bits in three groups: "7K3M-Q9ZT-04HW"."""
+    signs = "".join(_SIGNS[random.randbelow(len(_SIGNS))] for _ in range(_LENGTH))
+    return "-".join(signs[start : start + 4] for start in range(0, _LENGTH, 4))
+
+
+def plain(entered: str) -> str:
+    """What was entered as the key is made of it: blanks, dashes and case don't count, nor look-alike letters."""
+    return _BLANKS.sub("", entered).upper().translate(_LOOK_ALIKE)[:100]
+
+
+def reference_of(grant_id: str) -> str:
+    """Six signs by which two people know that they speak of the same message. It is no secret."""
+    number = int.from_bytes(digest(f"reference {grant_id}")[:4], "big")
+    return "".join(_SIGNS[number >> shift & 31] for shift in range(0, 30, 5))
