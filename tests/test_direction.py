@@ -12,7 +12,19 @@ import relayd
 #: Left to right. What stands first knows nothing of what follows.
 ORDER = (
     *("errors", "clock", "failpoints", "dumps", "telemetry", "mail", "dns", "journal", "settings", "directory"),
-    *("vault", "tls", "authenticity", "sms", "smtp", "pipeline", "inspection", "store", "queue", "reporting"),
+    *(
+        "vault",
+        "tls",
+        "authenticity",
+        "sms",
+        "smtp",
+        "pipeline",
+        "inspection",
+        "rendering",
+        "store",
+        "queue",
+        "reporting",
+    ),
     *("delivery", "daemon", "cli"),
 )
 ROOT = Path(relayd.__file__).parent

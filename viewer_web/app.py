@@ -32,6 +32,7 @@ from viewer_web.pages.download import Download
 from viewer_web.pages.forward import ForwardPages
 from viewer_web.pages.link import Link
 from viewer_web.pages.message import MessagePage
+from viewer_web.pages.preview import Preview
 from viewer_web.pages.reply import ReplyPages
 from viewer_web.pages.secret import Secret
 from viewer_web.pages.sender import SenderPages
@@ -81,6 +82,7 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
     message = MessagePage(services, pages)
     body = Body(services, pages)
     download = Download(services, pages)
+    preview = Preview(services, pages)
     session = SessionPages(services, secrets, pages)
     reply = ReplyPages(services, secrets, pages)
     forward = ForwardPages(services, secrets, pages)
@@ -97,6 +99,10 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
         Route("/g/{grant}/resend", code.resend, methods=["POST"], name="resend code"),
         Route("/g/{grant}", message.show, name="message"),
         Route("/g/{grant}/body", body.show, name="body"),
+        Route("/g/{grant}/print", body.printed, name="print"),
+        Route("/g/{grant}/message.pdf", body.pdf, name="message as PDF"),
+        Route("/g/{grant}/all.zip", download.archive, name="all attachments"),
+        Route("/g/{grant}/preview/{part}", preview.show, name="preview"),
         Route("/g/{grant}/attachment/{part}", download.attachment, name="attachment"),
         Route("/g/{grant}/message.eml", download.message, name="whole message"),
         Route("/g/{grant}/reply", reply.show, name="reply"),

@@ -38,7 +38,7 @@ async def decoded_size(opened: Opened, part: Part) -> int:
 
 async def text_of(opened: Opened, part: Part) -> tuple[str, bool]:
     """A text part's characters, and whether it was cut off."""
-    data, complete = await _start_of(opened, part, TEXT_LIMIT)
+    data, complete = await start_of(opened, part, TEXT_LIMIT)
     return data.decode(_charset(part.charset), errors="replace"), not complete
 
 
@@ -48,7 +48,7 @@ async def html_of(opened: Opened, shown: Reading, part: Part) -> tuple[Sanitised
     pictures: dict[str, str] = {}
     room = _PICTURES_LIMIT
     for content_id in sorted(content_ids(html) & shown.inline.keys()):
-        data, complete = await _start_of(opened, shown.inline[content_id], min(_PICTURE_LIMIT, room))
+        data, complete = await start_of(opened, shown.inline[content_id], min(_PICTURE_LIMIT, room))
         address = picture_address(data) if complete else None
         if address is not None:
             pictures[content_id] = address
@@ -56,7 +56,8 @@ async def html_of(opened: Opened, shown: Reading, part: Part) -> tuple[Sanitised
     return await asyncio.to_thread(sanitise, html, pictures), cut
 
 
-async def _start_of(opened: Opened, part: Part, limit: int) -> tuple[bytes, bool]:
+async def start_of(opened: Opened, part: Part, limit: int) -> tuple[bytes, bool]:
+    """A part's first octets, and whether these are all."""
     data = bytearray()
     async for block in decoded(opened, part):
         data += block

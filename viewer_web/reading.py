@@ -14,6 +14,24 @@ _SHOWN: Final = frozenset({"text/plain", "text/html"})
 #: Direction marks and overrides can make "gpj.exe" out of "exe.jpg".
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NAME_LIMIT: Final = 120
+_KINDS: Final = (
+    ("application/pdf", "PDF"),
+    ("image/", "Picture"),
+    ("text/csv", "Spreadsheet"),
+    ("text/", "Text"),
+    ("message/", "E-mail"),
+    ("audio/", "Sound"),
+    ("video/", "Video"),
+    ("application/msword", "Document"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml", "Document"),
+    ("application/vnd.oasis.opendocument.text", "Document"),
+    ("application/vnd.ms-excel", "Spreadsheet"),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml", "Spreadsheet"),
+    ("application/vnd.oasis.opendocument.spreadsheet", "Spreadsheet"),
+    ("application/zip", "Archive"),
+)
+#: The words that :func:`kind_of` gives.
+KINDS: Final = frozenset({word for _, word in _KINDS} | {"File"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +73,22 @@ def shown_size(part: Part) -> int:
     return part.length
 
 
+def kind_of(kind: str) -> str:
+    """What people call a file of this type; one of the words in KINDS."""
+    for pattern, word in _KINDS:
+        if kind.startswith(pattern):
+            return word
+    return "File"
+
+
 def safe_name(part: Part, fallback: str) -> str:
     """A file name that names no folder, hides no extension and fits everywhere."""
     return clean_name(part.names[0] if part.names else fallback) or fallback
+
+
+def attachment_name(part: Part, fallback: str) -> str:
+    """The name a person sees and saves it under; an attached message without one ends in .eml."""
+    return safe_name(part, f"{fallback}.eml" if part.type in ATTACHED_MESSAGE else fallback)
 
 
 def clean_name(name: str) -> str:

@@ -14,6 +14,7 @@ from relayd.delivery.installation import InstallationSecrets
 from relayd.delivery.notices import display_name
 from relayd.store.viewer_tables import Grant
 from viewer_web.language import LANGUAGES, Format, language_of, load_catalogue
+from viewer_web.reading import kind_of
 from viewer_web.security import cookie_of, form_token, new_cookie, set_cookie
 from viewer_web.services import Services
 
@@ -76,6 +77,7 @@ class Pages:
                 organisation=display_name(organisation) if organisation else "",
                 contact=organisation.settings.contact if organisation else "",
                 grant=grant,
+                kinds=lambda kind: self.words(language, kind_of(kind)),
                 **values,
             )
         )

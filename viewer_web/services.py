@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from relayd.delivery.viewer import Composer
 from relayd.directory.directory import Directory, Organisation
 from relayd.mail.address import Address, Domain
 from relayd.mail.body import Body
+from relayd.rendering.renderer import ProcessRenderer, Renderer
 from relayd.settings.models import Configuration
 from relayd.sms.message import SmsSender
 from relayd.store.interface import Store
@@ -75,6 +76,7 @@ class Services:
     clock: Clock
     random: Random = secrets
     signing: Callable[[], Collection[Domain]] = tuple
+    renderer: Renderer = field(default_factory=ProcessRenderer)
 
     @property
     def origin(self) -> str:

@@ -26,6 +26,7 @@ from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
 from relayd.pipeline.policy import Context
 from relayd.queue.composer import Composer
+from relayd.rendering.renderer import ProcessRenderer
 from relayd.settings.load import Loaded
 from relayd.settings.models import TlsSettings, ViewerSettings
 from relayd.settings.values import address_and_port
@@ -61,6 +62,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
     store = StoreClient(configuration.state / "store.sock")
     vault, blobs = open_vault(configuration), open_blobs(configuration, "web", clock)
     resolver = DnsResolver(*address_and_port(configuration.resolver))
+    renderer = ProcessRenderer()
     inspector = ProcessInspector(budget=_INSPECTION_BUDGET)
     nta, addresses = NtaDns(resolver), ViewerAddresses(store, vault, clock)
     policies = KeptStsPolicies(sts_source(configuration, resolver), store, clock)
@@ -89,6 +91,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         outgoing=Inside(lambda: in_force, context, store, vault, blobs, clock),
         clock=clock,
         signing=lambda: in_force.signers,
+        renderer=renderer,
     )
     viewer = configuration.viewer
     host, port = split_address(viewer.address)
@@ -109,6 +112,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         ),
     )
     await policies.close()
+    await renderer.close()
     await inspector.close()
     await blobs.close()
     await store.close()

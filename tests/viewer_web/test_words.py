@@ -10,9 +10,11 @@ from babel.messages.pofile import read_po
 
 import viewer_web
 from relayd.delivery.notice_texts import TEXTS
+from viewer_web.reading import KINDS
 
 FOLDER = Path(viewer_web.__file__).parent
 FROM_CODE = {
+    *KINDS,
     "attachment",
     "message",
     "Answer of %(who)s, written in the secure reader.",

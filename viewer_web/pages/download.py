@@ -6,6 +6,7 @@ Content-Length is exact, so that a file whose seal breaks halfway shows up as a 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -14,11 +15,11 @@ from starlette.responses import Response, StreamingResponse
 
 from relayd.mail.patch import PatchedBody
 from viewer_web.access import open_message, session_of
+from viewer_web.archive import distinct, zipped
 from viewer_web.content import decoded, decoded_size
 from viewer_web.language import language_of
-from viewer_web.pages.message import attachment_name
 from viewer_web.problems import unknown
-from viewer_web.reading import reading
+from viewer_web.reading import attachment_name, reading
 from viewer_web.render import Pages
 from viewer_web.security import DOWNLOAD_POLICY
 from viewer_web.services import Services
@@ -53,6 +54,27 @@ class Download:
         copy = PatchedBody(opened.body, opened.patch)
         name = self._pages.words(language_of(request, session.grant.language), "message")
         return await self._respond(request, copy.blocks(), copy.size, f"{name}.eml", "message/rfc822", "message")
+
+    async def archive(self, request: Request) -> Response:
+        """All attachments in one file. How long it gets isn't known before, so that it ends with its last block."""
+        session, cookie = await session_of(request, self._services)
+        opened = await open_message(self._services, session, cookie)
+        parts = reading(opened.meta.parts).attachments
+        if not parts:
+            raise unknown()
+        language = language_of(request, session.grant.language)
+        fallback = self._pages.words(language, "attachment")
+        names = distinct(attachment_name(part, fallback) for part in parts)
+        at = datetime.fromtimestamp(opened.message.received_at, self._services.configuration.viewer.time_zone)
+        blocks = zipped(opened, zip(parts, names, strict=True), at)
+        headers = {
+            "Content-Disposition": disposition(f"{self._pages.words(language, 'message')}.zip"),
+            "Content-Security-Policy": DOWNLOAD_POLICY,
+        }
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="application/zip")
+        await self._services.store.call("viewer_downloaded", grant_id=session.grant.id, part="attachments")
+        return StreamingResponse(blocks, headers=headers, media_type="application/zip")
 
     async def _respond(
         self, request: Request, blocks: AsyncIterator[bytes], size: int, name: str, kind: str, part: str

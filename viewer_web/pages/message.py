@@ -13,8 +13,9 @@ from relayd.store.viewer_passwords import FORWARDS
 from viewer_web.access import open_message, session_of
 from viewer_web.language import language_of
 from viewer_web.pages.forward import may_pass_on
+from viewer_web.pages.preview import may_preview
 from viewer_web.pages.reply import may_reply
-from viewer_web.reading import ATTACHED_MESSAGE, Reading, reading, safe_name, shown_size
+from viewer_web.reading import Reading, attachment_name, reading, shown_size
 from viewer_web.render import Pages
 from viewer_web.services import Services
 
@@ -49,6 +50,7 @@ class MessagePage:
             attachments=self._attachments(request, shown, grant.language),
             has_text=bool(shown.html and any(part.type == "text/plain" for part in shown.text)),
             size=opened.message.size,
+            makes_pdf=self._services.renderer.makes_pdf,
             may_reply=may_reply(grant),
             may_pass_on=may_pass_on(grant),
             forwards_left=max(0, FORWARDS - grant.forwards),
@@ -65,11 +67,8 @@ class MessagePage:
                 receipt=receipt,
             )
 
-    def _attachments(self, request: Request, shown: Reading, language: str) -> list[tuple[Part, str, int]]:
+    def _attachments(self, request: Request, shown: Reading, language: str) -> list[tuple[Part, str, int, bool]]:
         fallback = self._pages.words(language_of(request, language), "attachment")
-        return [(part, attachment_name(part, fallback), shown_size(part)) for part in shown.attachments]
-
-
-def attachment_name(part: Part, fallback: str) -> str:
-    """The name a person sees and saves it under; an attached message without one ends in .eml."""
-    return safe_name(part, f"{fallback}.eml" if part.type in ATTACHED_MESSAGE else fallback)
+        return [
+            (part, attachment_name(part, fallback), shown_size(part), may_preview(part)) for part in shown.attachments
+        ]

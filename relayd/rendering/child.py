@@ -1,0 +1,115 @@
+"""The rendering process: ``python -m relayd.rendering.child FD``. Started and ended by the renderer.
+
+It uses no network and opens no file but fonts, keeps nothing between two requests, and expects to be killed at any
+moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import io
+import os
+import resource
+import socket
+import sys
+from typing import Any, Final
+
+from relayd.dumps import forbid_core_dumps
+from relayd.rendering.wire import LENGTH, Made, MakePdf, Page, Refused, Shown, ShowPdf, decode_request, encode
+
+_PR_SET_NAME: Final = 15
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_MEMORY: Final = 1536 * 2**20
+_OPEN_FILES: Final = 64
+_NICENESS: Final = 10
+#: Pictures of a page are never higher than so many times their width.
+_TALLEST: Final = 4
+_TEXT: Final = 20_000
+
+
+def main(descriptor: int) -> None:
+    """Serve one request after the other until the other end is closed."""
+    _confine()
+    with socket.socket(fileno=descriptor) as channel:
+        while (request := _receive(channel)) is not None:
+            answer = encode(_render(request))
+            channel.sendall(LENGTH.pack(len(answer)) + answer)
+            del request, answer
+            gc.collect()
+
+
+def _confine() -> None:
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(_PR_SET_NAME, b"relayd-render", 0, 0, 0)
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    forbid_core_dumps()
+    with contextlib.suppress(OSError):  # where a container forbids it
+        os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+
+
+def _receive(channel: socket.socket) -> MakePdf | ShowPdf | None:
+    header = _read(channel, LENGTH.size)
+    return decode_request(_read(channel, LENGTH.unpack(header)[0])) if header else None
+
+
+def _read(channel: socket.socket, length: int) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        block = channel.recv(min(length - len(received), 2**18))
+        if not block:
+            return b""
+        received += block
+    return bytes(received)
+
+
+def _render(request: MakePdf | ShowPdf) -> Made | Shown | Refused:
+    try:
+        return _made(request) if isinstance(request, MakePdf) else _shown(request)
+    except Exception as error:  # whatever a library thinks of somebody's content
+        return Refused(type(error).__name__)
+
+
+def _made(request: MakePdf) -> Made:
+    import weasyprint
+    from weasyprint.urls import URLFetcher
+
+    class Fetcher(URLFetcher):  # type: ignore[misc]  # weasyprint has no types
+        """Pictures that are in the page itself, and nothing else."""
+
+        def fetch(self, url: str, headers: Any = None) -> Any:
+            if not url.startswith("data:image/"):
+                raise ValueError("nothing is fetched")
+            return super().fetch(url, headers)
+
+    attachments = []
+    if request.original:
+        attachments.append(weasyprint.Attachment(string=request.original, name=request.name, relationship="Source"))
+    page = weasyprint.HTML(string=request.html, url_fetcher=Fetcher())
+    return Made(page.write_pdf(pdf_variant="pdf/a-3a", attachments=attachments))
+
+
+def _shown(request: ShowPdf) -> Shown:
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(request.pdf)
+    total = len(document)
+    return Shown(tuple(_page(document[number], request.width) for number in range(min(total, request.pages))), total)
+
+
+def _page(page: Any, width: int) -> Page:
+    wide, high = page.get_size()
+    scale = min(width / max(wide, 1.0), _TALLEST * width / max(high, 1.0))
+    picture = page.render(scale=scale).to_pil()
+    held = io.BytesIO()
+    picture.save(held, "PNG")
+    text: str = page.get_textpage().get_text_bounded()
+    return Page(held.getvalue(), text[:_TEXT])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
