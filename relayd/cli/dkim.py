@@ -216,7 +216,11 @@ class _Site:
 
     def _domain(self, text: str) -> Domain:
         domain = domain_of(text)
-        ours = (notices_domain(self.configuration), reports_domain(self.configuration))
+        ours = (
+            notices_domain(self.configuration),
+            reports_domain(self.configuration),
+            self.configuration.viewer_mail_domain if self.configuration.viewer.enabled else None,
+        )
         known = {one for one in ours if one is not None}
         for entry in self.organisations.organisations.values():
             known |= {*entry.domains, *entry.relays_for}

@@ -110,6 +110,11 @@ def _check(wanted: Sequence[Published], shown: Sequence[Shown], *, as_json: bool
 def records(configuration: Configuration, directory: Directory, domain: Domain) -> Iterator[Published]:
     """All of them. Raises RelaydError for a domain that isn't ours."""
     owner = directory.owner(domain)
+    if owner is None and directory.is_the_viewers(domain):
+        # The Viewer's own addresses: readers' answers leave from there, and senders' come back.
+        yield from _receiving(configuration, directory, domain)
+        yield from _sending(configuration, domain)
+        return
     if owner is None:
         raise RelaydError(f"{domain} isn't among the domains of an organisation here")
     if directory.served(domain) is not None:

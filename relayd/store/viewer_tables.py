@@ -216,7 +216,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     forwards: int
 
     def ended(self, now: float) -> bool:
-        return self.revoked_at is not None or now >= self.expires_at
+        """Withdrawn, at its end, or forgotten already."""
+        return self.revoked_at is not None or now >= self.expires_at or not self.recipient
 
     @property
     def locked(self) -> bool:

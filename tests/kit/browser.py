@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from types import TracebackType
@@ -19,6 +20,7 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
     open_fields: list[str] = field(default_factory=list)
     buttons: list[tuple[str, str]] = field(default_factory=list)
+    multipart: bool = False
 
 
 class _Page(HTMLParser):
@@ -34,7 +36,11 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self._form = Form(said.get("action", ""), said.get("method", "get").upper())
+            self._form = Form(
+                said.get("action", ""),
+                said.get("method", "get").upper(),
+                multipart=said.get("enctype") == "multipart/form-data",
+            )
             self.forms.append(self._form)
         elif tag == "a" and said.get("href"):
             self.links.append(said["href"])
@@ -109,7 +115,7 @@ class Browser:
     def open(self, url: str) -> httpx.Response:
         return self._show(self._client.get(url))
 
-    def submit(self, form: Form, **values: str) -> httpx.Response:
+    def submit(self, form: Form, files: Sequence[tuple[str, bytes, str]] = (), **values: str) -> httpx.Response:
         """Send a form with these values; whoever presses Enter presses the first button."""
         fields = {**form.fields, **values}
         if form.buttons and form.buttons[0][0]:
@@ -118,6 +124,11 @@ class Browser:
         origin = {"Origin": f"{self.response.url.scheme}://{self.response.url.netloc.decode()}"}
         if form.method == "GET":
             return self._show(self._client.get(target, params=fields))
+        if form.multipart:
+            # Files by the name of their field; the token stands first, as in the page.
+            parts = [(name, (None, value)) for name, value in fields.items()]
+            parts += [("file", file) for file in files] or [("file", ("", b"", "application/octet-stream"))]
+            return self._show(self._client.post(target, files=parts, headers=origin))
         return self._show(self._client.post(target, data=fields, headers=origin))
 
     def _add_cookies(self, request: httpx.Request) -> None:
