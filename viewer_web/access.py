@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
 
 from starlette.requests import Request
 
@@ -18,12 +20,13 @@ from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Grant
 from relayd.vault.meta import open_meta
 from relayd.vault.vault import MessageKey
-from viewer_web.problems import gone, signed_out, unknown
+from viewer_web.problems import Problem, gone, signed_out, unknown
 from viewer_web.security import cookie_of
 from viewer_web.services import Services
 
 #: A session's last sign of life is written at most this often.
 _SEEN_EVERY = 30.0
+_WINDOW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,25 @@ async def grant_of_link(request: Request, services: Services) -> Grant:
     token = request.path_params["token"]
     grant: Grant | None = await services.store.call("viewer_grant_by_token", token_hash=digest(token))
     if grant is None:
+        await within_limits(request, services, "unknown link", 60)
         raise unknown()
     if grant.ended(services.clock.now()):
         raise gone(grant)
     return grant
+
+
+async def within_limits(request: Request, services: Services, what: str, most: int) -> None:
+    """Count one more of ``what`` for this client, all processes together; Problem beyond ``most`` in ten minutes. It
+    only slows down whoever does it: nothing of anybody else's is locked."""
+    client = request.client.host if request.client else ""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return
+    # Whoever has one address of IPv6 has the whole /64.
+    name = str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+    if not await services.limits.take(f"viewer {what} {name}", 1, most, _WINDOW):
+        raise Problem("too_many.html", 429)
 
 
 async def session_of(request: Request, services: Services, *, counts: bool = True) -> tuple[Session, str]:

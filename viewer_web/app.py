@@ -31,6 +31,7 @@ from viewer_web.pages.code import Code
 from viewer_web.pages.download import Download
 from viewer_web.pages.forward import ForwardPages
 from viewer_web.pages.link import Link
+from viewer_web.pages.look import Look
 from viewer_web.pages.message import MessagePage
 from viewer_web.pages.preview import Preview
 from viewer_web.pages.reply import ReplyPages
@@ -82,6 +83,7 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
     message = MessagePage(services, pages)
     body = Body(services, pages)
     download = Download(services, pages)
+    look = Look(services, pages)
     preview = Preview(services, pages)
     session = SessionPages(services, secrets, pages)
     reply = ReplyPages(services, secrets, pages)
@@ -116,6 +118,9 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
         Route("/s/{token}", sender.enter, methods=["POST"], name="sender enters"),
         Route("/follow/{message}", sender.show, name="sender's page"),
         Route("/follow/{message}", sender.act, methods=["POST"], name="sender acts"),
+        Route("/look/{organisation}.css", look.style, name="look"),
+        Route("/look/{organisation}/logo", look.logo, name="logo"),
+        Route("/about", look.about, name="about"),
         Route("/bye", session.bye, name="bye"),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static"),
     ]

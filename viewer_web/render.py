@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 
 from relayd.delivery.installation import InstallationSecrets
 from relayd.delivery.notices import display_name
+from relayd.directory.directory import Organisation
 from relayd.store.viewer_tables import Grant
 from viewer_web.language import LANGUAGES, Format, language_of, load_catalogue
 from viewer_web.reading import kind_of
@@ -57,6 +58,8 @@ class Pages:
         owner = grant.organisation if grant else values.pop("organisation_id", "")
         organisation = self._services.organisation(owner) if owner else None
 
+        look, logo = look_of(organisation)
+
         def address(path: str, **query: str) -> str:
             if chosen:
                 query.setdefault("lang", language)
@@ -77,11 +80,22 @@ class Pages:
                 organisation=display_name(organisation) if organisation else "",
                 contact=organisation.settings.contact if organisation else "",
                 grant=grant,
+                look=look,
+                logo=logo,
                 kinds=lambda kind: self.words(language, kind_of(kind)),
                 **values,
             )
         )
         return HTMLResponse(html, status)
+
+
+def look_of(organisation: Organisation | None) -> tuple[str, str]:
+    """The addresses of its style sheet and logo, "" where it has none."""
+    if organisation is None:
+        return "", ""
+    settings = organisation.settings
+    style = f"/look/{organisation.id}.css?v={settings.colour[1:]}" if settings.colour else ""
+    return style, f"/look/{organisation.id}/logo" if settings.logo is not None else ""
 
 
 def _shown_by_get(path: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -111,7 +111,7 @@ async def checked_form(
 def form_cookie(request: Request, services: Services) -> str:
     """The cookie of a browser that says that our own page sent this form. Raises Problem for any other."""
     cookie = cookie_of(request)
-    if cookie is None or not same_origin(request, services.origin):
+    if cookie is None or not same_origin(request, services.origins):
         raise stale_form()
     return cookie
 
@@ -123,9 +123,9 @@ async def check_token(request: Request, secrets: InstallationSecrets, cookie: st
         raise stale_form()
 
 
-def same_origin(request: Request, origin: str) -> bool:
+def same_origin(request: Request, origins: Collection[str]) -> bool:
     site = request.headers.get("sec-fetch-site")
-    return site == "same-origin" if site is not None else request.headers.get("origin") == origin
+    return site == "same-origin" if site is not None else request.headers.get("origin") in origins
 
 
 async def _read_form(request: Request) -> dict[str, str]:

@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 from relayd.clock import Clock
 from relayd.delivery.installation import Random
+from relayd.delivery.origins import viewer_origin
 from relayd.delivery.viewer import Composer
 from relayd.directory.directory import Directory, Organisation
 from relayd.mail.address import Address, Domain
 from relayd.mail.body import Body
+from relayd.pipeline.policy import Limits
 from relayd.rendering.renderer import ProcessRenderer, Renderer
 from relayd.settings.models import Configuration
 from relayd.sms.message import SmsSender
@@ -73,6 +75,7 @@ class Services:
     composer: Composer
     sms: SmsSender
     outgoing: Outgoing
+    limits: Limits
     clock: Clock
     random: Random = secrets
     signing: Callable[[], Collection[Domain]] = tuple
@@ -85,9 +88,10 @@ class Services:
         return f"{parts.scheme}://{parts.netloc}"
 
     @property
-    def host(self) -> str:
-        """Our host as an SMS names it: without a port, as browsers compare it."""
-        return urlsplit(self.configuration.viewer.url).hostname or ""
+    def origins(self) -> frozenset[str]:
+        """Every origin that our pages may be asked under: the service's, and those of organisations."""
+        organisations = self.directory().organisations.values()
+        return frozenset({self.origin, *(viewer_origin(self.configuration, one) for one in organisations)})
 
     def published(self, domain: Domain) -> StsPolicy | None:
         """The MTA-STS policy that we serve for a domain."""

@@ -32,7 +32,7 @@ from relayd.settings.models import TlsSettings, ViewerSettings
 from relayd.settings.values import address_and_port
 from relayd.sms import make_sender
 from relayd.store.client import StoreClient
-from relayd.tls.contexts import server_context
+from relayd.tls.contexts import ServerTls
 from relayd.tls.sts_cache import KeptStsPolicies
 from relayd.tls.sts_fetch import sts_source
 from viewer_web.app import create_app
@@ -89,6 +89,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         ),
         sms=make_sender(configuration),
         outgoing=Inside(lambda: in_force, context, store, vault, blobs, clock),
+        limits=store,
         clock=clock,
         signing=lambda: in_force.signers,
         renderer=renderer,
@@ -119,8 +120,15 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
 
 
 def _https(viewer: ViewerSettings) -> Callable[..., ssl.SSLContext] | None:
-    """The Viewer's own certificate, under the same TLS as mail; None behind a proxy."""
+    """The Viewer's own certificate, under the same TLS as mail, read again when it changes; None behind a proxy."""
     if viewer.certificate is None or viewer.key is None:
         return None
-    settings = TlsSettings(certificate=viewer.certificate, key=viewer.key)
-    return lambda *_: server_context(settings)
+    tls = ServerTls(TlsSettings(certificate=viewer.certificate, key=viewer.key))
+    first = tls.context()
+
+    def renewed(connection: ssl.SSLObject, _name: str, _context: ssl.SSLContext) -> None:
+        connection.context = tls.context()
+
+    # uvicorn has one context for its life; the certificate in force is chosen at each handshake.
+    first.sni_callback = renewed
+    return lambda *_: first

@@ -279,7 +279,8 @@ def _end_grant(db: sqlite3.Connection, grant_id: str) -> None:
 def _pumping(db: sqlite3.Connection, now: float) -> list[Pumping]:
     rows = db.execute(
         "SELECT region, count(*), count(DISTINCT CASE WHEN c.state = 'used' THEN c.id END) FROM viewer_sms s"
-        " LEFT JOIN viewer_code c ON c.id = s.code_id WHERE s.at > ? GROUP BY region HAVING count(*) >= ?",
+        " LEFT JOIN viewer_code c ON c.id = s.code_id WHERE s.at > ? AND region <> ''"
+        " GROUP BY region HAVING count(*) >= ?",
         (now - HOUR, PUMPING_SENDS),
     )
     return [Pumping(region, sends, used) for region, sends, used in rows if used < sends * PUMPING_SHARE]

@@ -104,7 +104,9 @@ def viewer_sms_result(db: sqlite3.Connection, now: float, grant_id: str, code_id
     if not accepted:
         db.execute("UPDATE viewer_code SET sms_failed = 1 WHERE id = ?", (code_id,))
     kind = kinds.CODE_SENT if accepted else kinds.CODE_FAILED
-    journal(db, now, grant_id, kind, {"channel": "sms", "result": result})
+    grant = grant_where(db, "id = ?", grant_id)
+    channel = grant.channel.value if grant is not None else ""
+    journal(db, now, grant_id, kind, {"channel": channel, "result": result})
 
 
 @reads
@@ -163,7 +165,7 @@ def viewer_enter_code(
     db.execute("UPDATE viewer_code SET state = 'used', sealed = NULL WHERE id = ?", (code_id,))
     db.execute("UPDATE viewer_grant SET failures = 0, spent_codes = 0 WHERE id = ?", (grant_id,))
     begin_session(db, now, grant_id, browser, new_browser)
-    journal(db, now, grant_id, kinds.VERIFIED, {"channel": "sms"})
+    journal(db, now, grant_id, kinds.VERIFIED, {"channel": grant.channel.value})
     return True
 
 

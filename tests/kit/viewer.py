@@ -252,16 +252,17 @@ class Site:
         thread: str = "",
         access_code: str = "",
         *,
+        reader: Reader | None = None,
         receipt: bool = False,
         automatic: bool = False,
         **facts: Any,
     ) -> Deposited:
         """Accept a message and deliver it by the Viewer's route, as the queue would."""
         content, meta = make_mail(**facts)
-        reader = Reader(mobile=mobile, thread=thread, access_code=access_code)
+        reader = reader or Reader(mobile=mobile, thread=thread, access_code=access_code)
         meta = msgspec.structs.replace(
             meta,
-            readers={parse_address(recipient).key: reader} if mobile or access_code else {},
+            readers={parse_address(recipient).key: reader} if reader != Reader() else {},
             message_id=Headers(content[: meta.head_length]).text("message-id"),
             receipt=receipt,
             automatic=automatic,
@@ -399,7 +400,9 @@ async def open_site(folder: Path, language: str = "nl", **changes: Any) -> Async
     directory = Directory(organisations={"zuid": zuid}, domainbook={}, nta={}, accounts={}, mailboxes={})
     composer = Composer(vault, blobs, clock)
     outbox = Outbox(vault, blobs, clock, store)
-    services = Services(configuration, store, vault, blobs, lambda: directory, composer, phone, outbox, clock)
+    services = Services(
+        configuration, store, vault, blobs, lambda: directory, composer, phone, outbox, store.limits, clock
+    )
     secrets = InstallationSecrets(store, vault)
     try:
         yield Site(

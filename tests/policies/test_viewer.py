@@ -10,6 +10,7 @@ from policies.plain import PlainPolicy
 from policies.viewer import ViewerOptions, ViewerPolicy
 from relayd.directory.directory import Directory, Organisation, OrganisationSettings, Origin, Via
 from relayd.mail.address import Domain
+from relayd.mail.meta import Reader
 from relayd.pipeline.policy import Options, Stage
 from relayd.pipeline.verdict import Attach, MessageClass, Refuse, Rewrite, RouteKind, RouteTo, Verdict
 from tests.kit.judging import STRANGER, context, listed, mail
@@ -39,6 +40,10 @@ async def judge(
 
 def mobiles(verdicts: list[Verdict]) -> dict[str, str]:
     return {key: one.mobile for said in verdicts if isinstance(said, Attach) for key, one in said.readers}
+
+
+def readers(verdicts: list[Verdict]) -> dict[str, Reader]:
+    return dict(pair for said in verdicts if isinstance(said, Attach) for pair in said.readers)
 
 
 def viewed(verdicts: list[Verdict]) -> set[str]:
@@ -176,3 +181,40 @@ async def test_plain_leaves_alone_who_was_given_a_number() -> None:
     head = f"X-Relayd-Mobile: p@outside.example; {MOBILE}\n"
     assert await plainly(head, "p@outside.example", "q@outside.example", allow_plain=True) == {"q@outside.example"}
     assert await plainly(f"Subject: [sms:{MOBILE}]\n", allow_plain=True) == set()
+
+
+async def test_an_access_code_of_the_sender_comes_before_a_number() -> None:
+    verdicts = await judge(
+        f"X-Relayd-Access-Code: p@outside.example; Zilveren-Fiets-7\nX-Relayd-Mobile: p@outside.example; {MOBILE}\n"
+    )
+    assert readers(verdicts) == {"p@outside.example": Reader(access_code="Zilveren-Fiets-7")}
+    assert "Zilveren" not in " ".join(one.reason for one in verdicts)
+
+
+async def test_a_short_access_code_is_refused_with_what_to_do() -> None:
+    (refusal,) = refusals(await judge("X-Relayd-Access-Code: p@outside.example; kort\n"))
+    assert "at least 8" in refusal.reply.text
+    assert "kort" not in refusal.reply.text
+
+
+async def test_a_code_tag_counts_for_one_recipient() -> None:
+    verdicts = await judge("Subject: Hallo [code:Zilveren-Fiets-7]\n")
+    assert readers(verdicts) == {"p@outside.example": Reader(access_code="Zilveren-Fiets-7")}
+
+
+async def test_where_no_number_is_known_the_organisation_may_allow_a_code_by_e_mail() -> None:
+    assert refusals(await judge("Subject: x\n"))
+    verdicts = await judge("Subject: x\n", code_by_email=True)
+    assert readers(verdicts) == {"p@outside.example": Reader(email=True)}
+    assert "one channel" in " ".join(one.reason for one in verdicts)
+    assert readers(await judge(f"Subject: [sms:{MOBILE}]\n", code_by_email=True)) == {
+        "p@outside.example": Reader(mobile=MOBILE)
+    }
+
+
+async def test_access_codes_leave_every_copy() -> None:
+    head = "Subject: Hallo [code:Zilveren-Fiets-7] u\nX-Relayd-Access-Code: p@outside.example; Zilveren-Fiets-7\n"
+    (verdict,) = await judge(head, stage=Stage.MESSAGE)
+    assert isinstance(verdict, Rewrite)
+    assert verdict.drop == ("x-relayd-access-code",)
+    assert verdict.subject == "Hallo u"

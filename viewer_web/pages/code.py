@@ -11,7 +11,8 @@ from relayd.delivery.installation import InstallationSecrets, digest
 from relayd.store.access_codes import COOLDOWN, SENDS_PER_CODE, Answer
 from relayd.store.viewer_codes import Waiting
 from relayd.store.viewer_tables import Grant
-from viewer_web.codes import clean_code, enter_code, mobile_of, request_code
+from viewer_web.access import within_limits
+from viewer_web.codes import clean_code, enter_code, request_code, target_of
 from viewer_web.language import language_of
 from viewer_web.pages.link import no_code, redirect
 from viewer_web.problems import signed_out
@@ -33,6 +34,7 @@ class Code:
 
     async def enter(self, request: Request) -> Response:
         cookie, fields = await checked_form(request, self._services, self._secrets)
+        await within_limits(request, self._services, "code", 120)
         grant_id = request.path_params["grant"]
         waiting = await self._waiting(grant_id, cookie)
         code = clean_code(fields.get("code", ""), waiting.reference if waiting else "")
@@ -63,7 +65,7 @@ class Code:
         grant = await self._grant(grant_id)
         if waiting is None or grant is None:
             raise signed_out()
-        number = await mobile_of(self._services, grant)
+        target = await target_of(self._services, grant)
         if grant.locked:
             return self._pages.page(request, "locked.html", grant, status=403)
         base = f"/g/{grant_id}"
@@ -74,7 +76,7 @@ class Code:
             status=422 if error else 200,
             forms=(f"{base}/code", f"{base}/resend"),
             error=error,
-            digits=number[-2:],
+            target=target,
             **self._standing(waiting),
         )
 

@@ -16,7 +16,7 @@ from relayd.store.access_codes import Answer
 from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Channel, Grant
 from viewer_web.access import grant_of_link
-from viewer_web.codes import mobile_of, request_code
+from viewer_web.codes import request_code, target_of
 from viewer_web.language import language_of
 from viewer_web.problems import unknown
 from viewer_web.render import Pages
@@ -51,13 +51,13 @@ class Link:
         inside = await self._has_session(request, grant)
         if grant.channel in (Channel.ACCESS_CODE, Channel.PASSWORD):
             return await self._secret.page(request, grant, inside=inside)
-        number = await mobile_of(self._services, grant)
+        target = await target_of(self._services, grant)
         return await self._pages.form(
             request,
             "link.html",
             grant,
             forms=(request.url.path, f"{request.url.path}/number"),
-            digits=number[-2:],
+            target=target,
             inside=inside,
         )
 

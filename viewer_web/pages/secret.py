@@ -21,7 +21,7 @@ from relayd.store.records import Message
 from relayd.store.viewer_passwords import Try
 from relayd.store.viewer_tables import Channel, Grant
 from relayd.vault.vault import MessageKey
-from viewer_web.access import grant_of_link
+from viewer_web.access import grant_of_link, within_limits
 from viewer_web.pages.link import redirect
 from viewer_web.passwords import LENGTH, REFERENCE_LENGTH, plain, reference_of
 from viewer_web.problems import gone, unknown
@@ -44,6 +44,7 @@ class Secret:
 
     async def enter(self, request: Request) -> Response:
         cookie, fields = await checked_form(request, self._services, self._secrets)
+        await within_limits(request, self._services, "code", 120)
         grant = await grant_of_link(request, self._services)
         if grant.channel not in (Channel.ACCESS_CODE, Channel.PASSWORD):
             raise unknown()
