@@ -9,15 +9,16 @@ from relayd.delivery.installation import Random, digest
 
 #: Crockford's alphabet: no I, L, O and U.
 _SIGNS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_LENGTH: Final = 12
+LENGTH: Final = 12
+REFERENCE_LENGTH: Final = 6
 _BLANKS: Final = re.compile(r"[\s\-‐‑–—.]+")
 _LOOK_ALIKE: Final = str.maketrans({"O": "0", "I": "1", "L": "1"})
 
 
 def new_password(random: Random) -> str:
     """60 random bits in three groups: "7K3M-Q9ZT-04HW"."""
-    signs = "".join(_SIGNS[random.randbelow(len(_SIGNS))] for _ in range(_LENGTH))
-    return "-".join(signs[start : start + 4] for start in range(0, _LENGTH, 4))
+    signs = "".join(_SIGNS[random.randbelow(len(_SIGNS))] for _ in range(LENGTH))
+    return "-".join(signs[start : start + 4] for start in range(0, LENGTH, 4))
 
 
 def plain(entered: str) -> str:
@@ -28,4 +29,4 @@ def plain(entered: str) -> str:
 def reference_of(grant_id: str) -> str:
     """Six signs by which two people know that they speak of the same message. It is no secret."""
     number = int.from_bytes(digest(f"reference {grant_id}")[:4], "big")
-    return "".join(_SIGNS[number >> shift & 31] for shift in range(0, 30, 5))
+    return "".join(_SIGNS[number >> shift & 31] for shift in range(0, 5 * REFERENCE_LENGTH, 5))

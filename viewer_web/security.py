@@ -25,7 +25,8 @@ from viewer_web.services import Services
 
 COOKIE: Final = "__Host-vw"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-_FORM_LIMIT: Final = 4096
+#: A note of 2000 characters is 24,000 octets in a form, when each is four octets of UTF-8.
+_FORM_LIMIT: Final = 32 * 1024
 
 PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "

@@ -230,10 +230,12 @@ def _wrong(db: sqlite3.Connection, now: float, grant: Grant, code_id: str) -> No
 def begin_session(
     db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, new_browser: bytes, key: bytes | None = None
 ) -> None:
-    """The cookie changes with what it may do (session fixation); what the browser held already moves along."""
+    """The cookie changes with what it may do (session fixation); what the browser held already moves along, but for
+    sessions with a key: that was sealed for the old cookie, which nobody has any more."""
     db.execute("DELETE FROM viewer_browser WHERE browser = ? AND grant_id = ?", (browser, grant_id))
     db.execute("DELETE FROM viewer_session WHERE browser = ? AND grant_id = ?", (browser, grant_id))
     db.execute("UPDATE viewer_browser SET browser = ? WHERE browser = ?", (new_browser, browser))
+    db.execute("DELETE FROM viewer_session WHERE browser = ? AND key IS NOT NULL", (browser,))
     db.execute("UPDATE viewer_session SET browser = ? WHERE browser = ?", (new_browser, browser))
     db.execute(
         "INSERT INTO viewer_session (browser, grant_id, seen_at, expires_at, key) VALUES (?, ?, ?, ?, ?)",

@@ -59,8 +59,7 @@ def viewer_secret_wrong(db: sqlite3.Connection, now: float, grant_id: str) -> No
     if grant is None or grant.ended(now):
         return
     journal(db, now, grant_id, kinds.WRONG_CODE, {"channel": grant.channel.value})
-    if grant.failures == SECRET_TRIES:
-        due(db, now, grant_id, Due.LOCKED)
+    if grant.failures == SECRET_TRIES and due(db, now, grant_id, Due.LOCKED):
         journal(db, now, grant_id, kinds.LOCKED)
 
 

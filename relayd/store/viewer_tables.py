@@ -262,8 +262,9 @@ def session_runs(db: sqlite3.Connection, now: float, grant_id: str, browser: byt
     return row.fetchone() is not None
 
 
-def due(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> None:
-    """Somebody must be told; once is enough."""
-    db.execute(
+def due(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> bool:
+    """Somebody must be told; once is enough. False when that was due already."""
+    made = db.execute(
         "INSERT INTO viewer_due (grant_id, kind, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (grant_id, kind, now)
     )
+    return made.rowcount == 1

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from relayd.errors import KeyDestroyed, KeyUnavailable, SealBroken
+from relayd.errors import KeyDestroyed, KeyUnavailable, PasswordNeeded, SealBroken
 from relayd.vault.epochs import EpochKeys, epoch_of
 from relayd.vault.keyring import Keyring, Root, generate
-from relayd.vault.vault import Vault
+from relayd.vault.vault import MessageKey, Vault
 
 WEEK = "2026-W48"
 
@@ -216,3 +216,55 @@ def test_values_open_for_their_purpose_only(keys: Path, keyring: Keyring) -> Non
 )
 def test_an_epoch_is_the_iso_week_in_utc(unix: float, week: str) -> None:
     assert epoch_of(unix) == week
+
+
+PASSWORD = "7K3MQ9ZT04HW"
+
+
+def test_a_protected_key_opens_with_its_password_only(keys: Path, keyring: Keyring) -> None:
+    key = vault_of(keys).protect("hospital", WEEK, "m1", PASSWORD)
+    sealed = key.seal("meta", b"subject")
+    place = ("hospital", WEEK, "m1", key.wrapped)
+    opened = vault_of(keys).open_with(*place, PASSWORD)
+    assert opened is not None
+    assert opened.unseal("meta", sealed) == b"subject"
+    assert vault_of(keys).open_with(*place, "7K3MQ9ZT04HX") is None
+    assert vault_of(keys).open_with(*place, "") is None
+    with pytest.raises(PasswordNeeded):
+        vault_of(keys).open(*place)
+
+
+def test_a_password_is_worth_nothing_without_the_epochs_key(keys: Path, keyring: Keyring) -> None:
+    key = vault_of(keys).protect("hospital", WEEK, "m1", PASSWORD)
+    EpochKeys(keys / "epochs", keyring).destroy("hospital", WEEK)
+    with pytest.raises(KeyDestroyed):
+        vault_of(keys).open_with("hospital", WEEK, "m1", key.wrapped, PASSWORD)
+    with pytest.raises(KeyDestroyed):
+        vault_of(keys).open_with("hospital", WEEK, "m1", b"", PASSWORD)
+
+
+def test_one_flipped_bit_in_a_protected_key_is_noticed(keys: Path, keyring: Keyring) -> None:
+    vault = vault_of(keys)
+    wrapped = vault.protect("hospital", WEEK, "m1", PASSWORD).wrapped
+    for place in range(len(wrapped)):
+        altered = bytearray(wrapped)
+        altered[place] ^= 1
+        with pytest.raises((SealBroken, KeyUnavailable)):
+            vault.open_with("hospital", WEEK, "m1", bytes(altered), PASSWORD)
+    with pytest.raises(SealBroken):
+        vault.open_with("hospital", WEEK, "m2", wrapped, PASSWORD)
+    with pytest.raises(SealBroken):
+        vault.open_with("hospital", WEEK, "m1", vault.new("hospital", WEEK, "m1").wrapped, PASSWORD)
+
+
+def test_a_key_for_a_holder_opens_for_that_holder_and_message_only(keys: Path, keyring: Keyring) -> None:
+    key = vault_of(keys).protect("hospital", WEEK, "m1", PASSWORD)
+    held, sealed = key.for_holder("cookie"), key.seal("body", b"text")
+    place = ("hospital", WEEK, "m1", key.wrapped)
+    assert MessageKey.of_holder(*place, held, "cookie").unseal("body", sealed) == b"text"
+    with pytest.raises(SealBroken):
+        MessageKey.of_holder(*place, held, "other")
+    with pytest.raises(SealBroken):
+        MessageKey.of_holder("hospital", WEEK, "m2", key.wrapped, held, "cookie")
+    with pytest.raises(SealBroken):
+        MessageKey.of_holder(*place, b"", "cookie")

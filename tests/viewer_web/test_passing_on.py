@@ -11,6 +11,7 @@ from email.policy import SMTP
 
 import pytest
 
+from relayd.delivery.installation import digest
 from relayd.directory.directory import Delivers, DomainEntry
 from relayd.errors import PasswordNeeded
 from relayd.mail.address import Domain
@@ -19,6 +20,7 @@ from relayd.store.verify import Verifier
 from relayd.vault.keyring import Keyring
 from tests.kit.viewer import DOCTOR, PATIENT, Deposited, Person, Site, open_site
 from viewer_web.app import create_app
+from viewer_web.housekeeping import House
 
 TEXT = "De uitslag is goed."
 DAUGHTER = "dochter@elders.example"
@@ -239,7 +241,7 @@ async def test_of_many_tries_at_once_five_are_looked_at(site):
     other = site.person()
     await other.get(sent.path)
     action, token = other.form("/open")
-    fields = {"token": token, "reference": reference, "password": "AAAA"}
+    fields = {"token": token, "reference": reference, "password": "AAAA-AAAA-AAAA"}
     headers = {"Sec-Fetch-Site": "same-origin"}
     answers = await asyncio.gather(*(other.client.post(action, data=fields, headers=headers) for _ in range(12)))
     assert sorted(answer.status_code for answer in answers) == [422] * 5 + [429] * 7
@@ -251,3 +253,35 @@ async def test_the_right_password_with_the_wrong_reference_is_wrong(site):
     other = site.person()
     await other.get(sent.path)
     assert (await enter(other, "AAAAAA", password)).status_code == 422
+
+
+async def test_whoever_passed_it_on_hears_that_it_is_locked(site):
+    person = await reader(site)
+    sent, reference, _ = passed(site, await pass_on(person))
+    other = site.person()
+    for number in range(20):
+        await other.get(sent.path)
+        await enter(other, reference, "AAAA-AAAA-AAAA")
+        if number % 5 == 4:
+            site.clock.pass_(15 * 60)
+    before = len(site.composer.sent)
+    await House(site.services, site.secrets).round()
+    (notice,) = site.composer.sent[before:]
+    assert message_from_bytes(notice, policy=SMTP)["to"] == PATIENT
+
+
+async def test_reports_on_its_notification_come_to_an_address_that_knows_its_reader(site):
+    person, senders, compose = await reader(site), [], site.composer.compose
+
+    async def watched(**mail):
+        senders.append(mail.get("sender", ""))
+        return await compose(**mail)
+
+    site.composer.compose = watched
+    await pass_on(person)
+    child = next(e.facts["message"] for e in await site.events(person.deposited.message_id) if e.kind == "passed-on")
+    local, _, domain = senders[-1].partition("@")
+    assert domain == "replies.viewer.example.nl"
+    grant = await site.store.call("viewer_grant_by_address", kind="bounce", token_hash=digest(local.removeprefix("n.")))
+    assert (grant.message_id, grant.recipient) == (child, DAUGHTER)
+    assert (await site.store.message(child)).sender == PATIENT

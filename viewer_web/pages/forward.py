@@ -16,7 +16,7 @@ from starlette.responses import Response
 from relayd.delivery.installation import InstallationSecrets, digest
 from relayd.delivery.notices import Notices, display_name
 from relayd.delivery.origins import viewer_origin
-from relayd.delivery.viewer import grant_arguments, grant_identity
+from relayd.delivery.viewer import bounce_address, grant_arguments, grant_identity
 from relayd.errors import Conflict, LimitReached, SmtpError, SyntaxInvalid
 from relayd.journal import kinds
 from relayd.journal.event import Event
@@ -75,6 +75,8 @@ class ForwardPages:
         to, error = self._recipient(fields.get("to", ""), grant)
         if to is None:
             return await self._page(request, grant, error=error, fields=fields)
+        if grant.forwards >= FORWARDS:
+            return await self._page(request, grant)  # before a body is sealed for nothing; the transaction decides
         opened = await open_message(self._services, session, cookie)
         note = fields.get("note", "").replace("\r\n", "\n").strip()[:_NOTE_LIMIT]
         try:
@@ -130,7 +132,11 @@ class ForwardPages:
             services.random.token_hex(16),
         )
         notification = await services.composer.compose(
-            organisation=grant.organisation, recipient=str(to), content=notice, parent=message.id
+            organisation=grant.organisation,
+            recipient=str(to),
+            content=notice,
+            parent=message.id,
+            sender=bounce_address(services.configuration, tokens, identity),
         )
         counted = self._counted(session, cookie, form, {"to": "outside", "message": message.id})
         await services.store.commit([message, notification], [counted, ("viewer_grant_create", operation)])
@@ -176,7 +182,7 @@ class ForwardPages:
             epoch=original.epoch,
             received_at=now,
             expires_at=min(original.expires_at, grant.expires_at),
-            sender="",
+            sender=grant.recipient,  # who hears that it can't be notified of, or is locked
             size=stored.size,
             origin="internal",
             wrapped_key=key.wrapped,

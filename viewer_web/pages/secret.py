@@ -1,6 +1,7 @@
 """Getting in with a word: the access code that the sender gave, or reference and password of a message passed on.
 
-A try is counted before it is looked at. A wrong reference, a wrong password and a link of nothing cost the same.
+A try is counted before it is looked at, and a wrong reference costs as much as a wrong password. What can't be right by
+its length costs no try: scanners press buttons with nothing in the fields.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from relayd.store.viewer_tables import Channel, Grant
 from relayd.vault.vault import MessageKey
 from viewer_web.access import grant_of_link, within_limits
 from viewer_web.pages.link import redirect
-from viewer_web.passwords import plain, reference_of
+from viewer_web.passwords import LENGTH, REFERENCE_LENGTH, plain, reference_of
 from viewer_web.problems import gone, unknown
 from viewer_web.render import Pages
 from viewer_web.security import checked_form, new_cookie, set_cookie
@@ -47,6 +48,8 @@ class Secret:
         grant = await grant_of_link(request, self._services)
         if grant.channel not in (Channel.ACCESS_CODE, Channel.PASSWORD):
             raise unknown()
+        if not _complete(grant, fields):
+            return await self.page(request, grant, error=True)
         allowed: Try = await self._services.store.call("viewer_secret_try", grant_id=grant.id)
         if allowed is not Try.ALLOWED:
             return self._refused(request, grant, allowed)
@@ -111,3 +114,11 @@ class Secret:
         except VerifyMismatchError:
             return None
         return key
+
+
+def _complete(grant: Grant, fields: Mapping[str, str]) -> bool:
+    """Whether all that is asked for was filled in."""
+    word = fields.get("password", "")
+    if grant.channel is Channel.ACCESS_CODE:
+        return bool(word.strip())
+    return len(plain(word)) == LENGTH and len(plain(fields.get("reference", ""))) == REFERENCE_LENGTH
