@@ -34,6 +34,7 @@ from viewer_web.pages.link import Link
 from viewer_web.pages.look import Look
 from viewer_web.pages.message import MessagePage
 from viewer_web.pages.preview import Preview
+from viewer_web.pages.receipts import Receipts
 from viewer_web.pages.reply import ReplyPages
 from viewer_web.pages.secret import Secret
 from viewer_web.pages.sender import SenderPages
@@ -85,6 +86,7 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
     download = Download(services, pages)
     look = Look(services, pages)
     preview = Preview(services, pages)
+    receipts = Receipts(services)
     session = SessionPages(services, secrets, pages)
     reply = ReplyPages(services, secrets, pages)
     forward = ForwardPages(services, secrets, pages)
@@ -118,6 +120,7 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
         Route("/s/{token}", sender.enter, methods=["POST"], name="sender enters"),
         Route("/follow/{message}", sender.show, name="sender's page"),
         Route("/follow/{message}", sender.act, methods=["POST"], name="sender acts"),
+        Route("/sms/receipts/{gateway}", receipts.take, methods=["POST"], name="receipt"),
         Route("/look/{organisation}.css", look.style, name="look"),
         Route("/look/{organisation}/logo", look.logo, name="logo"),
         Route("/about", look.about, name="about"),

@@ -157,9 +157,17 @@ async def _send(services: Services, grant: Grant, requested: Requested, number: 
     # The host that the link leads to, without a port, as browsers compare it.
     host = urlsplit(viewer_origin(services.configuration, organisation)).hostname or ""
     text = code_text(language, name, code, requested.reference, host)
-    result = await services.sms.send(Sms(number, text, requested.reference))
-    _log.info("viewer.code_requested", grant=grant.id, result=result.value)
-    await services.store.call("viewer_sms_result", grant_id=grant.id, code_id=requested.code_id, result=result.value)
+    sms = Sms(number, text, requested.reference, services.random.token_hex(16), requested.code_id)
+    sent = await services.sms.send(sms)
+    _log.info("viewer.code_requested", grant=grant.id, result=sent.result.value, gateway=sent.gateway)
+    await services.store.call(
+        "viewer_sms_result",
+        grant_id=grant.id,
+        code_id=requested.code_id,
+        result=sent.result.value,
+        gateway=sent.gateway,
+        receipt_id=sent.id,
+    )
 
 
 def _limits(services: Services) -> CodeLimits:

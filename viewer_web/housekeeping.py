@@ -17,10 +17,11 @@ from relayd.directory.directory import Organisation
 from relayd.errors import Conflict, KeyDestroyed, NotFound, RelaydError, StoreUnavailable
 from relayd.mail.meta import MessageMeta
 from relayd.store.records import Message, NewMessage
-from relayd.store.viewer import DueNotice, Pumping
+from relayd.store.viewer import DueNotice
 from relayd.store.viewer_tables import Due, Grant
 from relayd.vault.meta import open_meta
 from viewer_web.services import Services
+from viewer_web.sms_watch import SmsWatch
 
 _log = structlog.get_logger("relayd.viewer")
 
@@ -32,13 +33,13 @@ class House:
         self._services = services
         self._secrets = secrets
         self._notices = Notices(services.configuration, services.signing)
+        self._sms = SmsWatch()
 
     async def round(self) -> None:
         """One round. Raises StoreUnavailable; one notice that can't be given doesn't hold up the others."""
         store = self._services.store
-        pumping: list[Pumping] = await store.call("viewer_sweep")
-        for one in pumping:
-            _log.warning("viewer.sms_fraud_suspected", region=one.region, sends=one.sends, used=one.used)
+        await store.call("viewer_sweep")
+        self._sms.look(await store.call("viewer_sms_countries"))
         organisations = self._services.directory().organisations
         days = {name: float(one.settings.reminder_days) for name, one in organisations.items()}
         await store.call("viewer_remind", days=days)

@@ -21,6 +21,7 @@ from relayd.cli.doctor_dkim import dkim
 from relayd.cli.doctor_mta_sts import mta_sts
 from relayd.cli.doctor_nta7516 import nta7516
 from relayd.cli.doctor_reports import reports
+from relayd.cli.doctor_sms import sms_gateways, sms_use
 from relayd.cli.doctor_store import disk, store
 from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
@@ -59,7 +60,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_config(parser)
     add_json(parser)
-    parser.add_argument("--no-network", action="store_true", help="don't ask the resolver, don't dial next hops")
+    parser.add_argument(
+        "--no-network", action="store_true", help="don't ask the resolver, don't dial next hops or SMS gateways"
+    )
     parser.set_defaults(run=run)
 
 
@@ -83,7 +86,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     """What this machine alone can tell."""
     configuration = loaded.configuration
     checks: tuple[Callable[[Configuration], Iterator[Finding]], ...] = (
-        _certificate, _guideline, _keys, disk, store, _sqlite, _clock, _daemon,
+        _certificate, _guideline, _keys, disk, store, sms_use, _sqlite, _clock, _daemon,
     )  # fmt: skip
     for check in checks:
         yield from check(configuration)
@@ -188,6 +191,7 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
         directory, loaded.configuration.hostname, resolver, sts_source(loaded.configuration, resolver)
     )
     findings += await reports(loaded.configuration, resolver)
+    findings += await sms_gateways(loaded.configuration)
     entries = [entry for entry in directory.domainbook.values() if entry.next_hops]
     findings += await asyncio.gather(*(_next_hop(resolver, entry, hop) for entry in entries for hop in entry.next_hops))
     return findings

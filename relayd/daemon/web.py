@@ -32,6 +32,7 @@ from relayd.settings.models import TlsSettings, ViewerSettings
 from relayd.settings.values import address_and_port
 from relayd.sms import make_sender
 from relayd.store.client import StoreClient
+from relayd.store.viewer_sms import SmsLedger
 from relayd.tls.contexts import ServerTls
 from relayd.tls.sts_cache import KeptStsPolicies
 from relayd.tls.sts_fetch import sts_source
@@ -78,6 +79,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         )
         return Context(judging.directory, store, inspector, clock, nta=nta, ways=ways, viewer=addresses)
 
+    sms = make_sender(configuration, SmsLedger(store), clock)
     services = Services(
         configuration=configuration,
         store=store,
@@ -87,13 +89,14 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
         composer=Composer(
             vault, blobs, lambda: in_force.directory, clock, configuration.retention.days, lambda: in_force.signers
         ),
-        sms=make_sender(configuration),
+        sms=sms,
         outgoing=Inside(lambda: in_force, context, store, vault, blobs, clock),
         limits=store,
         clock=clock,
         signing=lambda: in_force.signers,
         renderer=renderer,
     )
+    await sms.open()
     viewer = configuration.viewer
     host, port = split_address(viewer.address)
     await serve_until_stopped(
@@ -112,6 +115,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             ssl_context_factory=_https(viewer),
         ),
     )
+    await sms.close()
     await policies.close()
     await renderer.close()
     await inspector.close()

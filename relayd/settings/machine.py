@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from relayd.errors import Problem
 from relayd.settings.load import CONFIGURATION, DOMAINBOOK, NTA, ORGANISATIONS, Loaded
+from relayd.settings.sms import GatewaySettings, SmsSettings
 from relayd.settings.source import Location, Source
 
 T = TypeVar("T")
@@ -64,9 +65,7 @@ def _relayd(loaded: Loaded) -> Iterator[Problem]:
     for key, path in (("client_ca", tls.client_ca), ("trusted_ca", tls.trusted_ca)):
         if path is not None:
             yield from _authorities(source, ["tls", key], path)
-    if configuration.sms.secret_file is not None:
-        secret = configuration.sms.secret_file
-        yield from _kept(source, ["sms", "secret_file"], secret, _ALL_BUT_READING_BY_GROUP, 0o600)
+    yield from _sms(source, configuration.sms)
     if configuration.keys.exists():
         yield from _kept(source, ["keys"], configuration.keys, _GROUP_AND_OTHERS, 0o700)
     if loaded.accounts:
@@ -78,6 +77,18 @@ def _relayd(loaded: Loaded) -> Iterator[Problem]:
             continue
         for path in (folder, *sorted(folder.glob("*.py"))):
             yield from _kept(source, at, path, _MAY_WRITE, 0o755 if path is folder else 0o644)
+
+
+def _sms(source: Source, sms: SmsSettings) -> Iterator[Problem]:
+    places: list[tuple[list[str], GatewaySettings]] = [(["sms"], sms)]
+    places += [(["sms", "gateways", name], gateway) for name, gateway in sms.gateways.items()]
+    for at, gateway in places:
+        receipts = gateway.receipts
+        for key, path in ((at, gateway.secret_file), ([*at, "receipts"], receipts.secret_file if receipts else None)):
+            if path is not None:
+                yield from _kept(source, [*key, "secret_file"], path, _ALL_BUT_READING_BY_GROUP, 0o600)
+        if gateway.smpp is not None and gateway.smpp.ca is not None:
+            yield from _authorities(source, [*at, "smpp", "ca"], gateway.smpp.ca)
 
 
 def _organisations(loaded: Loaded) -> Iterator[Problem]:

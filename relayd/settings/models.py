@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from relayd.mail.address import Domain, is_address, normalise_domain
+from relayd.settings.sms import SmsSettings
 from relayd.settings.values import (
     DomainName,
     Duration,
@@ -108,22 +109,6 @@ class StoreSettings(Settings):
     minimum_free: Size = Field(512 * 2**20, description="Refuse mail (452) while the disk has less free than this.")
     segment_size: Size = Field(64 * 2**20, description="A segment file is closed when it reaches this size.")
     sweep_age: Duration = Field(timedelta(hours=1), description="Bodies without a row are removed after this age.")
-
-
-class SmsSettings(Settings):
-    """How access codes are sent."""
-
-    sender: Literal["none", "file", "http"] = Field("none", description="file is for the demo and for tests only.")
-    file: Path | None = Field(None, description="Where the file sender writes; needs demo: true.")
-    url: str = Field("", description="http: where the request goes.")
-    method: Literal["POST", "GET"] = Field("POST", description="http: the request's method.")
-    headers: dict[str, str] = Field({}, description="http: header templates; {secret} is read from secret_file.")
-    body: str = Field("", description="http: body template with {number}, {text}, {reference}, {secret}, JSON-escaped.")
-    secret_file: Path | None = Field(None, description="http: file with the gateway's secret.")
-    success: tuple[int, ...] = Field((200, 201, 202, 204), description="http: status codes that mean accepted.")
-    countries: tuple[str, ...] = Field(("NL", "BE", "DE", "LU"), description="Countries whose mobiles get codes.")
-    per_organisation: int = Field(2000, ge=1, description="At most so many SMS per organisation and day.")
-    per_hour: int = Field(3000, ge=1, description="At most so many SMS per hour together: stops a run-away.")
 
 
 class ViewerSettings(Settings):

@@ -8,6 +8,7 @@ from relayd.errors import Problem, SyntaxInvalid
 from relayd.mail.address import normalise_domain
 from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration, FolderSettings, MailboxSettings
+from relayd.settings.sms_soundness import unsound_sms
 from relayd.settings.source import Source
 
 _CLEAR = "writes clear text to disk: say plaintext_at_rest: accepted and give a reason"
@@ -18,7 +19,7 @@ def unsound(source: Source, configuration: Configuration) -> Iterator[Problem]:
     yield from _hostname(source, configuration)
     yield from _listeners(source, configuration)
     yield from _folders_apart(source, configuration)
-    yield from _sms(source, configuration)
+    yield from unsound_sms(source, configuration)
     yield from _viewer(source, configuration)
     yield from _overrides(source, configuration)
     yield from _reports(source, configuration)
@@ -65,17 +66,6 @@ def _folders_apart(source: Source, configuration: Configuration) -> Iterator[Pro
         yield source.problem(["keys"], "must not lie inside state; keys have a backup of their own")
     elif keys in state.parents:
         yield source.problem(["state"], "must not lie inside keys; keys have a backup of their own")
-
-
-def _sms(source: Source, configuration: Configuration) -> Iterator[Problem]:
-    sms = configuration.sms
-    if sms.sender == "file":
-        if not configuration.demo:
-            yield source.problem(["sms", "sender"], "file writes access codes to disk; it needs demo: true")
-        if sms.file is None:
-            yield source.problem(["sms"], "sender: file needs file, the path to write to")
-    if sms.sender == "http" and not sms.url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-        yield source.problem(["sms", "url"], "expected the gateway's address, https://…")
 
 
 def _viewer(source: Source, configuration: Configuration) -> Iterator[Problem]:

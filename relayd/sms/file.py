@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from relayd.sms.message import Sms, SmsResult
+from relayd.sms.message import Sent, Sms, SmsResult
 
 
 class FileSender:
@@ -16,13 +16,16 @@ class FileSender:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def send(self, sms: Sms) -> SmsResult:
+    async def open(self) -> None:
+        return
+
+    async def send(self, sms: Sms) -> Sent:
         line = json.dumps({"number": sms.number, "text": sms.text, "reference": sms.reference}, ensure_ascii=False)
         try:
             await asyncio.to_thread(self._append, f"{line}\n".encode())
         except OSError:
-            return SmsResult.UNREACHABLE
-        return SmsResult.ACCEPTED
+            return Sent(SmsResult.UNREACHABLE)
+        return Sent(SmsResult.ACCEPTED)
 
     async def close(self) -> None:
         return

@@ -1,8 +1,8 @@
 """SMS through a gateway's HTTP interface: one request made from templates, which covers the common gateways.
 
-Placeholders are ``{number}``, ``{text}``, ``{reference}`` and ``{secret}``. They are escaped for where they stand:
-JSON strings in a body, form values in a body of type ``application/x-www-form-urlencoded``, percent-encoded in the
-address, and plain in a header.
+Placeholders are ``{number}``, ``{text}``, ``{reference}``, ``{id}`` and ``{secret}``. They are escaped for where they
+stand: JSON strings in a body, form values in a body of type ``application/x-www-form-urlencoded``, percent-encoded in
+the address, and plain in a header.
 """
 
 from __future__ import annotations
@@ -10,44 +10,79 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
+from typing import Final
 from urllib.parse import quote, quote_plus
 
 import httpx
 import structlog
 
-from relayd.errors import ConfigurationError, Problem
-from relayd.settings.models import SmsSettings
-from relayd.sms.message import Sms, SmsResult
+from relayd.settings.sms import GatewaySettings
+from relayd.sms.message import Sent, Sms, SmsResult
+from relayd.sms.receipt import field_at
 
 _log = structlog.get_logger("relayd.sms")
-_PLACEHOLDER = re.compile(r"\{(number|text|reference|secret)\}")
+_PLACEHOLDER = re.compile(r"\{(number|text|reference|id|secret)\}")
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+#: An answer is read only for the gateway's own id, and no further than this.
+_LARGEST_ANSWER: Final = 64 * 1024
+#: What speaks of the gateway or our account, not of this message: our secret, our credit, its address, too many.
+_LATER: Final = frozenset({401, 402, 403, 404, 429})
+#: A proxy gave up waiting (RFC 9110 §15.6.5): what stands behind it may have taken the message.
+_GATEWAY_TIMEOUT: Final = 504
+#: The request never left.
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 class HttpSender:
     """``transport`` replaces the network in tests."""
 
-    def __init__(self, settings: SmsSettings, secret: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, settings: GatewaySettings, secret: str, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._settings = settings
         self._secret = secret
         # trust_env=False: a proxy variable or a .netrc must not see codes and numbers.
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False, transport=transport)
 
-    async def send(self, sms: Sms) -> SmsResult:
+    async def open(self) -> None:
+        return
+
+    async def send(self, sms: Sms) -> Sent:
         try:
             response = await self._client.send(self._request(sms), stream=True)
-            await response.aclose()  # its text isn't read: it may repeat number and text
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (*_NEVER_SENT, httpx.InvalidURL) as error:
             # Only the type: httpx puts the address, with the number in it, into its messages.
             _log.warning("sms.unreachable", reference=sms.reference, error=type(error).__name__)
-            return SmsResult.UNREACHABLE
+            return Sent(SmsResult.UNREACHABLE)
+        except httpx.HTTPError as error:
+            _log.warning("sms.uncertain", reference=sms.reference, error=type(error).__name__)
+            return Sent(SmsResult.UNCERTAIN, id=sms.id)
+        try:
+            return await self._answer(sms, response)
+        finally:
+            await response.aclose()
+
+    async def _answer(self, sms: Sms, response: httpx.Response) -> Sent:
         status = response.status_code
         if status in self._settings.success:
             _log.info("sms.accepted", reference=sms.reference, status=status)
-            return SmsResult.ACCEPTED
+            return Sent(SmsResult.ACCEPTED, id=await self._own_id(response) if self._settings.answer_id else sms.id)
         _log.warning("sms.not_accepted", reference=sms.reference, status=status)
-        return SmsResult.UNREACHABLE if status >= 500 or status == 429 else SmsResult.REFUSED
+        if status == _GATEWAY_TIMEOUT:
+            return Sent(SmsResult.UNCERTAIN, id=sms.id)
+        return Sent(SmsResult.UNREACHABLE if status >= 500 or status in _LATER else SmsResult.REFUSED)
+
+    async def _own_id(self, response: httpx.Response) -> str:
+        """The gateway's name for the message, "" where its answer has none. The rest may repeat number and text."""
+        content = bytearray()
+        try:
+            async for block in response.aiter_bytes():
+                content += block
+                if len(content) > _LARGEST_ANSWER:
+                    return ""
+            return field_at(json.loads(content), self._settings.answer_id)
+        except (httpx.HTTPError, ValueError, RecursionError):
+            return ""
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -64,23 +99,10 @@ class HttpSender:
         return self._client.build_request("POST", url, headers=headers, content=body.encode())
 
     def _fill(self, template: str, sms: Sms, escape: Callable[[str], str]) -> str:
-        values = {"number": sms.number, "text": sms.text, "reference": sms.reference, "secret": self._secret}
+        values = {"number": sms.number, "text": sms.text, "reference": sms.reference, "id": sms.id}
+        values["secret"] = self._secret
         # One pass: a placeholder inside a value stays what it is.
         return _PLACEHOLDER.sub(lambda found: escape(values[found[1]]), template)
-
-
-def read_secret(path: Path) -> str:
-    """The gateway's secret, without its line end. Only the owner (and group, as systemd credentials) may read it."""
-    try:
-        mode = path.stat().st_mode
-        secret = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([Problem(path, None, "sms.secret_file", "can't be read")]) from error
-    if mode & 0o007:
-        raise ConfigurationError([Problem(path, None, "sms.secret_file", "anyone may read it: chmod 600")])
-    if not secret.isprintable() or not secret:
-        raise ConfigurationError([Problem(path, None, "sms.secret_file", "expected one line of printable text")])
-    return secret
 
 
 def _json_inner(value: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import unicodedata
 
-#: GSM 03.38 §6.2.1, the default alphabet. The extension table isn't used: each of its characters counts twice.
-GSM7 = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+#: GSM 03.38 §6.2.1, the default alphabet in its order, 0x1B being the way to the extension table. That isn't used: each
+#: of its characters counts twice.
+_ALPHABET = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
+GSM7 = frozenset(_ALPHABET) - {"\x1b"}
 SEGMENT = 160
 
 _TEXTS = {
@@ -42,3 +44,8 @@ def gsm7(text: str) -> str:
         base = unicodedata.normalize("NFKD", character)[0]
         shown.append(base if base in GSM7 else ".")
     return "".join(shown)
+
+
+def gsm7_octets(text: str) -> bytes:
+    """One octet for each sign, as SMPP carries the default alphabet; a question mark for what it doesn't know."""
+    return bytes(_ALPHABET.index(sign if sign in GSM7 else "?") for sign in text)

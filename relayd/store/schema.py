@@ -21,6 +21,7 @@ from relayd.store import (
     viewer_drafts,
     viewer_passwords,
     viewer_senders,
+    viewer_sms,
 )
 
 _VERSION: Final = 3
@@ -42,6 +43,7 @@ SCHEMAS: Final[tuple[str, ...]] = (
     viewer_drafts.SCHEMA,
     viewer_passwords.SCHEMA,
     viewer_senders.SCHEMA,
+    viewer_sms.SCHEMA,
     sts_policies.SCHEMA,
     report_counts.SCHEMA,
     report_received.SCHEMA,

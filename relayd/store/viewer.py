@@ -9,13 +9,13 @@ import msgspec
 
 from relayd.errors import Conflict
 from relayd.journal import kinds
-from relayd.store import viewer_codes, viewer_senders, viewer_tables
+from relayd.store import viewer_codes, viewer_senders, viewer_sms, viewer_tables
 from relayd.store.access_codes import DAY, HOUR
 from relayd.store.operation import reads, writes
 from relayd.store.viewer_tables import SESSION_IDLE, AddressKind, Channel, Due, Grant, due, grant_where, journal, row_of
 
 #: Importing this module registers the operations of ``viewer_codes`` too.
-__all__ = ["SCHEMA", "Pumping", "Session", "viewer_codes", "viewer_senders"]
+__all__ = ["SCHEMA", "Session", "viewer_codes", "viewer_senders", "viewer_sms"]
 
 SCHEMA: Final = viewer_tables.SCHEMA
 TO_VERSION_3: Final = viewer_tables.TO_VERSION_3
@@ -23,10 +23,6 @@ TO_VERSION_3: Final = viewer_tables.TO_VERSION_3
 TOMBSTONE: Final = 365 * DAY
 #: A visit within this time of the one before isn't journalled again.
 VISIT_PAUSE: Final = HOUR
-#: Fewer right codes than this share of the SMS to one country, over an hour of at least so many, looks like fraud.
-PUMPING_SENDS: Final = 20
-PUMPING_SHARE: Final = 0.3
-
 
 _JOURNALLED: Final = {Due.READ: kinds.RECEIPT_SENT, Due.REMINDER: kinds.REMINDED}
 
@@ -47,14 +43,6 @@ class DueNotice(msgspec.Struct, frozen=True):
     grant: Grant
     kind: Due
     since: float
-
-
-class Pumping(msgspec.Struct, frozen=True):
-    """Many SMS to one country and few right codes: what fraud with paid numbers looks like."""
-
-    region: str
-    sends: int
-    used: int
 
 
 @writes
@@ -243,8 +231,8 @@ def viewer_unlock(db: sqlite3.Connection, now: float, message_id: str, recipient
 
 
 @writes
-def viewer_sweep(db: sqlite3.Connection, now: float) -> list[Pumping]:
-    """Forget what has had its time; returns where SMS look like fraud."""
+def viewer_sweep(db: sqlite3.Connection, now: float) -> None:
+    """Forget what has had its time."""
     expired = db.execute(
         "SELECT id FROM viewer_grant WHERE expires_at <= ? AND recipient <> '' LIMIT 500", (now,)
     ).fetchall()
@@ -255,11 +243,10 @@ def viewer_sweep(db: sqlite3.Connection, now: float) -> list[Pumping]:
     db.execute("DELETE FROM viewer_code WHERE issued_at <= ?", (now - DAY,))
     db.execute("DELETE FROM viewer_browser WHERE bound_at <= ?", (now - HOUR,))
     db.execute("DELETE FROM viewer_session WHERE expires_at <= ? OR seen_at <= ?", (now, now - SESSION_IDLE))
-    db.execute("DELETE FROM viewer_sms WHERE at <= ?", (now - DAY,))
     db.execute("DELETE FROM viewer_thread WHERE expires_at <= ?", (now,))
     viewer_senders.sweep(db, now)
+    viewer_sms.sweep(db, now)
     db.execute("DELETE FROM viewer_passed_on WHERE at <= ?", (now - DAY,))
-    return _pumping(db, now)
 
 
 @writes
@@ -274,13 +261,3 @@ def _end_grant(db: sqlite3.Connection, grant_id: str) -> None:
     db.execute("UPDATE viewer_grant SET mobile = NULL, secret = NULL, recipient = '' WHERE id = ?", (grant_id,))
     for table in ("viewer_code", "viewer_browser", "viewer_session", "viewer_due", "viewer_address"):
         db.execute(f"DELETE FROM {table} WHERE grant_id = ?", (grant_id,))  # noqa: S608 (constants)
-
-
-def _pumping(db: sqlite3.Connection, now: float) -> list[Pumping]:
-    rows = db.execute(
-        "SELECT region, count(*), count(DISTINCT CASE WHEN c.state = 'used' THEN c.id END) FROM viewer_sms s"
-        " LEFT JOIN viewer_code c ON c.id = s.code_id WHERE s.at > ? AND region <> ''"
-        " GROUP BY region HAVING count(*) >= ?",
-        (now - HOUR, PUMPING_SENDS),
-    )
-    return [Pumping(region, sends, used) for region, sends, used in rows if used < sends * PUMPING_SHARE]

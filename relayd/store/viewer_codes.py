@@ -22,6 +22,7 @@ from relayd.store.access_codes import (
     is_live,
 )
 from relayd.store.operation import reads, writes
+from relayd.store.viewer_sms import SmsState
 from relayd.store.viewer_tables import Due, Grant, due, grant_where, journal, row_of
 
 #: Browsers that may hold one grant's code at the same time; the longest bound gives way.
@@ -40,7 +41,8 @@ class Requested(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """The code that a browser is bound to, and how it stands. ``sealed`` is None when it can't be entered any more."""
+    """The code that a browser is bound to, and how it stands. ``sealed`` is None when it can't be entered any more.
+    ``sms`` is what is known of the newest SMS with it."""
 
     code_id: str
     sealed: bytes | None
@@ -50,6 +52,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     sends: int
     last_sent_at: float
     sms_failed: bool
+    sms: SmsState
 
 
 @writes
@@ -97,25 +100,13 @@ def viewer_request_code(
     return Requested(answer, live["id"], live["sealed"], live["reference"])
 
 
-@writes
-def viewer_sms_result(db: sqlite3.Connection, now: float, grant_id: str, code_id: str, result: str) -> None:
-    """What the gateway said. A failed one keeps its place in the caps: it may have gone out after all."""
-    accepted = result == "accepted"
-    if not accepted:
-        db.execute("UPDATE viewer_code SET sms_failed = 1 WHERE id = ?", (code_id,))
-    kind = kinds.CODE_SENT if accepted else kinds.CODE_FAILED
-    grant = grant_where(db, "id = ?", grant_id)
-    channel = grant.channel.value if grant is not None else ""
-    journal(db, now, grant_id, kind, {"channel": channel, "result": result})
-
-
 @reads
 def viewer_waiting(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> Waiting | None:
     """The code this browser asked for; None when it never did."""
     row = row_of(
         db,
-        "SELECT c.* FROM viewer_browser b JOIN viewer_code c ON c.id = b.code_id"
-        " WHERE b.browser = ? AND b.grant_id = ?",
+        "SELECT c.*, (SELECT s.state FROM viewer_sms s WHERE s.code_id = c.id ORDER BY s.id DESC LIMIT 1) AS sms"
+        " FROM viewer_browser b JOIN viewer_code c ON c.id = b.code_id WHERE b.browser = ? AND b.grant_id = ?",
         (browser, grant_id),
     )
     if row is None:
@@ -130,6 +121,7 @@ def viewer_waiting(db: sqlite3.Connection, now: float, grant_id: str, browser: b
         sends=row["sends"],
         last_sent_at=row["last_sent_at"],
         sms_failed=bool(row["sms_failed"]),
+        sms=SmsState(row["sms"] or SmsState.OPEN),
     )
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Final
 
+import phonenumbers
+
 import policies
 
 OTHER: Final = "other"
@@ -122,6 +124,24 @@ REPORTS: Final = Counter(
     "Daily reports on TLS and DMARC. Ours: sent, unwanted (nobody asks for it, or may have it), failed (not reached in "
     "time). Those of others: read, unreadable (of kind other).",
     {"kind": ("tls", "dmarc"), "result": ("sent", "unwanted", "failed", "read", "unreadable")},
+)
+SMS: Final = Counter(
+    "relayd_sms_total",
+    "SMS with access codes, one for each gateway that was asked: accepted, refused, unreachable (it surely didn't take "
+    "it), uncertain (its answer was lost).",
+    {"result": ("accepted", "refused", "unreachable", "uncertain")},
+)
+SMS_BY_COUNTRY: Final = Gauge(
+    "relayd_sms_last_hour",
+    "SMS of the last hour by country: sent, and used (the right code was entered). Absent where there were none.",
+    {"country": sorted(phonenumbers.SUPPORTED_REGIONS), "what": ("sent", "used")},
+    combine=max,
+)
+SMS_FRAUD: Final = Gauge(
+    "relayd_sms_fraud_suspected",
+    "1 while so few of a country's SMS lead to a right code that somebody may be earning from them.",
+    {"country": sorted(phonenumbers.SUPPORTED_REGIONS)},
+    combine=max,
 )
 RESOLVER_VALIDATES: Final = Gauge(
     "relayd_resolver_validates",

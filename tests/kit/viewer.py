@@ -27,7 +27,7 @@ from relayd.mail.mime import MimeScanner
 from relayd.mail.reply import Reply
 from relayd.queue.outcome import Job
 from relayd.settings.models import Configuration, StoreSettings
-from relayd.sms.message import Sms, SmsResult
+from relayd.sms.message import Sent, Sms, SmsResult
 from relayd.store.blobs import Blobs
 from relayd.store.ids import new_id
 from relayd.store.records import NewDelivery, NewMessage, Settlement, State
@@ -71,10 +71,13 @@ class Phone:
     inbox: list[Sms] = field(default_factory=list)
     result: SmsResult = SmsResult.ACCEPTED
 
-    async def send(self, sms: Sms) -> SmsResult:
+    async def open(self) -> None:
+        return
+
+    async def send(self, sms: Sms) -> Sent:
         if self.result is SmsResult.ACCEPTED:
             self.inbox.append(sms)
-        return self.result
+        return Sent(self.result, "phone", sms.id)
 
     async def close(self) -> None:
         return
@@ -290,9 +293,13 @@ class Site:
         notification = self.composer.sent[-len(outcome.follow_ups)] if outcome.follow_ups else b""
         return Deposited(new.id, content, notification, outcome)
 
+    def house(self) -> House:
+        """The web process's housekeeping."""
+        return House(self.services, self.secrets)
+
     async def keep_house(self) -> None:
-        """One round of the web process's housekeeping."""
-        await House(self.services, self.secrets).round()
+        """One round of it."""
+        await self.house().round()
 
     def person(self, **headers: str) -> Person:
         return Person(self.app, headers)

@@ -10,23 +10,17 @@ import pytest
 import structlog
 
 from relayd.errors import ConfigurationError
-from relayd.settings.models import Configuration
 from relayd.sms.http import HttpSender
 from relayd.sms.message import Sms, SmsResult
-from relayd.sms.sender import make_sender
+from relayd.sms.sender import make_sender as make
+from tests.kit.sms import MemoryLedger, configuration
+from tests.kit.viewer import HandClock
 
 SMS = Sms(number="+31612345678", text='Zuid "zei": uw code is 123456\n\n@v.nl #123456', reference="K7Q")
 
 
-def configuration(tmp_path, **changes):
-    base = {
-        "hostname": "mail.example.nl",
-        "state": tmp_path / "state",
-        "keys": tmp_path / "keys",
-        "listeners": [{"address": "127.0.0.1:24025", "kind": "relay"}],
-        "tls": {"certificate": tmp_path / "c.pem", "key": tmp_path / "k.pem"},
-    }
-    return Configuration.model_validate(base | changes)
+def make_sender(settings):
+    return make(settings, MemoryLedger(), HandClock())
 
 
 async def gateway(settings, answer, secret="s3cret"):  # noqa: S107
@@ -60,7 +54,7 @@ async def test_json_body_is_escaped_and_carries_the_secret_in_its_header(tmp_pat
         },
     )
     result, (request,) = await gateway(settings, 201)
-    assert result is SmsResult.ACCEPTED
+    assert result.result is SmsResult.ACCEPTED
     assert json.loads(request.content) == {"to": SMS.number, "message": SMS.text, "ref": "K7Q"}
     assert request.headers["authorization"] == "Bearer s3cret"
     assert request.headers["content-type"] == "application/json"
@@ -93,21 +87,25 @@ async def test_get_puts_values_percent_encoded_in_the_address(tmp_path):
     [
         (400, SmsResult.REFUSED),
         (302, SmsResult.REFUSED),
+        (401, SmsResult.UNREACHABLE),
         (429, SmsResult.UNREACHABLE),
         (503, SmsResult.UNREACHABLE),
+        (504, SmsResult.UNCERTAIN),
         (httpx.ConnectTimeout("to +31612345678"), SmsResult.UNREACHABLE),
+        (httpx.ReadTimeout("to +31612345678"), SmsResult.UNCERTAIN),
+        (httpx.RemoteProtocolError("to +31612345678"), SmsResult.UNCERTAIN),
     ],
 )
 async def test_what_a_gateway_does_becomes_a_result(tmp_path, answer, result):
     settings = configuration(tmp_path, sms={"sender": "http", "url": "https://gateway.example/", "body": "{text}"})
-    assert (await gateway(settings, answer))[0] is result
+    assert (await gateway(settings, answer))[0].result is result
 
 
 async def test_file_sender_writes_lines_only_its_owner_can_read(tmp_path):
     target = tmp_path / "sms.jsonl"
     sender = make_sender(configuration(tmp_path, demo=True, sms={"sender": "file", "file": target}))
-    assert await sender.send(SMS) is SmsResult.ACCEPTED
-    assert await sender.send(SMS) is SmsResult.ACCEPTED
+    assert (await sender.send(SMS)).result is SmsResult.ACCEPTED
+    assert (await sender.send(SMS)).result is SmsResult.ACCEPTED
     lines = [json.loads(line) for line in target.read_text().splitlines()]
     assert lines == [{"number": SMS.number, "text": SMS.text, "reference": "K7Q"}] * 2
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -133,7 +131,7 @@ def test_secret_that_everyone_can_read_is_refused(tmp_path):
 
 
 async def test_without_a_gateway_every_code_is_refused(tmp_path):
-    assert await make_sender(configuration(tmp_path)).send(SMS) is SmsResult.REFUSED
+    assert (await make_sender(configuration(tmp_path)).send(SMS)).result is SmsResult.REFUSED
 
 
 def test_a_number_and_its_text_have_no_repr():
