@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from relayd.errors import Problem
 from relayd.settings.load import CONFIGURATION, DOMAINBOOK, NTA, ORGANISATIONS, Loaded
-from relayd.settings.sms import GatewaySettings, SmsSettings
+from relayd.settings.sms import LONGEST_PASSWORD, GatewaySettings, SmsSettings
 from relayd.settings.source import Location, Source
 
 T = TypeVar("T")
@@ -87,6 +87,11 @@ def _sms(source: Source, sms: SmsSettings) -> Iterator[Problem]:
         for key, path in ((at, gateway.secret_file), ([*at, "receipts"], receipts.secret_file if receipts else None)):
             if path is not None:
                 yield from _kept(source, [*key, "secret_file"], path, _ALL_BUT_READING_BY_GROUP, 0o600)
+        if gateway.sender == "smpp" and gateway.secret_file is not None:
+            password, _ = _parsed(gateway.secret_file, bytes.strip, "")
+            if password is not None and not 0 < len(password) <= LONGEST_PASSWORD:
+                text = f"{gateway.secret_file} holds no password of SMPP: 1 to {LONGEST_PASSWORD} characters"
+                yield source.problem([*at, "secret_file"], text)
         if gateway.smpp is not None and gateway.smpp.ca is not None:
             yield from _authorities(source, [*at, "smpp", "ca"], gateway.smpp.ca)
 

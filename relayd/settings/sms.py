@@ -10,6 +10,8 @@ from pydantic import Field
 
 from relayd.settings.values import HostPort, Name, Network, Settings
 
+#: Octets that a password of SMPP may have, without its end (SMPP 3.4 §5.2.2).
+LONGEST_PASSWORD: Final = 8
 _HERE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _SOURCE: Final = r"^(\+?[0-9]{1,15}|[A-Za-z0-9 ._&-]{1,11})$"
 
@@ -53,7 +55,9 @@ class GatewaySettings(Settings):
     body: str = Field(
         "", description="http: body template with {number}, {text}, {reference}, {id}, {secret}, JSON-escaped."
     )
-    secret_file: Path | None = Field(None, description="http, smpp: file with the gateway's secret or password.")
+    secret_file: Path | None = Field(
+        None, description="http, smpp: file with the gateway's secret or password (smpp: at most 8 characters)."
+    )
     success: tuple[int, ...] = Field((200, 201, 202, 204), description="http: status codes that mean accepted.")
     answer_id: str = Field(
         "", description='http: field of the answer with the gateway\'s own id ("messages.0.id"), if it takes no {id}.'

@@ -7,13 +7,13 @@ import structlog
 from relayd.clock import Clock
 from relayd.errors import ConfigurationError, Problem
 from relayd.settings.models import Configuration
-from relayd.settings.sms import GatewaySettings, keeps_secrets, on_this_machine
+from relayd.settings.sms import LONGEST_PASSWORD, GatewaySettings, keeps_secrets, on_this_machine
 from relayd.sms.file import FileSender
 from relayd.sms.http import HttpSender
 from relayd.sms.message import Ledger, Receipt, Sent, Sms, SmsResult, SmsSender
 from relayd.sms.routing import Gateway, Gateways
 from relayd.sms.secret import read_secret
-from relayd.sms.smpp import LONGEST_PASSWORD, SmppSender
+from relayd.sms.smpp import SmppSender
 
 _log = structlog.get_logger("relayd.sms")
 

@@ -17,8 +17,6 @@ _log = structlog.get_logger("relayd.sms")
 
 #: Seconds between tries to bind, when nobody wants to send.
 PAUSE: Final = 10.0
-#: Octets that a password may have on the wire, without its end (§5.2.2).
-LONGEST_PASSWORD: Final = 8
 #: command_status (§5.1.3) that speaks of the gateway at this moment, not of the message: not bound, system error, queue
 #: full, submission failed, throttled.
 _LATER: Final = frozenset({0x04, 0x08, 0x14, 0x45, 0x58})

@@ -59,6 +59,17 @@ def test_a_key_and_a_secret_may_be_credentials_of_systemd(folder: Path, mode: in
     assert check(folder) == 0
 
 
+@pytest.mark.parametrize(("password", "status"), [("geheim12\n", 0), ("geheim123\n", 1), ("\n", 1)])
+def test_a_password_of_smpp_must_fit_into_it(folder: Path, password: str, status: int) -> None:
+    (folder / "secret").write_text(password)
+    (folder / "secret").chmod(0o600)
+    smpp = "smpp: {address: 'smsc.example:3550', system_id: s, source: S}"
+    (folder / "relayd.yaml").write_text(
+        dedent(FILES["relayd.yaml"]) + f"sms: {{sender: smpp, secret_file: secret, {smpp}}}\n"
+    )
+    assert check(folder) == status
+
+
 def _open_key(folder: Path) -> None:
     (folder / "tls.key").chmod(0o644)
 
