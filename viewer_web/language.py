@@ -6,6 +6,7 @@ import gettext
 import io
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ LOCALES: Final = {"nl": "nl_NL", "en": "en_GB"}
 FOLDER: Final = Path(__file__).parent / "locale"
 
 
+@cache
 def load_catalogue(language: str) -> gettext.GNUTranslations:
     """A language's words, from its .po file."""
     with (FOLDER / f"{language}.po").open("rb") as file:

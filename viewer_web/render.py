@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gettext
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,7 +27,7 @@ class Pages:
         self._services = services
         self._secrets = secrets
         self._catalogues = {language: load_catalogue(language) for language in LANGUAGES}
-        self._environments = {language: _environment(one) for language, one in self._catalogues.items()}
+        self._environments = {language: _environment(language) for language in LANGUAGES}
 
     def words(self, language: str, text: str) -> str:
         """One sentence in this language."""
@@ -104,7 +104,8 @@ def _shown_by_get(path: str) -> str:
     return {"resend": f"{start}/code", "extend": start, "logout": start}.get(last, path)
 
 
-def _environment(catalogue: gettext.GNUTranslations) -> jinja2.Environment:
+@cache
+def _environment(language: str) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("viewer_web"),
         autoescape=True,
@@ -113,6 +114,7 @@ def _environment(catalogue: gettext.GNUTranslations) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    catalogue = load_catalogue(language)
     environment.install_gettext_callables(  # type: ignore[attr-defined]  # the i18n extension adds it
         catalogue.gettext, catalogue.ngettext, newstyle=True
     )

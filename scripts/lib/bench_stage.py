@@ -44,15 +44,16 @@ class Stage:
 
 
 @contextmanager
-def stage(parent: Path, change: Callable[[Site], None] = lambda site: None) -> Iterator[Stage]:
-    """All three in a folder of ``parent`` for as long as the context lasts. ``change`` may alter the configuration."""
+def stage(parent: Path, change: Callable[[Site], None] = lambda site: None, *, keep: bool = False) -> Iterator[Stage]:
+    """All three in a folder of ``parent`` for as long as the context lasts. ``change`` may alter the configuration;
+    ``keep``: what the partner gets can be looked at."""
     folder = Path(tempfile.mkdtemp(prefix="relayd-bench-", dir=parent))
     try:
         site = Site(folder)
         site.relayd |= {"workers": WORKERS, "log": "json"}
         change(site)
         with (
-            Sink(folder / "partner", site.partner, port=site.partner_port, keep=False) as partner,
+            Sink(folder / "partner", site.partner, port=site.partner_port, keep=keep) as partner,
             RelayProcess(site) as relayd,
         ):
             yield Stage(site, relayd, partner)

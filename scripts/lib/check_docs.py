@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[2]
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+_PROOF = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 _HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 #: Pages in docs/policies/ that aren't a policy's.
@@ -34,6 +35,17 @@ def anchors(text: str) -> set[str]:
         words = re.sub(r"[`*]|\[|\]\([^)]*\)", "", heading).lower()
         found.add(re.sub(r"[^\w\- ]", "", words).replace(" ", "-"))
     return found
+
+
+def missing_proofs(files: list[Path]) -> Iterator[str]:
+    """Tests that a page names as proof, and that don't exist."""
+    for path in files:
+        if path.suffix != ".md":
+            continue
+        for name, test in _PROOF.findall(path.read_text("utf-8")):
+            file = ROOT / name
+            if not file.is_file() or not re.search(rf"def {test}\b", file.read_text("utf-8")):
+                yield f"{path.relative_to(ROOT)}: there is no test {name}::{test}"
 
 
 def broken_links(files: list[Path]) -> Iterator[str]:
@@ -70,7 +82,7 @@ def forbidden(files: list[Path]) -> Iterator[str]:
 
 def main() -> int:
     files = tracked()
-    said = [*broken_links(files), *policies_without_page(), *forbidden(files)]
+    said = [*broken_links(files), *missing_proofs(files), *policies_without_page(), *forbidden(files)]
     for line in said:
         print(line, file=sys.stderr)
     return 1 if said else 0

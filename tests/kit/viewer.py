@@ -322,9 +322,7 @@ class Deposited:
 
     @property
     def path(self) -> str:
-        return re.search(rf"{ORIGIN}(/v/[A-Za-z0-9_-]{{43}})".encode(), self.notification.replace(b"=\r\n", b""))[
-            1
-        ].decode()  # type: ignore[index]
+        return re.search(rb"(/v/[A-Za-z0-9_-]{43})", self.notification.replace(b"=\r\n", b""))[1].decode()  # type: ignore[index]
 
 
 class Person:

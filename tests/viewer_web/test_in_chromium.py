@@ -107,7 +107,29 @@ HOSTILE = """
 <meta http-equiv="refresh" content="0;url={canary}/refresh"><base href="{canary}/">
 <form id="f" action="{canary}/form" method="post"><input name="a"><button id="go">go</button></form>
 <link rel="preload" as="image" href="{canary}/preload"><link rel="dns-prefetch" href="{canary}">
-<link rel="icon" href="{canary}/icon">
+<link rel="icon" href="{canary}/icon"><link rel="preconnect" href="{canary}"><link rel="prerender" href="{canary}/pre">
+<link rel="modulepreload" href="{canary}/module"><link rel="manifest" href="{canary}/manifest">
+<script type="module">import('{canary}/import')</script><script type="speculationrules">
+{{"prefetch": [{{"source": "list", "urls": ["{canary}/speculate"]}}]}}</script>
+<img srcset="{canary}/srcset 1x, {canary}/srcset2 2x"><picture><source srcset="{canary}/source"><img></picture>
+<table background="{canary}/table"><tr><td background="{canary}/td">x</td></tr></table>
+<input type="image" src="{canary}/input">
+<p style="background-image: image-set('{canary}/set' 1x); cursor: url({canary}/cursor), auto;
+content: url({canary}/content)">
+<style>@font-face {{ font-family: f; src: url({canary}/font) }} #end {{ font-family: f;
+list-style: url({canary}/list) }}
+#end::before {{ content: url({canary}/before) }} @namespace url({canary}/ns);</style>
+<svg><use href="{canary}/use#x"/><feImage href="{canary}/feimage"/><style>@import '{canary}/svgcss'</style></svg>
+<math><mtext><img src="{canary}/math"></mtext></math><frameset><frame src="{canary}/frame"></frameset>
+<iframe srcdoc="<img src='{canary}/srcdoc'><script>parent.document.title='broken'</script>"></iframe>
+<iframe src="javascript:top.document.title='broken'"></iframe><object data="data:text/html,<script>1</script>"></object>
+<details open ontoggle="document.title='broken'"><summary>x</summary></details>
+<body onload="document.title='broken'" onpageshow="new Image().src='{canary}/pageshow'">
+<script>new RTCPeerConnection({{iceServers: [{{urls: 'stun:127.0.0.1'}}]}}); alert(1);
+navigator.sendBeacon('{canary}/b')</script>
+<script>new WebSocket('ws' + '{canary}'.slice(4)); new EventSource('{canary}/es'); open('{canary}/open')</script>
+<script>navigator.serviceWorker.register('/static/session.js'); document.cookie = 'a=1'; localStorage.x = 1</script>
+<a id="ping" href="#end" ping="{canary}/ping">ping</a><a id="js" href="javascript:document.title='broken'">js</a>
 <p id="end">end</p>
 """
 
@@ -126,16 +148,23 @@ async def test_unsanitised_html_can_do_nothing_in_its_frame(world, monkeypatch):
         await page.click("main form button")
         frame = page.frame_locator("iframe.body")
         await frame.locator("#end").wait_for()
-        await frame.locator("#go").click()
+        dialogs, pages, downloads = [], [], []
+        page.on("dialog", lambda one: dialogs.append(one))
+        page.context.on("page", lambda one: pages.append(one))
+        page.on("download", lambda one: downloads.append(one))
+        for each in ("#go", "#ping", "#js"):
+            await frame.locator(each).click()
         await page.wait_for_load_state("networkidle")
         assert await page.title() == "Beveiligd bericht – Ziekenhuis Zuid"
         base = page.url
         await page.goto(f"{base}/body")
-        await page.click("#go")
+        for each in ("#go", "#ping", "#js"):
+            await page.click(each)
         await page.wait_for_load_state("networkidle")
         assert await page.title() == "De tekst van het bericht"
-        assert page.url == f"{base}/body"
-        assert hits == []
+        assert page.url.partition("#")[0] == f"{base}/body"
+        assert (hits, dialogs, pages, downloads) == ([], [], [], [])
+        assert {one["name"] for one in await page.context.cookies()} == {"__Host-vw"}
 
 
 async def test_pictures_that_came_along_are_painted(world):

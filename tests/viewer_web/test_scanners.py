@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import httpx
 import pytest
+
+from relayd.mail.meta import Reader
 
 
 def tables(site):
@@ -81,6 +84,87 @@ async def test_visits_are_journalled_once_an_hour_and_apart_from_reading(site):
     site.clock.pass_(3601)
     await site.person().get(sent.path)
     assert await site.kinds(sent.message_id) == ["notified", "link-visited", "link-visited"]
+
+
+class Scanner:
+    """A mail gateway that opens what it finds, follows links, and presses every button, with a browser's cookies or
+    without."""
+
+    def __init__(self, site, *, cookies: bool) -> None:
+        self.person = site.person()
+        self.cookies = cookies
+
+    async def visit(self, path: str) -> None:
+        client = self.person.client
+        for method, headers in (
+            ("HEAD", {}),
+            ("OPTIONS", {}),
+            ("GET", {"Sec-Purpose": "prefetch;prerender"}),
+            ("GET", {"Purpose": "prefetch"}),
+        ):
+            await client.request(method, path, headers=headers)
+            if not self.cookies:
+                client.cookies.clear()
+        page = await self.person.get(path)
+        for link in re.findall(r'href="(/[^"]+)"', page.text):
+            await client.get(link)
+        for action, fields in forms_of(page.text):
+            filled = {name: value or "0000" for name, value in fields.items()}
+            headers = {"Sec-Fetch-Site": "same-origin"}
+            answer = await client.post(action, data=filled, headers=headers, follow_redirects=True)
+            for onward, more in forms_of(answer.text):
+                await client.post(onward, data={n: v or "0000" for n, v in more.items()}, headers=headers)
+            await client.post(action, data=filled, headers=headers)
+            if not self.cookies:
+                client.cookies.clear()
+
+
+def forms_of(text: str):
+    """Each form's address, and its fields with what is in them."""
+    for form in re.findall(r"<form .*?</form>", text, re.S):
+        action = re.search(r'action="([^"]+)"', form)[1]
+        fields = re.findall(r'<input [^>]*?name="([^"]+)"(?:[^>]*?value="([^"]*)")?', form)
+        buttons = re.findall(r'<button [^>]*?name="([^"]+)" value="([^"]*)"', form)
+        yield action, dict(fields) | dict(buttons[:1])
+
+
+@pytest.mark.parametrize("cookies", [True, False], ids=["with cookies", "without"])
+async def test_a_scanner_that_presses_every_button_fifty_times_costs_nobody_anything(site, cookies):
+    sent = await site.deposit()
+    scanner = Scanner(site, cookies=cookies)
+    for _ in range(50):
+        await scanner.visit(sent.path)
+    await site.keep_house()
+    kinds = await site.kinds(sent.message_id)
+    assert len(site.phone.inbox) <= 1
+    assert not {"opened", "downloaded", "verified", "locked", "replied", "passed-on"} & set(kinds)
+    # What pressing "not my number" costs: the sender hears of it, once.
+    assert kinds.count("number-disputed") <= 1
+    assert len([one for one in site.composer.sent if b"nummer" in one and b"klopt niet" in one]) <= 1
+    # The person comes a little later, and gets in.
+    site.clock.pass_(3601)
+    person = site.person()
+    page = await person.read(sent, site.phone)
+    assert "Uitslag bloedonderzoek" in page.text
+
+
+@pytest.mark.parametrize("channel", ["access code", "e-mail", "sender"])
+async def test_nor_at_any_other_kind_of_link(site, channel):
+    facts = {
+        "access code": {"mobile": "", "access_code": "Zilveren-Fiets-7"},
+        "e-mail": {"reader": Reader(email=True)},
+    }
+    sent = await site.deposit(**facts.get(channel, {}))
+    path = sent.path
+    if channel == "sender":
+        path = re.search(rb"(/s/[\w-]{43})", site.composer.sent[-1].replace(b"=\r\n", b""))[1].decode()
+    before = len(site.composer.sent)
+    scanner = Scanner(site, cookies=True)
+    for _ in range(50 if channel != "sender" else 3):
+        await scanner.visit(path)
+    kinds = await site.kinds(sent.message_id)
+    assert not {"opened", "downloaded", "verified", "replied", "passed-on"} & set(kinds)
+    assert len(site.composer.sent) <= before + 2
 
 
 @pytest.mark.parametrize(
