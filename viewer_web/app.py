@@ -33,12 +33,14 @@ from viewer_web.pages.forward import ForwardPages
 from viewer_web.pages.link import Link
 from viewer_web.pages.look import Look
 from viewer_web.pages.message import MessagePage
+from viewer_web.pages.passkey import PasskeyPages
 from viewer_web.pages.preview import Preview
 from viewer_web.pages.receipts import Receipts
 from viewer_web.pages.reply import ReplyPages
 from viewer_web.pages.secret import Secret
 from viewer_web.pages.sender import SenderPages
 from viewer_web.pages.session import SessionPages
+from viewer_web.passkeys import Passkeys
 from viewer_web.policy_host import PolicyHosts
 from viewer_web.problems import Problem, unavailable, unknown
 from viewer_web.render import Pages
@@ -81,7 +83,9 @@ def create_app(services: Services) -> Starlette:
 
 def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> list[BaseRoute]:
     code = Code(services, secrets, pages)
-    message = MessagePage(services, pages)
+    passkeys = Passkeys(services, secrets)
+    passkey = PasskeyPages(services, secrets, pages, passkeys)
+    message = MessagePage(services, pages, passkeys)
     body = Body(services, pages)
     download = Download(services, pages)
     look = Look(services, pages)
@@ -92,12 +96,17 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
     forward = ForwardPages(services, secrets, pages)
     sender = SenderPages(services, secrets, pages)
     secret = Secret(services, secrets, pages)
-    link = Link(services, secrets, pages, secret)
+    link = Link(services, secrets, pages, secret, passkeys)
     return [
         Route("/v/{token}", link.show, name="link"),
         Route("/v/{token}", link.send_code, methods=["POST"], name="send code"),
         Route("/v/{token}/open", secret.enter, methods=["POST"], name="enter secret"),
         Route("/v/{token}/number", link.dispute, methods=["POST"], name="dispute number"),
+        Route("/v/{token}/passkey", passkey.ask_to_open, methods=["POST"], name="ask passkey"),
+        Route("/v/{token}/passkey/open", passkey.open, methods=["POST"], name="open by passkey"),
+        Route("/g/{grant}/passkey", passkey.ask_to_add, methods=["POST"], name="offer passkey"),
+        Route("/g/{grant}/passkey/add", passkey.add, methods=["POST"], name="add passkey"),
+        Route("/g/{grant}/passkey/remove", passkey.remove, methods=["POST"], name="remove passkeys"),
         Route("/g/{grant}/code", code.show, name="code"),
         Route("/g/{grant}/code", code.enter, methods=["POST"], name="enter code"),
         Route("/g/{grant}/resend", code.resend, methods=["POST"], name="resend code"),

@@ -41,6 +41,7 @@ _WORDS: Final[Mapping[str, str]] = {
     kinds.NUMBER_DISPUTED: "the reader says that the number isn't his",
     kinds.NUMBER_CORRECTED: "the sender corrected the number",
     kinds.PASSKEY_ADDED: "the reader added a passkey",
+    kinds.PASSKEYS_REMOVED: "the reader removed his passkeys",
     kinds.REPLIED: "answered",
     kinds.PASSED_ON: "passed on",
     kinds.RECEIPT_SENT: "the read receipt was sent",

@@ -19,6 +19,7 @@ from relayd.store import (
     tables,
     viewer,
     viewer_drafts,
+    viewer_passkeys,
     viewer_passwords,
     viewer_senders,
     viewer_sms,
@@ -34,6 +35,7 @@ OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
     report_received,
     viewer_drafts,
+    viewer_passkeys,
     viewer_passwords,
     viewer_senders,
 )
@@ -41,6 +43,7 @@ SCHEMAS: Final[tuple[str, ...]] = (
     tables.SCHEMA,
     viewer.SCHEMA,
     viewer_drafts.SCHEMA,
+    viewer_passkeys.SCHEMA,
     viewer_passwords.SCHEMA,
     viewer_senders.SCHEMA,
     viewer_sms.SCHEMA,

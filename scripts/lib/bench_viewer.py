@@ -189,9 +189,7 @@ def measure(on: Stage) -> tuple[list[Figure], list[str]]:
         time.sleep(3)
         took = asyncio.run(rush(port, readers))
         time.sleep(3)
-    figures = [
-        figure(name, [one for one, _ in took[name]], sum(not good for _, good in took[name])) for name in _PAGES
-    ]
+    figures = [figure(name, [one for one, _ in took[name]], sum(not good for _, good in took[name])) for name in _PAGES]
     figures.append(figure("relay, nobody reads", quiet.took))
     figures.append(figure("relay, meanwhile", busy.took))
     before = memory_of(web)

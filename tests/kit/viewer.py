@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from base64 import encodebytes
 from collections.abc import AsyncIterator, Sequence
@@ -292,6 +293,15 @@ class Site:
         assert settled == [True]
         notification = self.composer.sent[-len(outcome.follow_ups)] if outcome.follow_ups else b""
         return Deposited(new.id, content, notification, outcome)
+
+    def with_settings(self, **changes: Any) -> Site:
+        """The same, with other settings of the organisation."""
+        before = self.services.directory()
+        zuid = before.organisations["zuid"]
+        zuid = dataclasses.replace(zuid, settings=dataclasses.replace(zuid.settings, **changes))
+        directory = dataclasses.replace(before, organisations={"zuid": zuid})
+        services = dataclasses.replace(self.services, directory=lambda: directory)
+        return dataclasses.replace(self, services=services, app=create_app(services))
 
     def house(self) -> House:
         """The web process's housekeeping."""

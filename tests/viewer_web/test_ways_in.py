@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from email import message_from_bytes
 from email.policy import SMTP
@@ -12,7 +11,6 @@ import pytest
 from relayd.mail.meta import Reader
 from relayd.store.verify import Verifier
 from tests.kit.viewer import PATIENT, Person, Site, open_site
-from viewer_web.app import create_app
 
 ACCESS_CODE = "Zilveren-Fiets-7"
 TEXT = "De uitslag is goed."
@@ -23,16 +21,6 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40
 async def site(tmp_path):
     async with open_site(tmp_path) as site:
         yield site
-
-
-def with_settings(site: Site, **changes) -> Site:
-    """The same, with other settings of the organisation."""
-    before = site.services.directory()
-    zuid = before.organisations["zuid"]
-    zuid = dataclasses.replace(zuid, settings=dataclasses.replace(zuid.settings, **changes))
-    directory = dataclasses.replace(before, organisations={"zuid": zuid})
-    services = dataclasses.replace(site.services, directory=lambda: directory)
-    return dataclasses.replace(site, services=services, app=create_app(services))
 
 
 def mailed_code(site: Site) -> str:
@@ -116,7 +104,7 @@ async def test_codes_by_e_mail_have_the_same_limits(site):
 async def test_an_organisations_colour_and_logo_are_on_its_pages(site, tmp_path):
     logo = tmp_path / "logo.png"
     logo.write_bytes(PNG)
-    site = with_settings(site, colour="#7a1f5c", logo=logo)
+    site = site.with_settings(colour="#7a1f5c", logo=logo)
     sent = await site.deposit()
     person = site.person()
     page = await person.get(sent.path)
@@ -139,7 +127,7 @@ async def test_without_a_look_there_is_none(site, path):
 
 
 async def test_an_organisations_own_host_is_in_its_links_and_codes(site):
-    site = with_settings(site, viewer_url="https://veilig.zuid.example")
+    site = site.with_settings(viewer_url="https://veilig.zuid.example")
     await site.deposit()
     notification = site.composer.sent[-2].replace(b"=\r\n", b"").decode()
     assert "https://veilig.zuid.example/v/" in notification

@@ -18,6 +18,7 @@ from relayd.store.viewer_tables import Channel, Grant
 from viewer_web.access import grant_of_link
 from viewer_web.codes import request_code, target_of
 from viewer_web.language import language_of
+from viewer_web.passkeys import Passkeys
 from viewer_web.problems import unknown
 from viewer_web.render import Pages
 from viewer_web.security import checked_form, cookie_of
@@ -36,11 +37,14 @@ class SecretPage(Protocol):
 class Link:
     """GET /v/TOKEN and POST /v/TOKEN."""
 
-    def __init__(self, services: Services, secrets: InstallationSecrets, pages: Pages, secret: SecretPage) -> None:
+    def __init__(
+        self, services: Services, secrets: InstallationSecrets, pages: Pages, secret: SecretPage, passkeys: Passkeys
+    ) -> None:
         self._services = services
         self._secrets = secrets
         self._pages = pages
         self._secret = secret
+        self._passkeys = passkeys
 
     async def show(self, request: Request) -> Response:
         grant = await grant_of_link(request, self._services)
@@ -52,13 +56,16 @@ class Link:
         if grant.channel in (Channel.ACCESS_CODE, Channel.PASSWORD):
             return await self._secret.page(request, grant, inside=inside)
         target = await target_of(self._services, grant)
+        holder = await self._passkeys.holder_of(grant)
+        passkey = f"{request.url.path}/passkey"
         return await self._pages.form(
             request,
             "link.html",
             grant,
-            forms=(request.url.path, f"{request.url.path}/number"),
+            forms=(request.url.path, f"{request.url.path}/number", passkey, f"{passkey}/open"),
             target=target,
             inside=inside,
+            has_passkey=holder is not None and bool(await self._passkeys.known(holder)),
         )
 
     async def send_code(self, request: Request) -> Response:

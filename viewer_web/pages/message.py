@@ -15,6 +15,7 @@ from viewer_web.language import language_of
 from viewer_web.pages.forward import may_pass_on
 from viewer_web.pages.preview import may_preview
 from viewer_web.pages.reply import may_reply
+from viewer_web.passkeys import Passkeys
 from viewer_web.reading import Reading, attachment_name, reading, shown_size
 from viewer_web.render import Pages
 from viewer_web.services import Services
@@ -25,9 +26,10 @@ _DAY = 86400.0
 class MessagePage:
     """GET /g/GRANT."""
 
-    def __init__(self, services: Services, pages: Pages) -> None:
+    def __init__(self, services: Services, pages: Pages, passkeys: Passkeys) -> None:
         self._services = services
         self._pages = pages
+        self._passkeys = passkeys
 
     async def show(self, request: Request) -> Response:
         session, cookie = await session_of(request, self._services)
@@ -37,11 +39,13 @@ class MessagePage:
         shown = reading(opened.meta.parts)
         base = f"/g/{grant.id}"
         replies: int = await self._services.store.call("viewer_replies", thread=grant.thread)
+        holder = await self._passkeys.holder_of(grant)
+        passkey = tuple(f"{base}/passkey{step}" for step in ("", "/add", "/remove")) if holder else ()
         return await self._pages.form(
             request,
             "message.html",
             grant,
-            forms=(f"{base}/extend", f"{base}/logout"),
+            forms=(f"{base}/extend", f"{base}/logout", *passkey),
             base=base,
             subject=opened.headers.text("subject").strip(),
             sender=opened.headers.text("from").strip() or opened.message.sender,
@@ -55,6 +59,8 @@ class MessagePage:
             may_pass_on=may_pass_on(grant),
             forwards_left=max(0, FORWARDS - grant.forwards),
             replies_left=max(0, REPLIES - replies),
+            may_use_passkey=holder is not None,
+            has_passkey=holder is not None and bool(await self._passkeys.known(holder)),
             session_hours=int(SESSION_LIFE / 3600),
         )
 
