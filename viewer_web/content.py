@@ -7,7 +7,7 @@ import codecs
 from collections.abc import AsyncIterator
 from typing import Final
 
-from relayd.mail.decode import decoder
+from relayd.mail.decode import Base64Length, decoder
 from relayd.mail.meta import Part
 from viewer_web.access import Opened
 from viewer_web.reading import Reading
@@ -33,6 +33,11 @@ async def decoded_size(opened: Opened, part: Part) -> int:
     """Exactly how many octets ``decoded`` gives. The content is read for it, once more than for sending it."""
     if part.encoding in {"7bit", "8bit", "binary"}:
         return part.length
+    if part.encoding == "base64":
+        length = Base64Length()
+        async for block in opened.body.blocks(part.offset, part.length):
+            length.feed(block)
+        return length.finish()
     return sum([len(block) async for block in decoded(opened, part)])
 
 

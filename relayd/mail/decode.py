@@ -65,6 +65,28 @@ class _Base64:
         return _run(rest)
 
 
+class Base64Length:
+    """How many octets the decoder of base64 would give, at a third of its cost."""
+
+    def __init__(self) -> None:
+        self._octets = 0
+        self._digits = 0
+
+    def feed(self, block: bytes) -> None:
+        *ended, last = block.translate(None, _NOT_BASE64).split(b"=")
+        for run in ended:
+            self._octets += _octets(self._digits + len(run))
+            self._digits = 0
+        self._digits += len(last)
+
+    def finish(self) -> int:
+        return self._octets + _octets(self._digits)
+
+
+def _octets(digits: int) -> int:
+    return digits // 4 * 3 + (0, 0, 1, 2)[digits % 4]
+
+
 def _run(digits: bytes) -> bytes:
     """A run with its padding restored; a single digit left over stands for nothing."""
     if len(digits) % 4 == 1:

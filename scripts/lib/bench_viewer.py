@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 
 from scripts.lib.bench_stage import Crowd, Stage, footnote, markdown, scan, send, small, stage
+from tests.kit.browser import Browser
 from tests.kit.site import Site
 from tests.kit.talk import DOCTOR, say
 from tests.kit.usage import Peak, memory_of
@@ -31,8 +32,12 @@ RATE = 50
 SENDERS = 4
 GOAL = 1.0
 #: Decoded octets of the message that is downloaded whole.
-LARGEST = 36_000_000
+LARGEST = 35_900_000
+#: How often at once.
+DOWNLOADS = 20
 _PAGES = ("message", "body", "attachment")
+#: What is seen when a message is opened; its attachments are listed, and fetched by who wants them.
+_OPENED = ("message", "body")
 
 
 @dataclass(frozen=True)
@@ -94,32 +99,31 @@ def _notified(on: Stage, names: list[str]) -> dict[str, str]:
     return found
 
 
-def sign_in(on: Stage, link: str) -> tuple[str, str]:
-    """The reader's page and cookie."""
-    with httpx.Client(follow_redirects=False, timeout=30) as client:
-        headers = {"Sec-Fetch-Site": "same-origin"}
-        page = client.get(link)
-        cookie = page.cookies["__Host-vw"]
-        token = re.search(r'name="token" value="([^"]+)"', page.text)[1]  # type: ignore[index]
-        lines = _lines(on)
-        asked = client.post(link, data={"token": token}, headers=headers | {"Cookie": f"__Host-vw={cookie}"})
-        wait_for(lambda: _lines(on) > lines, "an SMS")
-        code = json.loads(on.site.sms.read_text().splitlines()[-1])["text"][-6:]
-        where = f"{on.site.viewer_url}{asked.headers['location']}"
-        page = client.get(where, headers={"Cookie": f"__Host-vw={cookie}"})
-        token = re.search(r'name="token" value="([^"]+)"', page.text)[1]  # type: ignore[index]
-        entered = client.post(
-            where, data={"token": token, "code": code}, headers=headers | {"Cookie": f"__Host-vw={cookie}"}
-        )
-        return str(entered.headers["location"]), str(entered.cookies["__Host-vw"])
+def sign_in(on: Stage, link: str, number: int) -> tuple[str, str]:
+    """The path of the reader's message, and his cookie. Each has an address of his own, told by a proxy: many codes
+    from one network are taken for guessing."""
+    with Browser(headers={"X-Forwarded-For": f"100.64.{number}.1"}) as browser:
+        browser.open(link)
+        before = _messages(on)
+        browser.submit(browser.forms[0])
+        wait_for(lambda: len(_messages(on)) > len(before), "an SMS")
+        code = re.search(r"#(\d{6})$", json.loads(_messages(on)[-1])["text"])
+        form = next((form for form in browser.forms if "code" in form.open_fields), None)
+        if not code or not form:
+            raise RuntimeError(f"no code could be entered: {browser.text}")
+        browser.submit(form, code=code[1])
+        if not browser.frames:
+            raise RuntimeError(f"not signed in: {browser.url} {browser.text}")
+        return httpx.URL(browser.url).path, browser.cookies["__Host-vw"]
 
 
-def _lines(on: Stage) -> int:
-    return on.site.sms.read_bytes().count(b"\n") if on.site.sms.exists() else 0
+def _messages(on: Stage) -> list[str]:
+    return on.site.sms.read_text().splitlines() if on.site.sms.exists() else []
 
 
-async def get(port: int, path: str, cookie: str, *, octets: int = 0) -> tuple[float, int]:
-    """How long an answer takes, and its status. With ``octets`` the connection is cut after so many."""
+async def get(port: int, path: str, cookie: str, *, octets: int = 0) -> tuple[float, bool]:
+    """How long an answer takes, and whether it is a good and whole one. With ``octets`` the connection is cut after
+    so many."""
     started = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = (
@@ -138,12 +142,14 @@ async def get(port: int, path: str, cookie: str, *, octets: int = 0) -> tuple[fl
         if octets and read >= octets:
             break
     writer.close()
-    return time.monotonic() - started, int(head.split()[1])
+    length = re.search(rb"content-length: (\d+)", head)
+    whole = bool(octets) or not length or read == int(length[1])
+    return time.monotonic() - started, head.split()[1] == b"200" and whole
 
 
-async def rush(port: int, readers: list[tuple[str, str]]) -> dict[str, list[tuple[float, int]]]:
+async def rush(port: int, readers: list[tuple[str, str]]) -> dict[str, list[tuple[float, bool]]]:
     """All at once: the page, its body, the beginning of the attachment."""
-    took: dict[str, list[tuple[float, int]]] = {name: [] for name in _PAGES}
+    took: dict[str, list[tuple[float, bool]]] = {name: [] for name in _PAGES}
 
     async def one(page: str, cookie: str) -> None:
         for name, path in zip(_PAGES, ("", "/body", "/attachment/part-2"), strict=True):
@@ -151,6 +157,10 @@ async def rush(port: int, readers: list[tuple[str, str]]) -> dict[str, list[tupl
 
     await asyncio.gather(*(one(page, cookie) for page, cookie in readers))
     return took
+
+
+async def together(port: int, path: str, cookie: str) -> list[tuple[float, bool]]:
+    return await asyncio.gather(*(get(port, path, cookie) for _ in range(DOWNLOADS)))
 
 
 def traffic(on: Stage) -> Crowd:
@@ -171,8 +181,8 @@ def traffic(on: Stage) -> Crowd:
 def measure(on: Stage) -> tuple[list[Figure], list[str]]:
     port = int(on.site.viewer_url.rpartition(":")[2])
     web = next(pid for pid, role in on.relayd.processes().items() if role == "web")
-    readers = [sign_in(on, link) for link in deposit(on, "reader", READERS, 5_000_000)]
-    large = sign_in(on, deposit(on, "large", 1, LARGEST)[0])
+    readers = [sign_in(on, link, number) for number, link in enumerate(deposit(on, "reader", READERS, 5_000_000))]
+    large = sign_in(on, deposit(on, "large", 1, LARGEST)[0], READERS)
     with traffic(on) as quiet:
         time.sleep(6)
     with traffic(on) as busy:
@@ -180,15 +190,18 @@ def measure(on: Stage) -> tuple[list[Figure], list[str]]:
         took = asyncio.run(rush(port, readers))
         time.sleep(3)
     figures = [
-        figure(name, [one for one, _ in took[name]], sum(status != 200 for _, status in took[name])) for name in _PAGES
+        figure(name, [one for one, _ in took[name]], sum(not good for _, good in took[name])) for name in _PAGES
     ]
     figures.append(figure("relay, nobody reads", quiet.took))
     figures.append(figure("relay, meanwhile", busy.took))
     before = memory_of(web)
     with Peak(web, every=0.05) as peak:
-        seconds, status = asyncio.run(get(port, f"{large[0]}/message.eml", large[1]))
+        downloads = asyncio.run(together(port, f"{large[0]}/message.eml", large[1]))
+    if not all(good for _, good in downloads):
+        raise RuntimeError("the large message wasn't downloaded whole")
     notes = [
-        f"a message of {LARGEST // 10**6} MB downloaded whole in {seconds:.1f} s (status {status}): the web process "
+        f"a message of {round(LARGEST / 10**6)} MB downloaded {DOWNLOADS} times at once, whole, in "
+        f"{max(took for took, _ in downloads):.1f} s: the web process "
         f"went from {before / 2**20:.0f} to {peak.value / 2**20:.0f} MiB",
         f"relay traffic: {len(busy.took) / (6 + max(one for one, _ in took['attachment'])):.0f} mails a second or more",
     ]
@@ -196,7 +209,8 @@ def measure(on: Stage) -> tuple[list[Figure], list[str]]:
 
 
 def settings(site: Site) -> None:
-    """Let one address sign in for all of them."""
+    """Readers who come by a proxy, and SMS enough for all."""
+    site.relayd["viewer"]["trusted_proxies"] = ["127.0.0.0/8"]
     site.relayd["sms"] |= {"per_organisation": 10_000, "per_hour": 10_000}
     site.organisations["settings"] = {"confirmation": False}
 
@@ -215,7 +229,7 @@ def main(words: list[str]) -> int:
             markdown(["answer", "count", "median ms", "p95 ms", "longest ms", "errors"], [one.cells for one in figures])
         )
         print("\n" + "\n".join(f"- {note}" for note in notes) + f"\n\n{footnote('scripts/bench viewer')}")
-    missed = [one.what for one in figures if one.what in _PAGES and (one.p95 >= GOAL or one.errors)]
+    missed = [one.what for one in figures if one.errors or (one.what in _OPENED and one.p95 >= GOAL)]
     for what in missed:
         print(f"bench: missed its goal: {what}", file=sys.stderr)
     return 1 if missed else 0

@@ -10,6 +10,7 @@ import shutil
 import smtplib
 import sqlite3
 import time
+from contextlib import ExitStack
 from email import message_from_bytes
 from email.policy import SMTP
 from pathlib import Path
@@ -130,13 +131,20 @@ def signed_by(letter: bytes, stage: Stage) -> bool:
     return dkim.verify(letter, dnsfunc=txt)
 
 
-def test_from_the_first_notification_to_the_destroyed_key(stage):
+@pytest.fixture
+def somebody():
+    """Browsers of different people, closed at the end."""
+    with ExitStack() as people:
+        yield lambda: people.enter_context(Browser())
+
+
+def test_from_the_first_notification_to_the_destroyed_key(stage, somebody):
     # A message comes, is notified of without its content, and is read after a code.
     stage.post(PATIENT, "Uitslag", SECRET, **{"X-Relayd-Mobile": f"{PATIENT}; {MOBILE}"})
     notification = stage.wait_for_letters(PATIENT, 1)
     assert SECRET.encode() not in notification
     link = link_in(notification, stage)
-    patient = Browser()
+    patient = somebody()
     page = sign_in(stage, patient, link)
     assert SECRET in body(patient, page)
 
@@ -162,7 +170,7 @@ def test_from_the_first_notification_to_the_destroyed_key(stage):
     stage.post(address, "Re: Uitslag", BACK)
     second = link_in(stage.wait_for_letters(PATIENT, 2), stage)
     assert second != link
-    again = Browser()
+    again = somebody()
     page = sign_in(stage, again, second)
     assert BACK in body(again, page)
     again.open(page)
@@ -182,7 +190,7 @@ def test_from_the_first_notification_to_the_destroyed_key(stage):
     reference, password = re.findall(r'<dd class="secret">([^<]+)</dd>', again.response.text)
     notice = stage.wait_for_letters(DAUGHTER, 1)
     assert password.encode() not in notice
-    daughter = Browser()
+    daughter = somebody()
     daughter.open(link_in(notice, stage))
     daughter.submit(daughter.forms[0], reference=reference, password=password)
     daughters = daughter.url
@@ -192,7 +200,7 @@ def test_from_the_first_notification_to_the_destroyed_key(stage):
     # ends.
     stage.wait_for_letters(DOCTOR, 2, "/s/")
     confirmation = stage.letters(DOCTOR, "/s/")[0]
-    doctor = Browser()
+    doctor = somebody()
     doctor.open(link_in(confirmation, stage, "s"))
     doctor.submit(doctor.forms[0])
     assert "Gelezen" in doctor.text

@@ -77,9 +77,11 @@ class _Page(HTMLParser):
 class Browser:
     """Holds one page at a time, the way a person does."""
 
-    def __init__(self, *, verify: str | bool = True) -> None:
+    def __init__(self, *, verify: str | bool = True, headers: dict[str, str] | None = None) -> None:
         hooks = {"request": [self._add_cookies]}
-        self._client = httpx.Client(follow_redirects=True, verify=verify, timeout=30, event_hooks=hooks)
+        self._client = httpx.Client(
+            follow_redirects=True, verify=verify, timeout=30, event_hooks=hooks, headers=headers
+        )
         self.response: httpx.Response
         self._page = _Page()
 
@@ -94,6 +96,10 @@ class Browser:
     @property
     def url(self) -> str:
         return str(self.response.url)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        return dict(self._client.cookies)
 
     @property
     def text(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relayd.mail.decode import Base64Length
 from relayd.mail.meta import Part
 from relayd.mail.mime import MOST_DEPTH, MOST_PARTS, MimeScanner, decoder
 
@@ -277,6 +278,15 @@ def test_encodings_decode_in_any_blocks(octets: bytes, size: int) -> None:
         binascii.b2a_uu(octets[start : start + 45]).replace(b"\n", b"\r\n") for start in range(0, len(octets), 45)
     )
     assert decode("x-uuencode", encoded + b"`\r\nend\r\n", size) == octets
+
+
+@given(st.text("QUJDRA=!\r\n", max_size=60), st.integers(1, 20))
+def test_a_length_is_that_of_what_is_decoded(text: str, size: int) -> None:
+    octets = text.encode()
+    length = Base64Length()
+    for start in range(0, len(octets), size):
+        length.feed(octets[start : start + size])
+    assert length.finish() == len(decode("base64", octets, size))
 
 
 @given(st.binary(max_size=200), st.integers(1, 20), st.sampled_from(["base64", "quoted-printable", "uuencode", "?"]))
