@@ -39,9 +39,10 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A draft, opened. ``replies`` were sent in this cycle."""
+    """A draft, opened; without an ``id`` there is none. ``replies`` were sent in this cycle."""
 
     id: str
+    version: int
     text: str
     files: tuple[Attached, ...]
     replies: int
@@ -63,21 +64,19 @@ class Drafts:
         draft: Draft | None = await self._services.store.call("viewer_draft", grant_id=self._grant.id)
         if draft is None:
             replies: int = await self._services.store.call("viewer_replies", thread=self._grant.thread)
-            return Written("", "", (), replies)
-        text = self._key.unseal(f"draft:{self._grant.id}", draft.text).decode() if draft.text else ""
+            return Written("", 0, "", (), replies)
+        text = self._text(draft.text)
         files = tuple(Attached(one.id, self._name(one), one.type, one.size) for one in draft.uploads)
-        return Written(draft.id, text, files, draft.replies)
+        return Written(draft.id, draft.version, text, files, draft.replies)
 
-    async def keep(self, text: str) -> str:
-        """Keep the text; the draft's id."""
-        sealed = self._key.seal(f"draft:{self._grant.id}", text[:TEXT_LIMIT].encode())
-        kept: str = await self._services.store.call(
-            "viewer_draft_keep",
-            grant_id=self._grant.id,
-            draft_id=self._services.random.token_hex(16),
-            text=sealed,
+    async def keep(self, form: str, text: str) -> str | None:
+        """Keep what stands in this form: None when that was done, else what this form has sent already, and nothing
+        was changed."""
+        sealed = self._key.seal(f"draft:{self._grant.id}", text.encode()) if text else b""
+        sent: bytes | None = await self._services.store.call(
+            "viewer_draft_keep", grant_id=self._grant.id, form=form, text=sealed
         )
-        return kept
+        return None if sent is None else self._text(sent)
 
     async def remove(self, upload_id: str) -> None:
         await self._change("viewer_upload_remove", upload_id=upload_id)
@@ -121,6 +120,9 @@ class Drafts:
             await self._services.store.call(operation, grant_id=self._grant.id, browser=self.browser, **arguments)
         except Conflict as error:
             raise signed_out() from error
+
+    def _text(self, sealed: bytes) -> str:
+        return self._key.unseal(f"draft:{self._grant.id}", sealed).decode() if sealed else ""
 
     def _name(self, upload: Upload) -> str:
         return self._key.unseal(f"upload:{upload.id}", upload.name).decode()

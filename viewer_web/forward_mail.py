@@ -6,18 +6,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from email import policy
 from email.headerregistry import Address as HeaderAddress
 from email.message import EmailMessage, MIMEPart
 from email.utils import format_datetime
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from relayd.mail.address import Address
+from relayd.mail.composing import POLICY, UTF8_POLICY
 from relayd.mail.headers import split_fields
 from viewer_web.access import Opened
-
-_POLICY: Final = policy.SMTP.clone(max_line_length=78)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Forward:
 
 async def content(forward: Forward, opened: Opened, words: str, boundary: str) -> AsyncIterator[bytes]:
     """The message in blocks. Its second part is the original's content with the header fields that describe it."""
-    text = MIMEPart(_POLICY)
+    text = MIMEPart(POLICY)
     text.set_content(words, charset="utf-8", cte="quoted-printable")
     yield _head(forward).as_bytes().rstrip(b"\r\n") + b"\r\n"
     yield f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n--{boundary}\r\n'.encode()
@@ -51,7 +48,7 @@ async def content(forward: Forward, opened: Opened, words: str, boundary: str) -
 
 def _head(forward: Forward) -> EmailMessage:
     international = not str(forward.to).isascii() or not forward.reader.isascii()
-    mail = EmailMessage(policy=_POLICY.clone(utf8=True) if international else _POLICY)  # RFC 6532
+    mail = EmailMessage(policy=UTF8_POLICY if international else POLICY)
     author = forward.author
     mail["From"] = HeaderAddress(f"{forward.name} via {forward.via}", username=author.local, domain=author.domain)
     # Answers belong to the person, and not to an address of ours: whoever got it isn't known to the organisation.

@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from viewer_web.problems import Problem, stale_form
+from viewer_web.problems import stale_form
 
 #: Octets of the fields that aren't files, together.
 _FIELDS: Final = 512 * 1024
@@ -52,32 +52,36 @@ Event = FieldRead | FileBegins | FileBlock | FileEnds
 
 
 async def read_multipart(request: Request, limit: int) -> AsyncIterator[Event]:
-    """What the form holds, in its order. Raises Problem for a form that is none, ends early or exceeds ``limit``
-    octets; then what came before counts for nothing."""
+    """What the form holds, in its order. Raises Problem for a form that is none or ends early, and TooLarge for one
+    that exceeds ``limit`` octets: at its first file already where the browser says how long it is. No file counts
+    then."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not 1 <= len(boundary) <= 70:
         raise stale_form()
+    announced = request.headers.get("content-length", "")
+    excessive = announced.isdecimal() and int(announced) > limit
     reader = _Reader()
     parser = MultipartParser(boundary, reader.callbacks)  # type: ignore[arg-type]
     size = 0
     async for block in request.stream():
         size += len(block)
         if size > limit:
-            raise too_large()
+            raise TooLarge
         try:
             parser.write(block)
         except FormParserError as error:
             raise stale_form() from error
         for event in reader.events():
+            if excessive and isinstance(event, FileBegins):
+                raise TooLarge
             yield event
     if not reader.complete:
         raise stale_form()
 
 
-def too_large() -> Problem:
+class TooLarge(Exception):
     """More than a form may hold."""
-    return Problem("too_large.html", 413)
 
 
 class _Reader:
@@ -111,7 +115,7 @@ class _Reader:
     def _part_begins(self) -> None:
         self._parts += 1
         if self._parts > _PARTS:
-            raise too_large()
+            raise TooLarge
         self._headers, self._name, self._value = {}, b"", b""
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
@@ -141,7 +145,7 @@ class _Reader:
         elif self._held is not None:
             self._kept += end - start
             if self._kept > _FIELDS:
-                raise too_large()
+                raise TooLarge
             self._held += data[start:end]
 
     def _part_ends(self) -> None:

@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email import policy
 from email.headerregistry import Address as HeaderAddress
 from email.message import EmailMessage, MIMEPart
 from email.utils import format_datetime, getaddresses
@@ -21,13 +20,12 @@ from zoneinfo import ZoneInfo
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Address, parse_address
 from relayd.mail.body import Body
+from relayd.mail.composing import POLICY, UTF8_POLICY, message_ids
 from relayd.mail.headers import Headers
 from viewer_web.drafts import Attached
 
-_POLICY: Final = policy.SMTP.clone(max_line_length=78)
 #: Octets that are one line of base64.
 _LINE: Final = 57
-_MESSAGE_ID: Final = re.compile(r"<[^<>\s]+>")
 #: Message-IDs in References; the first and the latest count (RFC 5322 allows all, programs don't).
 _REFERENCES: Final = 20
 _RE: Final = re.compile(r"(?:re|antw|aw|sv)\s*:\s*", re.IGNORECASE)
@@ -52,8 +50,8 @@ def reply_to(
     headers: Headers, *, author: Address, name: str, via: str, to: Address, message_id: str, now: float
 ) -> Reply:
     """The answer to the message with ``headers``. ``message_id`` is without its brackets."""
-    original = _MESSAGE_ID.findall(headers.text("message-id"))[:1]
-    earlier = _MESSAGE_ID.findall(headers.text("references")) or _MESSAGE_ID.findall(headers.text("in-reply-to"))[:1]
+    original = message_ids(headers.text("message-id"))[:1]
+    earlier = message_ids(headers.text("references")) or message_ids(headers.text("in-reply-to"))[:1]
     chain = [one for one in earlier if one not in original] + original
     if len(chain) > _REFERENCES:
         chain = chain[:1] + chain[1 - _REFERENCES :]
@@ -82,7 +80,7 @@ async def content(
     reply: Reply, text: str, files: Sequence[tuple[Attached, Body]], boundary: str
 ) -> AsyncIterator[bytes]:
     """The message in blocks. ``boundary`` is random, so that no file can hold it."""
-    words = MIMEPart(_POLICY)
+    words = MIMEPart(POLICY)
     words.set_content(text, charset="utf-8", cte="quoted-printable")
     # The header's last line and what follows: an EmailMessage would complete a multipart that it believes to be empty.
     head = _head(reply).as_bytes().rstrip(b"\r\n") + b"\r\n"
@@ -99,7 +97,7 @@ async def content(
 
 
 def _head(reply: Reply) -> EmailMessage:
-    mail = EmailMessage(policy=_POLICY if str(reply.to).isascii() else _POLICY.clone(utf8=True))  # RFC 6532
+    mail = EmailMessage(policy=POLICY if str(reply.to).isascii() else UTF8_POLICY)
     mail["From"] = HeaderAddress(
         f"{reply.name} via {reply.via}", username=reply.author.local, domain=reply.author.domain
     )
@@ -115,7 +113,7 @@ def _head(reply: Reply) -> EmailMessage:
 
 
 def _part_head(file: Attached) -> bytes:
-    part = MIMEPart(_POLICY)
+    part = MIMEPart(POLICY)
     part["Content-Type"] = file.type
     part["Content-Transfer-Encoding"] = "base64"
     part.add_header("Content-Disposition", "attachment", filename=file.name)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email import policy
 from email.headerregistry import Address as HeaderAddress
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -25,6 +24,7 @@ from relayd.delivery.notice_texts import texts
 from relayd.delivery.origins import host_of, viewer_origin
 from relayd.directory.directory import Organisation
 from relayd.mail.address import Domain, parse_address
+from relayd.mail.composing import POLICY, UTF8_POLICY, message_ids
 from relayd.settings.models import Configuration
 from relayd.store.viewer_tables import Channel, Due
 
@@ -36,7 +36,6 @@ _environment: Final = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_POLICY: Final = policy.SMTP.clone(max_line_length=78)
 _COLOUR: Final = "#0b5d4b"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _LOGO_LIMIT: Final = 64 * 1024
@@ -191,8 +190,8 @@ class Notices:
             "logo": logo is not None,
         }
         mail = self._mail(organisation, letter.to, str(values["subject"]), now, id)
-        if letter.thread:
-            mail["In-Reply-To"] = mail["References"] = letter.thread
+        if thread := message_ids(letter.thread)[:1]:
+            mail["In-Reply-To"] = mail["References"] = thread[0]
         mail.set_content(_environment.get_template("letter.txt").render(values))
         mail.add_alternative(_environment.get_template("letter.html").render(values), subtype="html")
         if logo is not None:
@@ -204,7 +203,7 @@ class Notices:
 
     def _mail(self, organisation: Organisation, recipient: str, subject: str, now: float, id: str) -> EmailMessage:
         configuration = self.configuration
-        mail = EmailMessage(policy=_POLICY if recipient.isascii() else _POLICY.clone(utf8=True))  # RFC 6532
+        mail = EmailMessage(policy=POLICY if recipient.isascii() else UTF8_POLICY)
         mail["From"] = self._author(organisation)
         to = parse_address(recipient)
         mail["To"] = HeaderAddress(username=to.local, domain=to.domain)  # addr_spec= refuses what RFC 6532 allows

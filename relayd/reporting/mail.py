@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from email import policy
 from email.message import EmailMessage
 from typing import Final
 
+from relayd.mail.composing import POLICY
 from relayd.mail.received import format_date
 from relayd.reporting.counts import Kind
 from relayd.reporting.heading import Heading
 
-_POLICY: Final = policy.SMTP.clone(max_line_length=78)
 _TEXTS: Final = {
     Kind.TLS: "This is an aggregate report on TLS in SMTP (RFC 8460)",
     Kind.DMARC: "This is an aggregate report on DMARC (RFC 9990)",
@@ -19,7 +18,7 @@ _TEXTS: Final = {
 
 def report_mail(heading: Heading, report: bytes, recipient: str, message_id: str, now: float) -> bytes:
     """The message to ``recipient`` with ``report``, which is compressed already."""
-    mail = EmailMessage(policy=_POLICY)
+    mail = EmailMessage(policy=POLICY)
     mail["From"] = heading.sender
     mail["To"] = recipient
     mail["Subject"] = f"Report Domain: {heading.domain} Submitter: {heading.submitter} Report-ID: <{heading.id}>"

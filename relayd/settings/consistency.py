@@ -50,6 +50,7 @@ def inconsistencies(
         *_accounts(configuration, organisations, accounts),
         *_published(source, configuration, organisations),
         *_reports(sources["relayd.yaml"], configuration, policies),
+        *_viewer_domain(sources["relayd.yaml"], configuration, organisations, domainbook),
     ]
 
 
@@ -76,6 +77,22 @@ def _reports(source: Source, configuration: Configuration, policies: Sequence[Po
         if "reports" not in ahead:
             text = "needs the policy reports, in front of domainbook: put `- policy: reports` there in policies.yaml"
             yield source.problem(["reports", "address"], text)
+
+
+def _viewer_domain(
+    source: Source,
+    configuration: Configuration,
+    organisations: OrganisationsFile,
+    domainbook: Mapping[Domain, DomainbookEntry],
+) -> Iterator[Problem]:
+    """All mail for the Viewer's domain is the Viewer's: whatever else somebody had there would be refused."""
+    domain = configuration.viewer_mail_domain
+    taken = domain in domainbook or any(
+        domain in (*entry.domains, *entry.relays_for) for entry in organisations.organisations.values()
+    )
+    if configuration.viewer.enabled and taken:
+        text = f"{domain} is somebody's mail domain already, and this one is for the Viewer alone; give another"
+        yield source.problem(["viewer", "mail_domain"], text)
 
 
 @dataclass(frozen=True, slots=True)

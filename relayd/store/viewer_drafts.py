@@ -2,6 +2,10 @@
 
 Text and names are sealed under the message's key, each file under a key of its own that the same week's key wraps. So
 all of it ends with the message it answers.
+
+Whoever presses twice, goes back, or has two windows sends no answer twice and loses nothing. A form has a name, which
+goes with the draft and is remembered with what it sent. A draft has a version: what came to it after it was read isn't
+sent, and so isn't deleted either.
 """
 
 from __future__ import annotations
@@ -27,8 +31,15 @@ SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS viewer_draft (
     grant_id TEXT PRIMARY KEY,
     id TEXT NOT NULL,
+    version INTEGER NOT NULL DEFAULT 1,
+    text BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS viewer_sent (
+    grant_id TEXT NOT NULL,
+    form TEXT NOT NULL,
     text BLOB NOT NULL,
-    updated_at REAL NOT NULL
+    PRIMARY KEY (grant_id, form)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS viewer_upload (
@@ -51,6 +62,7 @@ CREATE INDEX IF NOT EXISTS viewer_upload_file ON viewer_upload (body_file);
 CREATE TRIGGER IF NOT EXISTS viewer_draft_end AFTER UPDATE OF recipient ON viewer_grant WHEN NEW.recipient = '' BEGIN
     DELETE FROM viewer_draft WHERE grant_id = NEW.id;
     DELETE FROM viewer_upload WHERE grant_id = NEW.id;
+    DELETE FROM viewer_sent WHERE grant_id = NEW.id;
 END;
 """
 
@@ -69,9 +81,11 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """``id`` names this one reply, so that it is sent once; ``text`` is sealed, part "draft:<grant>"."""
+    """``id`` is the form's that it began with; each change makes another ``version``. ``text`` is sealed, part
+    "draft:<grant>"; b"" where there is none."""
 
     id: str
+    version: int
     text: bytes
     uploads: tuple[Upload, ...]
     replies: int
@@ -81,8 +95,8 @@ class Draft(msgspec.Struct, frozen=True):
 def viewer_draft(db: sqlite3.Connection, now: float, grant_id: str) -> Draft | None:
     """The draft of this grant with its files, in the order in which they came. ``replies`` were sent in this cycle."""
     row = db.execute(
-        "SELECT d.id, d.text, coalesce(t.replies, 0) FROM viewer_draft d JOIN viewer_grant g ON g.id = d.grant_id"
-        " LEFT JOIN viewer_thread t ON t.id = g.thread WHERE d.grant_id = ?",
+        "SELECT d.id, d.version, d.text, coalesce(t.replies, 0) FROM viewer_draft d"
+        " JOIN viewer_grant g ON g.id = d.grant_id LEFT JOIN viewer_thread t ON t.id = g.thread WHERE d.grant_id = ?",
         (grant_id,),
     ).fetchone()
     if row is None:
@@ -92,7 +106,7 @@ def viewer_draft(db: sqlite3.Connection, now: float, grant_id: str) -> Draft | N
         " FROM viewer_upload WHERE grant_id = ? ORDER BY number",
         (grant_id,),
     )
-    return Draft(row[0], row[1], tuple(_upload(*one) for one in uploads), row[2])
+    return Draft(row[0], row[1], row[2], tuple(_upload(*one) for one in uploads), row[3])
 
 
 def _upload(
@@ -105,18 +119,22 @@ def _upload(
 
 
 @writes
-def viewer_draft_keep(db: sqlite3.Connection, now: float, grant_id: str, draft_id: str, text: bytes) -> str:
-    """Keep the text; returns the draft's id, which is ``draft_id`` where it is new. Raises Conflict when the grant has
-    ended. A session isn't asked for: what was written in one that has ended meanwhile is kept too."""
+def viewer_draft_keep(db: sqlite3.Connection, now: float, grant_id: str, form: str, text: bytes) -> bytes | None:
+    """Keep the text of this form: None when that was done, else the text that this form has sent already, sealed, and
+    nothing was changed. Raises Conflict when the grant has ended. A session isn't asked for: what was written in one
+    that has ended meanwhile is kept too."""
     grant = grant_where(db, "id = ?", grant_id)
     if grant is None or grant.ended(now):
         raise Conflict("the grant has ended")
+    sent = db.execute("SELECT text FROM viewer_sent WHERE grant_id = ? AND form = ?", (grant_id, form)).fetchone()
+    if sent is not None:
+        return bytes(sent[0])
     db.execute(
-        "INSERT INTO viewer_draft (grant_id, id, text, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (grant_id)"
-        " DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at",
-        (grant_id, draft_id, text, now),
+        "INSERT INTO viewer_draft (grant_id, id, text) VALUES (?, ?, ?) ON CONFLICT (grant_id)"
+        " DO UPDATE SET text = excluded.text, version = version + 1",
+        (grant_id, form, text),
     )
-    return str(db.execute("SELECT id FROM viewer_draft WHERE grant_id = ?", (grant_id,)).fetchone()[0])
+    return None
 
 
 @writes
@@ -138,6 +156,12 @@ def viewer_upload_keep(db: sqlite3.Connection, now: float, grant_id: str, browse
             *(upload.wrapped_key, upload.body.file, upload.body.offset, upload.body.length),
         ),
     )
+    # Its draft may have been sent while it arrived: then another one begins.
+    db.execute(
+        "INSERT INTO viewer_draft (grant_id, id, text) VALUES (?, ?, x'') ON CONFLICT (grant_id)"
+        " DO UPDATE SET version = version + 1",
+        (grant_id, upload.id),
+    )
 
 
 @writes
@@ -145,18 +169,26 @@ def viewer_upload_remove(db: sqlite3.Connection, now: float, grant_id: str, brow
     """Take a file back. Its octets stay sealed, without a key, until their file is swept."""
     _running(db, now, grant_id, browser)
     db.execute("DELETE FROM viewer_upload WHERE grant_id = ? AND id = ?", (grant_id, upload_id))
+    db.execute("UPDATE viewer_draft SET version = version + 1 WHERE grant_id = ?", (grant_id,))
 
 
 @writes
-def viewer_reply(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, draft_id: str) -> None:
-    """The draft becomes a reply, in the transaction that accepts it: it is counted, and gone.
+def viewer_reply(
+    db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, form: str, draft_id: str, version: int
+) -> None:
+    """The draft becomes a reply, in the transaction that accepts it: it is counted, and gone. ``form`` is the one that
+    was sent.
 
     Raises LimitReached when this cycle's replies are used up (of two at once the first wins), and Conflict when the
-    draft was sent already or the session has ended.
+    draft was sent already, has changed since it was read, or the session has ended.
     """
     grant = _running(db, now, grant_id, browser)
-    if not db.execute("DELETE FROM viewer_draft WHERE grant_id = ? AND id = ?", (grant_id, draft_id)).rowcount:
-        raise Conflict("this draft isn't there any more: it was sent already")
+    draft = db.execute(
+        "DELETE FROM viewer_draft WHERE grant_id = ? AND id = ? AND version = ? RETURNING text",
+        (grant_id, draft_id, version),
+    ).fetchone()
+    if draft is None:
+        raise Conflict("this draft isn't there any more, or isn't as it was")
     counted = db.execute(
         "INSERT INTO viewer_thread (id, replies, expires_at) VALUES (?, 1, ?)"
         " ON CONFLICT (id) DO UPDATE SET replies = replies + 1 WHERE replies < ?",
@@ -165,6 +197,10 @@ def viewer_reply(db: sqlite3.Connection, now: float, grant_id: str, browser: byt
     if not counted.rowcount:
         raise LimitReached("the replies of this cycle are used up")
     db.execute("DELETE FROM viewer_upload WHERE grant_id = ?", (grant_id,))
+    db.executemany(
+        "INSERT INTO viewer_sent (grant_id, form, text) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [(grant_id, one, draft[0]) for one in {form, draft_id}],
+    )
     journal(db, now, grant_id, kinds.REPLIED)
 
 

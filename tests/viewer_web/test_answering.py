@@ -12,10 +12,15 @@ import pytest
 
 from relayd.mail.reply import Reply
 from relayd.store.verify import Verifier
+from tests.kit.chromium import serving
+from tests.kit.ports import free_port
 from tests.kit.viewer import DOCTOR, ORIGIN, PATIENT, Person, Site, open_site
 
 SECRET = "Ik heb nog steeds pijn."
 FORM = {"Sec-Fetch-Site": "same-origin"}
+ADDED = [("file", ("later.txt", b"abc", "text/plain")), ("do", (None, "add"))]
+#: As Exchange makes them.
+LONG = "<AM9PR08MB6123A1B2C3D4E5F6A7B8C9D0E1F2A3B4C5D6@AM9PR08MB6123.eurprd08.prod.outlook.com>"
 
 
 @pytest.fixture
@@ -33,15 +38,21 @@ async def reader(site: Site, **facts) -> Person:
     return person
 
 
-async def write(person: Person, do: str = "send", text: str = SECRET, files=(), *, token: str = "", follow=True):
-    """Fill in the form that answers and press one of its buttons. ``files`` are (name, type, octets)."""
+def form_of(person: Person) -> tuple[str, str]:
+    """Token and name of the form on the page."""
+    return person.form("/reply")[1], re.search(r'name="form" value="([0-9a-f]{32})"', person.page.text)[1]
+
+
+async def write(person: Person, do: str = "send", text: str = SECRET, files=(), *, form=(), follow=True):
+    """Fill in the form that answers and press one of its buttons. ``files`` are (name, type, octets); ``form`` is one
+    that was opened before."""
     base = person.base
-    if not token:
+    if not form:
         await person.get(f"{base}/reply")
         if 'name="text"' not in person.page.text:
             return person.page
-        token = person.form("/reply")[1]
-    parts = [("token", (None, token)), ("text", (None, text))]
+        form = form_of(person)
+    parts = [("token", (None, form[0])), ("form", (None, form[1])), ("text", (None, text))]
     parts += [("file", file) for file in files] or [("file", ("", b"", "application/octet-stream"))]
     parts.append(("do", (None, do)))
     person.page = await person.client.post(f"{base}/reply", files=parts, headers=FORM)
@@ -79,6 +90,15 @@ async def test_it_refers_to_what_it_answers(site):
     mail = mail_of(site)
     assert mail["in-reply-to"] == "<b@zuid.example>"
     assert mail["references"] == "<a@zuid.example> <b@zuid.example>"
+
+
+async def test_ids_longer_than_a_line_stay_what_they_are(site):
+    earlier = [LONG.replace("A1B2", f"{n:04}") for n in range(3)]
+    person = await reader(site, fields=f"Message-ID: {LONG}\r\nReferences: {' '.join(earlier)}\r\n")
+    await write(person)
+    head = site.outbox.sent[0][2].partition(b"\r\n\r\n")[0].decode().replace("\r\n ", " ")
+    assert f"In-Reply-To: {LONG}" in head.split("\r\n")
+    assert f"References: {' '.join([*earlier, LONG])}" in head.split("\r\n")
 
 
 async def test_the_readers_name_is_the_one_that_the_sender_uses(site):
@@ -128,9 +148,9 @@ async def test_a_draft_outlives_the_session(site):
 async def test_a_form_that_outlived_its_session_loses_nothing(site):
     person = await reader(site)
     await person.get(f"{person.base}/reply")
-    token = person.form("/reply")[1]
+    form = form_of(person)
     site.clock.pass_(25 * 60)
-    page = await write(person, text="Lang over nagedacht.", token=token)
+    page = await write(person, text="Lang over nagedacht.", form=form)
     assert page.status_code == 403
     assert "bewaard" in page.text
     assert not site.outbox.sent
@@ -169,23 +189,118 @@ async def test_of_many_third_answers_at_once_none_passes(site):
     for _ in range(3):
         person = site.person()
         await person.read(sent, site.phone)
-        await write(person, "save")
-        people.append((person, person.form("/reply")[1]))
+        people.append(person)
         site.clock.pass_(61)
-    await asyncio.gather(*(write(person, token=token, follow=False) for person, token in people for _ in range(3)))
-    assert len(site.outbox.sent) == 1
-    for person, token in people:
-        await write(person, token=token, text="nog een", follow=False)
+    await write(people[0])
+    forms = []
+    for person in people:
+        await person.get(f"{person.base}/reply")
+        forms.append((person, form_of(person)))
+    await asyncio.gather(
+        *(write(person, text=f"Antwoord {n}.", form=form, follow=False) for person, form in forms for n in range(3))
+    )
     assert len(site.outbox.sent) == 2
 
 
 async def test_pressing_send_twice_sends_once(site):
     person = await reader(site)
-    await write(person, "save")
-    token = person.form("/reply")[1]
-    first, second = await asyncio.gather(*(write(person, token=token, follow=False) for _ in range(2)))
-    assert {first.status_code, second.status_code} <= {303, 422}
+    await person.get(f"{person.base}/reply")
+    form = form_of(person)
+    files = [("a.txt", b"abc", "text/plain")]
+    await asyncio.gather(*(write(person, files=files, form=form, follow=False) for _ in range(2)))
     assert len(site.outbox.sent) == 1
+    assert "nog 1 keer" in (await person.get(f"{person.base}/sent")).text
+
+
+@pytest.mark.parametrize("drafted", [False, True])
+async def test_a_form_that_is_sent_again_later_sends_nothing(site, drafted):
+    person = await reader(site)
+    if drafted:
+        await write(person, "save", text="Half af.")
+    await person.get(f"{person.base}/reply")
+    form = form_of(person)
+    await write(person, form=form)
+    for _ in range(3):
+        page = await write(person, form=form)
+        assert page.status_code == 200
+        assert "Uw antwoord is verstuurd" in page.text
+    assert len(site.outbox.sent) == 1
+    assert SECRET not in (await person.get(f"{person.base}/reply")).text
+
+
+async def test_something_else_in_a_form_from_before_is_neither_sent_nor_lost(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    form = form_of(person)
+    await write(person, form=form)
+    page = await write(person, text="Nog iets.", files=[("b.txt", b"abc", "text/plain")], form=form)
+    assert page.status_code == 422
+    assert "Dit formulier is al verstuurd" in page.text
+    assert "Nog iets." in page.text
+    assert "b.txt" in page.text
+    assert len(site.outbox.sent) == 1
+    assert "verstuurd" in (await write(person, text="Nog iets.", form=form_of(person))).text
+    assert len(site.outbox.sent) == 2
+    page = await write(person, text="En nog iets.", form=form)
+    assert "Uw antwoord is één keer verstuurd" in page.text
+    assert "niet meer antwoorden" in page.text
+
+
+async def test_files_of_two_windows_are_all_kept(site):
+    person = await reader(site)
+    forms = []
+    for _ in range(2):
+        await person.get(f"{person.base}/reply")
+        forms.append(form_of(person))
+    await asyncio.gather(
+        *(
+            write(person, "add", files=[(f"{n}.bin", bytes(400_000), "a/b")], form=form, follow=False)
+            for n, form in enumerate(forms)
+        )
+    )
+    page = await person.get(f"{person.base}/reply")
+    assert "0.bin" in page.text
+    assert "1.bin" in page.text
+    await write(person, form=forms[1])
+    assert len(list(mail_of(site).iter_attachments())) == 2
+    await write(person, form=forms[1])
+    assert len(site.outbox.sent) == 1
+
+
+async def test_what_comes_to_a_draft_while_it_is_sent_isnt_lost(site):
+    person = await reader(site)
+    await write(person, "save")
+    form = form_of(person)
+    submit = site.outbox.submit
+
+    async def meanwhile(**mail):
+        site.outbox.submit = submit
+        await person.client.post(
+            f"{person.base}/reply",
+            files=[("token", (None, form[0])), ("form", (None, form[1])), ("text", (None, "Anders.")), *ADDED],
+            headers=FORM,
+        )
+        return await submit(**mail)
+
+    site.outbox.submit = meanwhile
+    page = await write(person, form=form)
+    assert page.status_code == 422
+    assert "in een ander venster" in page.text
+    assert "Anders." in page.text
+    assert "later.txt" in page.text
+    assert not site.outbox.sent
+    await write(person, text="Anders.", form=form)
+    assert "Anders." in mail_of(site).get_body(("plain",)).get_content()
+    assert [one.get_filename() for one in mail_of(site).iter_attachments()] == ["later.txt"]
+
+
+async def test_the_message_offers_the_draft(site):
+    person = await reader(site)
+    assert "concept" not in (await person.get(person.base)).text
+    await write(person, "save", text="Half af.")
+    assert "Ga verder met uw concept" in (await person.get(person.base)).text
+    await write(person)
+    assert "concept" not in (await person.get(person.base)).text
 
 
 async def test_what_the_pipeline_refuses_stays_a_draft(site):
@@ -213,6 +328,9 @@ async def test_more_than_may_be_sent_is_refused_with_a_page(site):
     page = await write(person, files=[("groot.bin", bytes(40 * 10**6), "application/octet-stream")])
     assert page.status_code == 413
     assert "36 MB" in page.text
+    page = await person.get(f"{person.base}/reply")
+    assert SECRET in page.text
+    assert "groot.bin" not in page.text
     page = await write(
         person, "add", files=[(f"{n}.bin", bytes(13 * 10**6), "application/octet-stream") for n in range(2)]
     )
@@ -222,13 +340,41 @@ async def test_more_than_may_be_sent_is_refused_with_a_page(site):
     assert "derde.bin" not in page.text
 
 
+async def test_100_mb_are_refused_before_they_have_come(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token, form = form_of(person)
+    fields = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in {"token": token, "form": form, "text": SECRET}.items()
+    )
+    begin = '--b\r\nContent-Disposition: form-data; name="file"; filename="groot.bin"\r\n\r\n' + "x" * 100_000
+    cookie = "; ".join(f"{name}={value}" for name, value in person.client.cookies.items())
+    request = (
+        f"POST {person.base}/reply HTTP/1.1\r\nHost: viewer.example.nl\r\nCookie: {cookie}\r\n"
+        "Sec-Fetch-Site: same-origin\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {100 * 10**6}\r\n\r\n{fields}{begin}"
+    )
+    async with serving(site.app, port := free_port()):
+        come, go = await asyncio.open_connection("127.0.0.1", port)
+        go.write(request.encode())
+        answer = await come.readuntil(b"</html>")
+        go.close()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"36 MB" in answer
+    assert b"bewaard als concept" in answer
+    assert SECRET in (await person.get(f"{person.base}/reply")).text
+    assert not list((site.folder / "blobs" / "incoming").iterdir())
+
+
 @pytest.mark.parametrize("cut", ["in the file", "before the end"])
 async def test_half_a_form_leaves_nothing(site, cut):
     person = await reader(site)
     await person.get(f"{person.base}/reply")
-    token = person.form("/reply")[1]
+    token, form = form_of(person)
     body = (
         f'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n{token}\r\n'
+        f'--b\r\nContent-Disposition: form-data; name="form"\r\n\r\n{form}\r\n'
         '--b\r\nContent-Disposition: form-data; name="file"; filename="half.bin"\r\n\r\n' + "x" * 400_000
     )
     body += "" if cut == "in the file" else "\r\n"
@@ -244,7 +390,8 @@ async def test_nothing_is_kept_for_whoever_has_no_token(site, token):
     person = await reader(site)
     if token == "of another page":
         token = person.form("/extend")[1]
-    page = await write(person, text="ingeslopen", token=token or "-", files=[("x.bin", b"x" * 400_000, "a/b")])
+    form = (token, "0" * 32)
+    page = await write(person, text="ingeslopen", form=form, files=[("x.bin", b"x" * 400_000, "a/b")])
     assert page.status_code == 403
     assert "ingeslopen" not in (await person.get(f"{person.base}/reply")).text
 
@@ -252,7 +399,8 @@ async def test_nothing_is_kept_for_whoever_has_no_token(site, token):
 async def test_a_form_from_elsewhere_counts_for_nothing(site):
     person = await reader(site)
     await person.get(f"{person.base}/reply")
-    parts = {"token": (None, person.form("/reply")[1]), "text": (None, "x"), "do": (None, "send")}
+    token, form = form_of(person)
+    parts = {"token": (None, token), "form": (None, form), "text": (None, "x"), "do": (None, "send")}
     page = await person.client.post(f"{person.base}/reply", files=parts, headers={"Sec-Fetch-Site": "cross-site"})
     assert (page.status_code, site.outbox.sent) == (403, [])
 
@@ -278,9 +426,9 @@ async def test_the_subject_and_the_name_can_break_no_header(site):
 async def test_a_withdrawn_message_cant_be_answered(site):
     person = await reader(site)
     await person.get(f"{person.base}/reply")
-    token = person.form("/reply")[1]
+    form = form_of(person)
     await site.store.call("viewer_revoke", message_id=person.deposited.message_id, recipient=PATIENT)
-    page = await write(person, token=token)
+    page = await write(person, form=form)
     assert page.status_code in (403, 410)
     assert not site.outbox.sent
 

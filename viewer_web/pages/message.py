@@ -8,7 +8,7 @@ from starlette.responses import Response
 from relayd.delivery.installation import digest
 from relayd.mail.meta import Part
 from relayd.store.viewer_codes import SESSION_LIFE
-from relayd.store.viewer_drafts import REPLIES
+from relayd.store.viewer_drafts import REPLIES, Draft
 from relayd.store.viewer_passwords import FORWARDS
 from viewer_web.access import open_message, session_of
 from viewer_web.language import language_of
@@ -38,6 +38,7 @@ class MessagePage:
         await self._journal_opening(request, cookie, receipt=opened.meta.receipt)
         shown = reading(opened.meta.parts)
         base = f"/g/{grant.id}"
+        draft: Draft | None = await self._services.store.call("viewer_draft", grant_id=grant.id)
         replies: int = await self._services.store.call("viewer_replies", thread=grant.thread)
         holder = await self._passkeys.holder_of(grant)
         passkey = tuple(f"{base}/passkey{step}" for step in ("", "/add", "/remove")) if holder else ()
@@ -61,6 +62,7 @@ class MessagePage:
             replies_left=max(0, REPLIES - replies),
             may_use_passkey=holder is not None,
             has_passkey=holder is not None and bool(await self._passkeys.known(holder)),
+            drafted=draft is not None and bool(draft.text or draft.uploads),
             session_hours=int(SESSION_LIFE / 3600),
         )
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +20,7 @@ from relayd.store.viewer_tables import AddressKind, Channel, Grant
 from viewer_web.access import Opened, open_message, session_of
 from viewer_web.drafts import TEXT_LIMIT, Arriving, Drafts
 from viewer_web.language import language_of
-from viewer_web.multipart import FieldRead, FileBegins, FileBlock, FileEnds, read_multipart
+from viewer_web.multipart import FieldRead, FileBegins, FileBlock, FileEnds, TooLarge, read_multipart
 from viewer_web.pages.link import redirect
 from viewer_web.problems import Problem, stale_form, unknown
 from viewer_web.render import Pages
@@ -27,7 +31,8 @@ from viewer_web.services import Services
 _log = structlog.get_logger("relayd.viewer")
 
 #: Of the whole form: the files, the text, and what is around them.
-_FORM_LIMIT = FILES_SIZE + 2 * 10**6
+_FORM_LIMIT: Final = FILES_SIZE + 2 * 10**6
+_FORM: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def may_reply(grant: Grant) -> bool:
@@ -49,35 +54,58 @@ class ReplyPages:
         return await self._page(request, session.grant, Drafts(self._services, session.grant, cookie, opened), opened)
 
     async def submit(self, request: Request) -> Response:
-        cookie = form_cookie(request, self._services)
-        fields: dict[str, str] = {}
         files: list[Arriving] = []
-        drafts: Drafts | None = None
-        ended: Problem | None = None
+        try:
+            return await self._take_in(request, await self._receive(request, files))
+        finally:
+            for file in files:
+                file.discard()  # without effect on those that the draft has now
+
+    async def _receive(self, request: Request, files: list[Arriving]) -> _Posted:
+        """The whole form, its files sealed. Raises Problem."""
+        cookie = form_cookie(request, self._services)
+        posted: _Posted | None = None
         try:
             async for event in read_multipart(request, _FORM_LIMIT):
-                if drafts is None:
+                if posted is None:
                     # The token comes first: nothing is kept for whoever hasn't one.
                     token = event.value if isinstance(event, FieldRead) and event.name == "token" else ""
                     await check_token(request, self._secrets, cookie, token)
                     session, ended = await self._session(request)
-                    grant, opened = session.grant, await self._open(session, cookie)
-                    drafts = Drafts(self._services, grant, cookie, opened)
+                    opened = await self._open(session, cookie)
+                    drafts = Drafts(self._services, session.grant, cookie, opened)
+                    posted = _Posted(session.grant, opened, drafts, ended, files)
                 elif isinstance(event, FieldRead):
-                    fields[event.name] = event.value
-                elif ended is None:
-                    _take(drafts, event, files)
-            if drafts is None:
-                raise stale_form()
-            # A form that outlived its session still brings the text along: it was this browser's session.
-            await drafts.keep(fields.get("text", "").replace("\r\n", "\n"))
-            if ended is not None:
-                return self._pages.page(request, "signed_out.html", grant, status=403, kept=True)
-            error = await self._add(drafts, files)
-        finally:
-            for file in files:
-                file.discard()
-        return await self._act(request, grant, drafts, opened, fields.get("do", "save"), error)
+                    posted.fields[event.name] = event.value
+                elif posted.ended is None:
+                    _take(posted.drafts, event, files)
+        except TooLarge as error:
+            if posted is None:
+                raise Problem("too_large.html", 413) from error
+            posted.too_large = True
+        if posted is None:
+            raise stale_form()
+        return posted
+
+    async def _take_in(self, request: Request, posted: _Posted) -> Response:
+        """Keep what came, whatever else becomes of it; then do what the button says."""
+        grant, drafts, text = posted.grant, posted.drafts, posted.text
+        earlier = await drafts.keep(posted.form, text)
+        if earlier is not None:
+            if posted.sends and earlier == text and posted.ended is None:
+                return redirect(request, f"/g/{grant.id}/sent")  # pressed twice, or sent again from the history
+            await drafts.keep(self._services.random.token_hex(16), text)  # something else, in a form from before
+        if posted.ended is not None:
+            # This browser did have the session, or it couldn't have had the token.
+            return self._pages.page(request, "signed_out.html", grant, status=403, kept=True)
+        if posted.too_large:
+            return self._pages.page(
+                request, "too_large.html", grant, status=413, kept=bool(text), base=f"/g/{grant.id}"
+            )
+        error = await self._add(drafts, posted.files)
+        if earlier is not None and posted.sends:
+            error = error or "again"
+        return await self._act(request, posted, error)
 
     async def sent(self, request: Request) -> Response:
         session, _ = await session_of(request, self._services)
@@ -113,20 +141,22 @@ class ReplyPages:
             return "files"
         return ""
 
-    async def _act(
-        self, request: Request, grant: Grant, drafts: Drafts, opened: Opened, do: str, error: str
-    ) -> Response:
-        path = f"/g/{grant.id}/reply"
+    async def _act(self, request: Request, posted: _Posted, error: str) -> Response:
+        grant, do = posted.grant, posted.do
         if error:
-            return await self._page(request, grant, drafts, opened, error=error)
+            return await self._page(request, grant, posted.drafts, posted.opened, error=error)
         if do.startswith("remove:"):
-            await drafts.remove(do.removeprefix("remove:"))
-        elif do == "send":
-            return await self._send(request, grant, drafts, opened)
-        return redirect(request, path)
+            await posted.drafts.remove(do.removeprefix("remove:"))
+        elif posted.sends:
+            return await self._send(request, posted)
+        return redirect(request, f"/g/{grant.id}/reply")
 
-    async def _send(self, request: Request, grant: Grant, drafts: Drafts, opened: Opened) -> Response:
+    async def _send(self, request: Request, posted: _Posted) -> Response:
+        grant, drafts, opened = posted.grant, posted.drafts, posted.opened
+        sent = f"/g/{grant.id}/sent"
         written = await drafts.read()
+        if not written.id:
+            return redirect(request, sent)  # by a second press of the button, which was faster
         if not written.text.strip() and not written.files:
             return await self._page(request, grant, drafts, opened, error="empty")
         services = self._services
@@ -146,7 +176,8 @@ class ReplyPages:
         language = language_of(request, grant.language)
         who = name if name == grant.recipient else f"{name} <{grant.recipient}>"
         intro = self._pages.words(language, "Answer of %(who)s, written in the secure reader.") % {"who": who}
-        done = ("viewer_reply", {"grant_id": grant.id, "browser": drafts.browser, "draft_id": written.id})
+        draft = {"form": posted.form, "draft_id": written.id, "version": written.version}
+        done = ("viewer_reply", {"grant_id": grant.id, "browser": drafts.browser, **draft})
         try:
             await services.outgoing.submit(
                 organisation=grant.organisation,
@@ -161,13 +192,15 @@ class ReplyPages:
         except LimitReached:
             return await self._page(request, grant, drafts, opened)
         except Conflict:
-            await session_of(request, services)  # the session has ended, or a second press of the button came behind
+            await session_of(request, services)  # it may have ended
+            if (await drafts.read()).id == written.id:
+                return await self._page(request, grant, drafts, opened, error="changed")
         except SmtpError as refused:
             _log.info("viewer.reply_refused", grant=grant.id, reply=refused.reply.code, status=refused.reply.enhanced)
             return await self._page(
                 request, grant, drafts, opened, error="refused", refusal=refused.reply.text.splitlines()[0]
             )
-        return redirect(request, f"/g/{grant.id}/sent")
+        return redirect(request, sent)
 
     def _sender_of(self, opened: Opened, grant: Grant) -> Address:
         """Whom to answer: the author, where he is of the organisation that sent it, else the envelope's sender."""
@@ -191,7 +224,7 @@ class ReplyPages:
     ) -> Response:
         written = await drafts.read()
         if written.replies >= REPLIES:
-            return self._pages.page(request, "reply_limit.html", grant, base=f"/g/{grant.id}")
+            return self._pages.page(request, "reply_limit.html", grant, base=f"/g/{grant.id}", again=error == "again")
         path = f"/g/{grant.id}/reply"
         return await self._pages.form(
             request,
@@ -201,6 +234,7 @@ class ReplyPages:
             forms=(path,),
             base=f"/g/{grant.id}",
             written=written,
+            form=written.id or self._services.random.token_hex(16),
             number=written.replies + 1,
             most=REPLIES,
             to=str(self._sender_of(opened, grant)),
@@ -210,6 +244,41 @@ class ReplyPages:
             most_size=FILES_SIZE,
             text_limit=TEXT_LIMIT,
         )
+
+
+@dataclass(slots=True)
+class _Posted:
+    """What a form brought, and whose it is. ``ended`` is what is wrong with a session that has just ended;
+    ``too_large`` says that its files were cut off."""
+
+    grant: Grant
+    opened: Opened
+    drafts: Drafts
+    ended: Problem | None
+    files: list[Arriving]
+    fields: dict[str, str] = field(default_factory=dict)
+    too_large: bool = False
+
+    @property
+    def form(self) -> str:
+        """The name of the form. Raises Problem where it has none."""
+        name = self.fields.get("form", "")
+        if not _FORM.fullmatch(name):
+            raise stale_form()
+        return name
+
+    @property
+    def text(self) -> str:
+        return self.fields.get("text", "").replace("\r\n", "\n")[:TEXT_LIMIT]
+
+    @property
+    def do(self) -> str:
+        """The button."""
+        return self.fields.get("do", "save")
+
+    @property
+    def sends(self) -> bool:
+        return self.do == "send"
 
 
 def _take(drafts: Drafts, event: FileBegins | FileBlock | FileEnds, files: list[Arriving]) -> None:
