@@ -291,6 +291,39 @@ async def refused_answer(stage: Stage) -> None:
 
 
 @scene(11)
+async def answer_in_a_form_from_before(stage: Stage) -> None:
+    base = await stage.read(await stage.deposit())
+    await stage.go(f"{base}/reply")
+    await stage.press("button[value=save]")
+    other = await stage.page.context.new_page()
+    await other.goto(stage.page.url)
+    await other.fill("#text", "Dank u wel.")
+    await other.click("button[value=send]")
+    await other.close()
+    await stage.page.fill("#text", "Nog iets anders.")
+    await stage.press("button[value=send]")
+
+
+@scene(11)
+async def answer_too_large(stage: Stage) -> None:
+    base = await stage.read(await stage.deposit())
+    await stage.go(f"{base}/reply")
+    await stage.page.fill("#text", "Zie de bijlage.")
+    file = {"name": "film.mp4", "mimeType": "video/mp4", "buffer": bytes(40 * 10**6)}
+    await stage.page.set_input_files("#file", [file])  # type: ignore[list-item]
+    await stage.press("button[value=send]")
+
+
+@scene(11)
+async def draft_offered(stage: Stage) -> None:
+    base = await stage.read(await stage.deposit())
+    await stage.go(f"{base}/reply")
+    await stage.page.fill("#text", "Half af.")
+    await stage.press("button[value=save]")
+    await stage.go(base)
+
+
+@scene(11)
 async def answer_sent(stage: Stage) -> None:
     await _answer(stage, await stage.read(await stage.deposit()))
 
