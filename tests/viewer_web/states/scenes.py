@@ -64,7 +64,9 @@ class Stage:
         await self.page.goto(f"{self.address}{path}{sign}lang={self.language}")
 
     async def press(self, selector: str = "main form button") -> None:
-        await self.page.click(selector)
+        """Press a form's button, and see the page that comes of it whole."""
+        async with self.page.expect_event("load"):
+            await self.page.click(selector)
 
     async def deposit(self, **facts: Any) -> Deposited:
         return await self.site.deposit(**{"html": "<h2>Uitslag</h2><p>De uitslag is <b>goed</b>.</p>"} | facts)
@@ -298,7 +300,8 @@ async def answer_in_a_form_from_before(stage: Stage) -> None:
     other = await stage.page.context.new_page()
     await other.goto(stage.page.url)
     await other.fill("#text", "Dank u wel.")
-    await other.click("button[value=send]")
+    async with other.expect_event("load"):
+        await other.click("button[value=send]")
     await other.close()
     await stage.page.fill("#text", "Nog iets anders.")
     await stage.press("button[value=send]")
