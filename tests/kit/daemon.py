@@ -106,7 +106,11 @@ class RelayProcess:
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Returns when it says READY=1."""
         notifications, child = self.launch(environment)
-        notifications.wait("READY", child)
+        try:
+            notifications.wait("READY", child)
+        except BaseException:
+            self.stop()
+            raise
 
     def prepare(self) -> None:
         """Write its configuration, and make keys when it has none."""

@@ -19,6 +19,7 @@ import dns.rrset
 
 from relayd.dns.records import Answer, Mx, Records
 from tests.kit.dns import FakeDns
+from tests.kit.ports import free_port
 
 _RCODES = {Answer.NO_NAME: dns.rcode.NXDOMAIN, Answer.FAILED: dns.rcode.SERVFAIL, Answer.BOGUS: dns.rcode.SERVFAIL}
 
@@ -32,10 +33,10 @@ class DnsServer:
         secure: Iterable[str] = (),
     ) -> None:
         self.dns = FakeDns(zone, secure)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        port = self._socket.getsockname()[1]
+        port = free_port()
         self._listening = socket.create_server(("127.0.0.1", port))
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", port))
         self.place = f"127.0.0.1:{port}"
         for serve in (self._serve, self._serve_tcp):
             threading.Thread(target=serve, daemon=True).start()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from relayd.cli.main import main
 from relayd.daemon.intake import IntakeTransaction
-from relayd.store import group
+from relayd.store import claims
 from relayd.store.records import NewMessage
 
 #: Which of the recorder's syncs are void, by the word on the command line.
@@ -40,12 +40,12 @@ def _early_250() -> None:
 
 
 def _drop_row() -> None:
-    insert: Callable[[sqlite3.Connection, list[NewMessage]], None] = vars(group)["insert_messages"]
+    insert: Callable[[sqlite3.Connection, list[NewMessage]], None] = vars(claims)["insert_messages"]
 
     def some(db: sqlite3.Connection, messages: list[NewMessage]) -> None:
         insert(db, [message for message in messages if random.random() > 0.05])
 
-    vars(group)["insert_messages"] = some
+    vars(claims)["insert_messages"] = some
 
 
 PATCHES: dict[str, Callable[[], None]] = {"early-250": _early_250, "drop-row": _drop_row}
