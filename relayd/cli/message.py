@@ -26,7 +26,8 @@ examples:
   relayd message show 0k7mabcd12345678          everything that happened to it, in order
   relayd message resend 0k7mabcd12345678 --recipient jansen@clinic.example --reason 'mailbox was restored'
   relayd message unlock 0k7mabcd12345678 patient@home.example     after too many wrong access codes
-  relayd message revoke 0k7mabcd12345678 patient@home.example     nobody reads it in the Viewer any more
+  relayd message revoke 0k7mabcd12345678 patient@home.example     withdrawn: open sessions end too
+  relayd message restore 0k7mabcd12345678 patient@home.example    the same, taken back
 """
 
 
@@ -58,12 +59,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     resend.add_argument("--reason", required=True, help="for the journal")
     resend.set_defaults(run=run_resend)
     unlock = actions.add_parser("unlock", help="let a recipient of the Viewer try access codes again")
-    revoke = actions.add_parser("revoke", help="withdraw a message from a recipient of the Viewer, for good")
-    for action, run in ((unlock, run_unlock), (revoke, run_revoke)):
+    revoke = actions.add_parser("revoke", help="withdraw a message from a recipient of the Viewer")
+    restore = actions.add_parser("restore", help="take a withdrawal back")
+    for action, run in ((unlock, run_unlock), (revoke, run_revoke), (restore, run_restore)):
         action.add_argument("id", metavar="ID")
         action.add_argument("recipient", metavar="ADDRESS")
         action.set_defaults(run=run)
-    for action in (find, show, resend, unlock, revoke):
+    for action in (find, show, resend, unlock, revoke, restore):
         add_config(action)
         add_json(action)
 
@@ -174,6 +176,11 @@ def run_unlock(arguments: argparse.Namespace) -> int:
 def run_revoke(arguments: argparse.Namespace) -> int:
     """Withdraw a message, from open sessions too."""
     return _on_grants(arguments, "viewer_revoke", "can't read it any more", "has no link to withdraw")
+
+
+def run_restore(arguments: argparse.Namespace) -> int:
+    """Take a withdrawal back while the message's time runs: the same link works again, after a new code."""
+    return _on_grants(arguments, "viewer_restore", "can read it again", "has no withdrawn link whose time still runs")
 
 
 def _on_grants(arguments: argparse.Namespace, operation: str, done: str, nothing: str) -> int:

@@ -210,6 +210,11 @@ def test_from_the_first_notification_to_the_destroyed_key(stage, somebody):
     assert "Ingetrokken" in doctor.text
     patient.open(link)
     assert (patient.response.status_code, "ingetrokken" in patient.text) == (410, True)
+    first = doctor.url.rpartition("/")[2]
+    stage.relayd.cli("message", "restore", first, PATIENT)
+    assert patient.open(link).status_code == 200
+    stage.relayd.cli("message", "revoke", first, PATIENT)
+    assert patient.open(link).status_code == 410
     assert (again.open(page).status_code, daughter.open(daughters).status_code) == (200, 200)
 
     _the_end(stage, [second, link_in(notice, stage)])
