@@ -7,7 +7,6 @@ sender's thread by In-Reply-To and References (§3.6.4).
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,12 +19,10 @@ from zoneinfo import ZoneInfo
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Address, parse_address
 from relayd.mail.body import Body
-from relayd.mail.composing import POLICY, UTF8_POLICY, message_ids
+from relayd.mail.composing import POLICY, UTF8_POLICY, Base64Lines, message_ids
 from relayd.mail.headers import Headers
 from viewer_web.drafts import Attached
 
-#: Octets that are one line of base64.
-_LINE: Final = 57
 #: Message-IDs in References; the first and the latest count (RFC 5322 allows all, programs don't).
 _REFERENCES: Final = 20
 _RE: Final = re.compile(r"(?:re|antw|aw|sv)\s*:\s*", re.IGNORECASE)
@@ -121,17 +118,7 @@ def _part_head(file: Attached) -> bytes:
 
 
 async def _base64(body: Body) -> AsyncIterator[bytes]:
-    held = b""
+    lines = Base64Lines()
     async for block in body.blocks():
-        held += block
-        whole = len(held) // _LINE * _LINE
-        if whole:
-            yield _lines(held[:whole])
-            held = held[whole:]
-    if held:
-        yield _lines(held)
-
-
-def _lines(data: bytes) -> bytes:
-    encoded = b64encode(data)
-    return b"".join(encoded[start : start + 76] + b"\r\n" for start in range(0, len(encoded), 76))
+        yield lines.feed(block)
+    yield lines.finish()

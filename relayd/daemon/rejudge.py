@@ -149,6 +149,6 @@ def _origin(message: Message, sender: Sender, directory: Directory) -> Origin:
 
 def _peer(message: Message) -> Peer:
     """The peer is long gone; what it proved when it came is in the message's organisation and account."""
-    known = message.origin in (Listener.SUBMISSION, Listener.VIEWER)
+    known = message.origin in (Listener.SUBMISSION, Listener.VIEWER, Listener.MLLP)
     listener = Listener(message.origin) if known else Listener.RELAY
     return Peer(ip_address("0.0.0.0"), 0, listener, account=message.account)  # noqa: S104 an address that is nobody's

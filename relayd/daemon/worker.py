@@ -15,6 +15,7 @@ from relayd.daemon.connections import Connections, Seat
 from relayd.daemon.control import ControlChannel
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
+from relayd.daemon.mllp import MllpIntake
 from relayd.daemon.rejudge import rejudge
 from relayd.daemon.reporting import Reporting, report_route
 from relayd.daemon.services import Services, open_blobs, open_vault
@@ -33,6 +34,7 @@ from relayd.dns.resolver import DnsResolver, Resolver
 from relayd.dns.validation import Watch
 from relayd.errors import ConfigurationError
 from relayd.inspection.inspector import ProcessInspector
+from relayd.mllp.session import MllpSession
 from relayd.pipeline.verdict import RouteKind
 from relayd.queue.attempt import SealedContents
 from relayd.queue.composer import Composer
@@ -42,6 +44,7 @@ from relayd.queue.scheduler import Lanes
 from relayd.settings.load import Loaded
 from relayd.settings.values import address_and_port
 from relayd.smtp.listener import ListenerServer, listen
+from relayd.smtp.server import Session
 from relayd.smtp.service import Service
 from relayd.store.client import StoreClient
 from relayd.tls.contexts import ServerTls
@@ -142,7 +145,9 @@ class Worker:
         self.policies.start()
         self.reporting.start()
         for item in listening:
-            server = listen([item.socket], self._service(item))
+            server = listen(
+                [item.socket], self._service(item), MllpSession if item.settings.kind == "mllp" else Session
+            )
             self.listeners.append((item, server))
         self.control.ready()
         await self.control.stopped.wait()
@@ -174,11 +179,12 @@ class Worker:
 
     def _service(self, item: Listening) -> Service:
         configuration = self.services.in_force.configuration
+        mllp = item.settings.kind == "mllp"
         return Service(
             hostname=configuration.hostname,
             settings=item.settings,
             limits=configuration.limits,
-            door=partial(Intake, self.services),
+            door=partial(MllpIntake, self.services, self.secrets) if mllp else partial(Intake, self.services),
             tls=self.tls.context,
             crowded=self.services.seat.crowded,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from email import policy
 from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.policy import Policy
@@ -35,3 +36,28 @@ UTF8_POLICY: Final = POLICY.clone(utf8=True)
 def message_ids(text: str) -> list[str]:
     """The Message-IDs in a field's text, in their order, each with its brackets."""
     return _MESSAGE_ID.findall(text)
+
+
+class Base64Lines:
+    """Octets of any length in, lines of base64 out (RFC 2045 §6.8), without holding more than one of them."""
+
+    #: Octets that are one line.
+    _LINE: Final = 57
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, block: bytes) -> bytes:
+        """The lines that are complete now, each with its CRLF."""
+        held = self._held + block
+        whole = len(held) // self._LINE * self._LINE
+        self._held = held[whole:]
+        return self._lines(held[:whole])
+
+    def finish(self) -> bytes:
+        """The last line, if there is one."""
+        return self._lines(self._held)
+
+    def _lines(self, octets: bytes) -> bytes:
+        encoded = b64encode(octets)
+        return b"".join(encoded[start : start + 76] + b"\r\n" for start in range(0, len(encoded), 76))

@@ -58,11 +58,12 @@ class Envelope(msgspec.Struct, frozen=True):
 
 class Listener(StrEnum):
     """What a listening socket is for. It decides what is asked of the peer, not the port number. VIEWER is no socket:
-    what a reader writes comes in there."""
+    what a reader writes comes in there. MLLP takes HL7 messages of systems."""
 
     RELAY = "relay"
     SUBMISSION = "submission"
     VIEWER = "viewer"
+    MLLP = "mllp"
 
 
 class TlsFacts(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Address, normalise_domain
-from relayd.mail.envelope import Peer
+from relayd.mail.envelope import Listener, Peer
 from relayd.mail.headers import Headers
 
 _CIPHER = re.compile(r"[A-Za-z0-9._-]+")
@@ -54,10 +54,11 @@ def received_line(hop: Hop) -> bytes:
     protocol = protocol_word(
         esmtp=peer.esmtp, tls=peer.tls is not None, authenticated=peer.account is not None, smtputf8=hop.smtputf8
     )
+    how = "(MLLP)" if peer.listener is Listener.MLLP else f"with {protocol}"
     literal = f"[IPv6:{peer.address}]" if peer.address.version == 6 else f"[{peer.address}]"
     lines = [
         f"Received: from {_helo(peer.helo) or literal} ({literal})",
-        f"by {hop.by} with {protocol} id {hop.id}{_tls_comment(peer)}",
+        f"by {hop.by} {how} id {hop.id}{_tls_comment(peer)}",
     ]
     if hop.recipient is not None and (hop.smtputf8 or str(hop.recipient).isascii()):
         lines.append(f"for <{hop.recipient}>")

@@ -32,8 +32,9 @@ class ListenerSettings(Settings):
     """One listening address."""
 
     address: ListenAddress = Field(description='Where to listen: "0.0.0.0:25", "[::]:25", "127.0.0.1:2525".')
-    kind: Literal["relay", "submission"] = Field(
-        description="relay: mail servers. submission: people's mail clients; AUTH is required."
+    kind: Literal["relay", "submission", "mllp"] = Field(
+        description="relay: mail servers. submission: people's mail clients; AUTH is required. mllp: systems that send"
+        " HL7; implicit TLS with a client certificate."
     )
     tls: Literal["starttls", "implicit"] = Field("starttls", description="implicit is for port 465.")
     proxy_from: tuple[Network, ...] = Field(

@@ -46,6 +46,13 @@ def _listeners(source: Source, configuration: Configuration) -> Iterator[Problem
             yield source.problem(
                 ["listeners", number, "address"], f"is taken by the listener on line {line}; remove one of them"
             )
+        if listener.kind != "mllp":
+            continue
+        if listener.tls != "implicit":
+            yield source.problem(["listeners", number, "kind"], "mllp has no STARTTLS; write tls: implicit")
+        if configuration.tls.client_ca is None:
+            text = "mllp recognises systems by client certificates, which need tls.client_ca"
+            yield source.problem(["listeners", number, "kind"], text)
 
 
 def _overrides(source: Source, configuration: Configuration) -> Iterator[Problem]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -36,15 +36,37 @@ _GIVE_WAY: Final = 0.002
 log = structlog.get_logger("relayd.smtp")
 
 
+class Connection(Protocol):
+    """A protocol of asyncio's that serves one admitted connection. ``task`` runs until it is over."""
+
+    peer: Peer
+    task: asyncio.Task[None] | None
+
+    def drain(self) -> None:
+        """End as soon as nothing is under way."""
+        ...
+
+    def abort(self) -> None:
+        """Cut it."""
+        ...
+
+
 class ListenerServer:
     """The sessions of one or more sockets with the same settings. ``service`` may be replaced at any time; it then
-    holds for connections that come later."""
+    holds for connections that come later. ``session`` makes the protocol of one connection: SMTP's by itself."""
 
-    def __init__(self, sockets: Sequence[socket.socket], service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        service: Service,
+        loop: asyncio.AbstractEventLoop,
+        session: Callable[..., Connection] = Session,
+    ) -> None:
         self.service = service
+        self._session = session
         self._sockets = tuple(sockets)
         self._loop = loop
-        self._sessions: set[Session] = set()
+        self._sessions: set[Connection] = set()
         self._arrivals: set[asyncio.Task[None]] = set()
         self._accepting = False
         self._pauses: dict[int, asyncio.TimerHandle] = {}  # by descriptor
@@ -157,7 +179,7 @@ class ListenerServer:
         return await self._begin(sock, peer, service, door)
 
     async def _begin(self, sock: socket.socket, peer: Peer, service: Service, door: Door) -> bool:
-        make = partial(Session, service, door, peer, self._loop, self._session_ended)
+        make: Callable[[], Any] = partial(self._session, service, door, peer, self._loop, self._session_ended)
         try:
             context = service.tls() if service.tls is not None and service.settings.tls == "implicit" else None
             _, session = await self._loop.connect_accepted_socket(
@@ -181,7 +203,7 @@ class ListenerServer:
 
     # End
 
-    def _session_ended(self, session: Session) -> None:
+    def _session_ended(self, session: Connection) -> None:
         self._sessions.discard(session)
         self._check_empty()
 
@@ -190,11 +212,13 @@ class ListenerServer:
             self._empty.set()
 
 
-def listen(sockets: Sequence[socket.socket], service: Service) -> ListenerServer:
+def listen(
+    sockets: Sequence[socket.socket], service: Service, session: Callable[..., Connection] = Session
+) -> ListenerServer:
     """Serve connections to ``sockets``, which are bound and listening, on the running loop."""
     if service.settings.tls == "implicit" and service.tls is None:
         raise ValueError("implicit TLS needs a TLS context")
-    server = ListenerServer(sockets, service, asyncio.get_running_loop())
+    server = ListenerServer(sockets, service, asyncio.get_running_loop(), session)
     server.start()
     return server
 

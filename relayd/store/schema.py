@@ -8,6 +8,7 @@ from typing import Final
 from relayd.errors import StoreUnavailable
 from relayd.store import (
     forgetting,
+    mllp,
     probe,
     queue_commands,
     queue_measure,
@@ -38,6 +39,7 @@ OPERATIONS: Final = (
     viewer_passkeys,
     viewer_passwords,
     viewer_senders,
+    mllp,
 )
 SCHEMAS: Final[tuple[str, ...]] = (
     tables.SCHEMA,
@@ -47,6 +49,7 @@ SCHEMAS: Final[tuple[str, ...]] = (
     viewer_passwords.SCHEMA,
     viewer_senders.SCHEMA,
     viewer_sms.SCHEMA,
+    mllp.SCHEMA,
     sts_policies.SCHEMA,
     report_counts.SCHEMA,
     report_received.SCHEMA,
