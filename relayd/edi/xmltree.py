@@ -154,7 +154,7 @@ class _Builder:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._text
-        self._parser.SkippedEntityHandler = self._entity  # type: ignore[attr-defined]
+        self._parser.SkippedEntityHandler = self._entity
         self._parser.CommentHandler = lambda text: self._aside(COMMENT, text)
         self._parser.ProcessingInstructionHandler = lambda name, text: self._aside(INSTRUCTION, f"{name} {text}")
         self._root: Node | None = None
@@ -228,17 +228,13 @@ def write_attributes(attributes: Mapping[str, str]) -> str:
     )
 
 
-def leaves(root: Node) -> Iterator[tuple[Node, str, str]]:
-    """Every text and attribute of the tree as (child of the root, path below that, value); the root has its own."""
-    yield from ((root, f"@{name}", value) for name, value in root.attributes.items())
-    if root.text.strip():
-        yield root, "", root.text
-    for top in root.children:
-        stack = [(top, "")] if isinstance(top, Node) else []
-        while stack:
-            node, path = stack.pop()
-            yield from ((top, f"{path}@{name}", value) for name, value in node.attributes.items())
-            if node.text.strip():
-                yield top, path.rstrip("/"), node.text
-            inner = [each for each in node.children if isinstance(each, Node)]
-            stack.extend((each, f"{path}{each.local}/") for each in reversed(inner))
+def leaves(node: Node) -> Iterator[tuple[str, str]]:
+    """Every text and attribute in a node as (path below it, value); "" is the node's own text."""
+    stack = [(node, "")]
+    while stack:
+        node, path = stack.pop()
+        yield from ((f"{path}@{name}", value) for name, value in node.attributes.items())
+        if node.text.strip():
+            yield path.rstrip("/"), node.text
+        inner = [child for child in node.children if isinstance(child, Node)]
+        stack.extend((child, f"{path}{child.local}/") for child in reversed(inner))
