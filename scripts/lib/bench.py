@@ -331,13 +331,14 @@ def _waits(figures: Figures) -> str:
 
 def main() -> int:
     # Imported only here: what they share with this module is above.
-    from scripts.lib import bench_lag, bench_memory, bench_tls, bench_viewer
+    from scripts.lib import bench_edi, bench_lag, bench_memory, bench_tls, bench_viewer
 
     other = {
         "memory": bench_memory.main,
         "lag": bench_lag.main,
         "tls": bench_tls.main,
         "viewer": bench_viewer.main,
+        "edi": bench_edi.main,
     }.get("".join(sys.argv[1:2]))
     if other is not None:
         return other(sys.argv[2:])

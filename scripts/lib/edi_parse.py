@@ -47,7 +47,12 @@ def _tokens(data: bytes) -> object:
 
     if b"MSH" in data[:200]:
         return [[segment.fields for segment in message.segments] for message in hl7.split(data).messages]
-    return [segment.elements for segment in edifact.tokenize(data).segments]
+    return [
+        segment.elements
+        for interchange in edifact.parse(data).interchanges
+        for message in interchange.messages()
+        for segment in message.segments
+    ]
 
 
 PARSERS: dict[str, Callable[[bytes], object]] = {
