@@ -21,6 +21,7 @@ ORDER = (
         "pipeline",
         "inspection",
         "rendering",
+        "edi",
         "store",
         "queue",
         "reporting",

@@ -237,6 +237,9 @@ class IntakeTransaction:
             head_length=len(stored.head),
             parts=mail.parts,
             copies=patches,
+            transformations={
+                number: copy.transformation for number, copy in enumerate(plan.copies) if copy.transformation
+            },
             readers=dict(plan.readers),
             subject=headers.text("subject"),
             message_id=headers.text("message-id"),
