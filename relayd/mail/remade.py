@@ -62,8 +62,8 @@ def remade(
     keep: bool,
     name: str = "",
 ) -> Remade:
-    """A mail that shows ``shown`` (one, or alternatives from plain to rich) and has ``files``. ``keep`` puts what it was
-    behind them: as a file called ``name``, or as it is where that is ""."""
+    """A mail that shows ``shown`` (one, or alternatives from plain to rich) and has ``files``. ``keep`` puts what it
+    was behind them: as a file called ``name``, or as it is where that is ""."""
     dropped = tuple(one.number for one in headers.fields if one.name.startswith(_CONTENT) or one.name in _UNTRUE)
     new = [*([_alternatives(shown, boundary)] if shown else []), *map(_written, files)]
     if len(new) == 1 and not keep:

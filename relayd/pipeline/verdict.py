@@ -11,8 +11,8 @@ from relayd.mail.address import Address
 from relayd.mail.meta import Reader, Transformation
 from relayd.mail.reply import Reply
 
-#: The transforms there are, and the function of each, which the rendering process runs: ``relayd.rendering.wire.Remake``
-#: in, ``Remade`` out.
+#: The transforms there are, and the function of each, which the rendering process runs:
+#: ``relayd.rendering.wire.Remake`` in, ``Remade`` out.
 TRANSFORMS: Final = {"edi": "relayd.edi.shaping:remake"}
 
 

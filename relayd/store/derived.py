@@ -14,8 +14,8 @@ from relayd.store.tables import insert_events
 
 
 class DerivedCopy(msgspec.Struct, frozen=True):
-    """One copy. ``body`` is sealed under the message's key, part "copy:<number>"; its file is "" where the copy can't be
-    made. ``meta`` is a sealed ``relayd.mail.meta.Derived``, ``size`` is in octets, unsealed."""
+    """One copy. ``body`` is sealed under the message's key, part "copy:<number>"; its file is "" where the copy can't
+    be made. ``meta`` is a sealed ``relayd.mail.meta.Derived``, ``size`` is in octets, unsealed."""
 
     size: int
     body: BlobRef
