@@ -25,6 +25,7 @@ from relayd.rendering.wire import (
     Request,
     Shown,
     ShowPdf,
+    Variant,
     decode_answer,
     encode,
 )
@@ -49,7 +50,9 @@ class Renderer(Protocol):
         """Whether this installation can: the extra ``pdf`` and pango are there."""
         ...
 
-    async def make_pdf(self, html: str, original: bytes = b"", name: str = "") -> bytes: ...
+    async def make_pdf(
+        self, html: str, original: bytes = b"", name: str = "", variant: Variant = Variant.PDF_A
+    ) -> bytes: ...
 
     async def show_pdf(self, pdf: bytes, pages: int, width: int) -> Shown: ...
 
@@ -64,8 +67,10 @@ class ProcessRenderer:
         self._served = 0
         self.makes_pdf = importlib.util.find_spec("weasyprint") is not None
 
-    async def make_pdf(self, html: str, original: bytes = b"", name: str = "") -> bytes:
-        answer = await self._ask(MakePdf(html, original, name))
+    async def make_pdf(
+        self, html: str, original: bytes = b"", name: str = "", variant: Variant = Variant.PDF_A
+    ) -> bytes:
+        answer = await self._ask(MakePdf(html, original, name, variant))
         if not isinstance(answer, Made):
             raise NotRendered("no PDF came back")
         return answer.pdf

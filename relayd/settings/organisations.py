@@ -70,7 +70,7 @@ class InheritedSettings(Settings):
     )
     edi_pdf: Literal["pdf/a-3a", "pdf/ua-1"] | None = Field(
         None,
-        description="PDFs of EDI for the archive, with the message inside (PDF/A-3a), or for screen readers (PDF/UA-1).",
+        description="PDFs of EDI for the archive, with the message inside, or for screen readers.",
     )
     edi_templates: Path | None = Field(
         None, description="Folder with a message.html or style.css of your own for EDI that is shown."
