@@ -225,6 +225,7 @@ class Directory:
     owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
     mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
     folders: frozenset[str] = frozenset()  # the names under folders:
+    folder_names: Mapping[str, str] = field(default_factory=dict)  # folder → how EDI files are named there
     report_address: str = ""  # the key of the address whose mail relayd reads itself
     viewer_domain: Domain | None = None  # of the Viewer's own addresses; None where there is no Viewer
     nta_provider: NtaProvider = NtaProvider()

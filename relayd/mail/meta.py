@@ -77,6 +77,10 @@ class Transformation(msgspec.Struct, frozen=True, array_like=True):
     options: tuple[tuple[str, str], ...] = ()
     parts: tuple[str, ...] = ()
 
+    def option(self, name: str) -> str:
+        """An option's value, "" without it."""
+        return next((value for key, value in self.options if key == name), "")
+
 
 class Derived(msgspec.Struct, frozen=True):
     """The sealed facts of a copy that was made anew. Its header is finished: no patch belongs to it."""
