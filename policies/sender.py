@@ -182,6 +182,8 @@ def _judge_stranger_recipient(address: Address, directory: Directory) -> Verdict
         return Pass("reports are read here", (address.key,))
     if directory.is_the_viewers(address.domain):
         return Pass("an address of the Viewer's: the policy replies knows", (address.key,))
+    if directory.is_the_gateways(address.domain):
+        return Pass("an address of the EDI gateway's: the policy edi knows", (address.key,))
     if address.domain.startswith("[") or directory.served(address.domain) is None:
         return Refuse("a stranger to a domain that isn't served", (address.key,), reply=_RELAYING)
     verdict = _judge_mailbox(address, directory)

@@ -17,6 +17,7 @@ NAMES: Final = (
     "rows-durable",  # transaction committed, nobody told yet
     "before-reply",  # the store said yes, 250 not yet sent
     "claimed",  # deliveries owned, nothing dialled
+    "copy-made",  # a copy was made anew, its body durable, its row not yet written
     "before-final-dot",
     "after-final-dot",  # the next hop may have it, its reply not yet read
     "before-settle",  # the outcome is known, not yet recorded

@@ -11,7 +11,19 @@ import relayd
 
 #: Left to right. What stands first knows nothing of what follows.
 ORDER = (
-    *("errors", "clock", "failpoints", "dumps", "telemetry", "mail", "dns", "journal", "settings", "directory"),
+    *(
+        "errors",
+        "clock",
+        "catalogue",
+        "failpoints",
+        "dumps",
+        "telemetry",
+        "mail",
+        "dns",
+        "journal",
+        "settings",
+        "directory",
+    ),
     *(
         "vault",
         "tls",
@@ -21,6 +33,7 @@ ORDER = (
         "pipeline",
         "inspection",
         "rendering",
+        "edi",
         "store",
         "queue",
         "reporting",

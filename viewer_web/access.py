@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 
+import msgspec
 from starlette.requests import Request
 
 from relayd.delivery.installation import digest
@@ -15,10 +16,11 @@ from relayd.mail.body import Body
 from relayd.mail.headers import Headers
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.mail.patch import apply
+from relayd.store.derived import DerivedCopy
 from relayd.store.records import Message
 from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Grant
-from relayd.vault.meta import open_meta
+from relayd.vault.meta import copy_part, open_derived, open_meta
 from relayd.vault.vault import MessageKey
 from viewer_web.problems import Problem, gone, signed_out, unknown
 from viewer_web.security import cookie_of
@@ -31,7 +33,7 @@ _WINDOW = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A message as its recipient may see it. ``headers`` are those of the recipient's own copy."""
+    """A message as its recipient may see it: his own copy. ``headers`` are that copy's."""
 
     message: Message
     key: MessageKey
@@ -89,7 +91,11 @@ async def open_message(services: Services, session: Session, cookie: str) -> Ope
     grant = session.grant
     try:
         message = await services.store.message(grant.message_id)
-        return await asyncio.to_thread(_open, services, message, session, cookie)
+        opened = await asyncio.to_thread(_open, services, message, session, cookie)
+        if grant.copy not in opened.meta.transformations:
+            return opened
+        derived = await services.store.call("derived_copy", message_id=message.id, copy=grant.copy)
+        return await asyncio.to_thread(_made_anew, services, opened, grant.copy, derived)
     except (NotFound, KeyDestroyed) as error:
         raise gone(grant) from error
 
@@ -104,3 +110,13 @@ def _open(services: Services, message: Message, session: Session, cookie: str) -
     body = services.blobs.open(message.body, key, meta.head_length, message.size)
     patch = meta.copies[session.grant.copy]
     return Opened(message, key, meta, body, patch, Headers(apply(patch, body.head)))
+
+
+def _made_anew(services: Services, opened: Opened, copy: int, derived: DerivedCopy | None) -> Opened:
+    """The copy whose content was made anew; as it came where that couldn't be done."""
+    if derived is None or not derived.made:
+        return opened
+    facts = open_derived(opened.key, copy, derived.meta)
+    body = services.blobs.open(derived.body, opened.key, facts.head_length, derived.size, copy_part(copy))
+    meta = msgspec.structs.replace(opened.meta, head_length=facts.head_length, parts=facts.parts)
+    return Opened(opened.message, opened.key, meta, body, HeaderPatch(), Headers(body.head))

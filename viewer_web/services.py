@@ -22,6 +22,7 @@ from relayd.sms.message import SmsSender
 from relayd.store.interface import Store
 from relayd.store.receiving import BlobReceiving, StoredBody
 from relayd.store.records import BlobRef
+from relayd.store.sealed_body import PART
 from relayd.tls.sts_policy import StsPolicy
 from relayd.tls.sts_publish import published
 from relayd.vault.vault import MessageKey, Vault
@@ -34,7 +35,7 @@ class Bodies(Protocol):
 
     async def make_durable(self, stored: StoredBody) -> BlobRef: ...
 
-    def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int) -> Body: ...
+    def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int, part: str = PART) -> Body: ...
 
 
 class Outgoing(Protocol):

@@ -39,6 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add.add_argument("address", metavar="ADDRESS", help="the login name, which is also its first address")
     add.add_argument("--organisation", required=True, metavar="ID", help="whose account it is")
     add.add_argument("--alias", action="append", default=[], metavar="ADDRESS", help="a further address; repeatable")
+    add.add_argument("--edi-number", action="append", default=[], metavar="N", help="its number in EDI; repeatable")
     add.add_argument(
         "--machine", action="store_true", help="a mail server's login: may send from all domains of its organisation"
     )
@@ -70,12 +71,15 @@ def run(arguments: argparse.Namespace) -> int:
             )
     if arguments.machine and len(addresses) > 1:
         raise RelaydError("a machine has no aliases: it may send from all domains of its organisation")
+    if arguments.machine and arguments.edi_number:
+        raise RelaydError("a machine has no mailbox for EDI; give the number to the organisation")
     account = AccountLine(
         name=addresses[0],
         verifier=hash_password(_password(arguments.password_file), _SCHEMES[arguments.scheme]),
         organisation=arguments.organisation,
         aliases=tuple(addresses[1:]),
         machine=arguments.machine,
+        edi_numbers=tuple(arguments.edi_number),
     )
     add_account(configuration.accounts, account, replace=arguments.replace)
     if arguments.json:

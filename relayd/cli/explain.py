@@ -201,6 +201,10 @@ def _verdict(entry: dict[str, Any], heading: str) -> Iterable[str]:
     yield f"{heading:6}{entry['policy']:17}{entry['verdict']:9}{entry['reason']}{whom}"
     if "reply" in entry:
         yield f"{'':32}→ {entry['reply'].splitlines()[0]}"
+    if "to" in entry:
+        yield f"{'':32}→ {entry['to']}"
+    if "transform" in entry:
+        yield f"{'':32}→ {entry['transform']}: {entry.get('form', '')}"
     if "route" in entry:
         target = f" {entry['target']}" if entry["target"] else ""
         yield f"{'':32}→ {entry['route']}{target} ({entry['class']})"
@@ -223,6 +227,9 @@ def _fate(fate: Fate) -> Iterable[str]:
     changes = (("replaced", dropped & added), ("removed", dropped - added), ("added", added - dropped))
     if said := [f"{', '.join(sorted(names))} {what}" for what, names in changes if names]:
         yield f"    header: {'; '.join(said)}"
+    if made := fate.transform:
+        options = ", ".join(f"{name} {value}" for name, value in made.items() if name != "name")
+        yield printable(f"    content: made anew by {made['name']} ({options}), once it is accepted")
 
 
 def _ways(plans: Plans) -> Iterable[str]:

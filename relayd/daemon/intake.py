@@ -27,14 +27,14 @@ from relayd.journal.event import Event
 from relayd.journal.kinds import RECEIVED
 from relayd.mail.address import NullSender
 from relayd.mail.body import Body
-from relayd.mail.envelope import Envelope, Peer, Recipient
+from relayd.mail.envelope import Envelope, Notify, Peer, Recipient
 from relayd.mail.headers import Headers
 from relayd.mail.meta import MessageMeta
 from relayd.mail.received import count_received
 from relayd.mail.reply import Reply
 from relayd.mail.tls_required import says_tls_optional
 from relayd.mail.wishes import is_automatic, wants_receipt
-from relayd.pipeline.plan import Plan
+from relayd.pipeline.plan import CopyPlan, Plan
 from relayd.pipeline.policy import Context, Mail
 from relayd.pipeline.runner import Judged, answer
 from relayd.pipeline.verdict import Defer, Refuse
@@ -237,6 +237,9 @@ class IntakeTransaction:
             head_length=len(stored.head),
             parts=mail.parts,
             copies=patches,
+            transformations={
+                number: copy.transformation for number, copy in enumerate(plan.copies) if copy.transformation
+            },
             readers=dict(plan.readers),
             subject=headers.text("subject"),
             message_id=headers.text("message-id"),
@@ -320,7 +323,7 @@ class IntakeTransaction:
                     target=route.target if route else "",
                     message_class=route.message_class.value if route else "confidential",
                     copy=index,
-                    notify=",".join(sorted(recipient.notify)) if recipient.notify else None,
+                    notify=",".join(sorted(notify)) if (notify := _notify(recipient, copy)) else None,
                     orcpt=recipient.orcpt,
                     # Written before anything is dialled: should we die now, nobody is hammered after the restart.
                     next_attempt=now if state is State.QUEUED and owner is None else first_retry,
@@ -342,6 +345,16 @@ class IntakeTransaction:
             if served := directory.served(recipient.address.domain):
                 return served.id
         return ""
+
+
+def _notify(recipient: Recipient, copy: CopyPlan) -> frozenset[Notify] | None:
+    """What is reported of a recipient: also of one that a rule promises a receipt for, though nobody asked."""
+    promised = copy.transformation is not None and copy.transformation.option("receipt") == "yes"
+    return (
+        frozenset({Notify.SUCCESS, Notify.FAILURE, Notify.DELAY})
+        if promised and not recipient.notify
+        else recipient.notify
+    )
 
 
 def _log_refusal(mail: Mail, judged: Iterable[Judged], reply: Reply) -> None:

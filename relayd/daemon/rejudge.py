@@ -16,7 +16,7 @@ from relayd.mail.address import NULL_SENDER, NullSender, Sender, parse_address
 from relayd.mail.body import Body
 from relayd.mail.envelope import Envelope, Listener, Notify, Peer, Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.mail.meta import HeaderPatch, MessageMeta, Transformation
 from relayd.pipeline.plan import CopyPlan, Plan, PlannedDelivery
 from relayd.pipeline.policy import Mail
 from relayd.store.records import Claimed, Delivery, Message, Settlement, State
@@ -47,7 +47,10 @@ async def rejudge(services: Services, claimed: Claimed, body: Body, meta: Messag
     planned = {one.recipient.address.key: (copy, one) for copy in plan.copies for one in copy.deliveries}
     amended = await _amended(services, claimed, body, meta, planned)
     fresh = msgspec.structs.replace(
-        meta, readers={**meta.readers, **plan.readers}, copies=(*meta.copies, *amended.patches)
+        meta,
+        readers={**meta.readers, **plan.readers},
+        copies=(*meta.copies, *amended.patches),
+        transformations={**meta.transformations, **amended.transformations},
     )
     sealed = _sealed(services, message, fresh) if fresh != meta else None
     settlements = [_settlement(delivery, plan, planned, amended, sealed) for delivery in claimed.deliveries]
@@ -59,30 +62,36 @@ _Planned = Mapping[str, tuple[CopyPlan, PlannedDelivery]]
 
 @dataclass(frozen=True, slots=True)
 class _Amended:
-    """Copies whose header changes now: their patches, and which delivery has which index in the message's meta."""
+    """Copies that change now: their patches, which delivery has which index in the message's meta, and by that index
+    how their content is made anew."""
 
     patches: tuple[HeaderPatch, ...] = ()
     copies: Mapping[int, int] = field(default_factory=dict)
+    transformations: Mapping[int, Transformation] = field(default_factory=dict)
 
 
 async def _amended(services: Services, claimed: Claimed, body: Body, meta: MessageMeta, planned: _Planned) -> _Amended:
-    """The copies that a policy rewrites now that it has found their way."""
-    changes: dict[tuple[int, HeaderPatch], list[int]] = {}
+    """The copies that a policy changes now that it has found their way."""
+    changes: dict[tuple[int, HeaderPatch, Transformation | None], list[int]] = {}
     for delivery in claimed.deliveries:
         copy, one = planned.get(_key(delivery), (None, None))
-        if copy is not None and one is not None and one.route is not None and copy.patch != HeaderPatch():
-            changes.setdefault((delivery.copy, copy.patch), []).append(delivery.number)
+        if copy is None or one is None or one.route is None:
+            continue
+        if copy.patch != HeaderPatch() or copy.transformation:
+            made = copy.transformation or meta.transformations.get(delivery.copy)
+            changes.setdefault((delivery.copy, copy.patch, made), []).append(delivery.number)
     if not changes:
         return _Amended()
     hashed, headers, now = await _hashed(body), Headers(body.head), services.clock.now()
     patches = [
         amended_patch(services.in_force, headers, meta.copies[number], change, hashed, now)
-        for number, change in changes
+        for number, change, _ in changes
     ]
     copies = {
         delivery: len(meta.copies) + index for index, numbers in enumerate(changes.values()) for delivery in numbers
     }
-    return _Amended(tuple(patches), copies)
+    made_anew = {len(meta.copies) + index: made for index, (_, _, made) in enumerate(changes) if made is not None}
+    return _Amended(tuple(patches), copies, made_anew)
 
 
 async def _hashed(body: Body) -> BodyHash:

@@ -13,6 +13,7 @@ import structlog
 from relayd.clock import SystemClock
 from relayd.daemon.connections import Connections, Seat
 from relayd.daemon.control import ControlChannel
+from relayd.daemon.deriving import Deriving
 from relayd.daemon.in_force import prepare
 from relayd.daemon.intake import Intake
 from relayd.daemon.mllp import MllpIntake
@@ -41,6 +42,7 @@ from relayd.queue.composer import Composer
 from relayd.queue.outcome import Route
 from relayd.queue.reports import Reports
 from relayd.queue.scheduler import Lanes
+from relayd.rendering.renderer import ProcessRenderer
 from relayd.settings.load import Loaded
 from relayd.settings.values import address_and_port
 from relayd.smtp.listener import ListenerServer, listen
@@ -79,6 +81,7 @@ class Worker:
             sts_source(configuration, self.resolver), services.store, services.clock, self.reporting.tls
         )
         services.ways = self._ways()
+        self.renderer = ProcessRenderer()
         self.reporter = Reports(services.composer, lambda: services.in_force, services.clock)
         services.lanes = Lanes(
             store=services.store,
@@ -89,6 +92,7 @@ class Worker:
             owner=services.owner,
             reporter=self.reporter,
             rejudge=partial(rejudge, services),
+            derive=Deriving(services, self.renderer),
         )
         self.tls = ServerTls(configuration.tls)
         self.control = ControlChannel(channel, self.reload)
@@ -158,6 +162,7 @@ class Worker:
         await self.reporting.stop()
         await self.validation.stop()
         await self.services.inspector.close()
+        await self.renderer.close()
         await self.services.blobs.close()
         await self.services.store.close()
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -60,7 +61,7 @@ class LmtpRoute:
     async def _send(self, job: Job, deliveries: tuple[Delivery, ...]) -> list[Outcome]:
         if not deliveries:
             return []
-        sending = Sending(Job(job.message, deliveries, job.patch, job.content, job.meta, job.still_mine))
+        sending = Sending(replace(job, deliveries=deliveries))
         try:
             await send_through(self._pool, self._hop, sending)
         except HopUnavailable as error:

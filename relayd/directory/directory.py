@@ -19,6 +19,7 @@ from relayd.directory.networks import NetworkTable
 from relayd.directory.nta7516 import NtaRecord, NtaStanding
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Listener, Peer, TlsFacts
+from relayd.settings.edi import EdiRuleSettings
 from relayd.settings.organisations import PublishedStsSettings
 
 
@@ -80,6 +81,10 @@ class OrganisationSettings:
     passkeys: bool = False
     confirmation: bool = True
     reminder_days: int = 14
+    edi_rules: tuple[EdiRuleSettings, ...] = ()
+    edi_outside: str = "untouched"
+    edi_pdf: str = "pdf/a-3a"
+    edi_templates: Path | None = None
     mta_sts: PublishedStsSettings | None = None
 
 
@@ -220,9 +225,12 @@ class Directory:
     owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
     mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
     folders: frozenset[str] = frozenset()  # the names under folders:
+    folder_names: Mapping[str, str] = field(default_factory=dict)  # folder → how EDI files are named there
     report_address: str = ""  # the key of the address whose mail relayd reads itself
     viewer_domain: Domain | None = None  # of the Viewer's own addresses; None where there is no Viewer
     nta_provider: NtaProvider = NtaProvider()
+    edi_gateway: Domain | None = None  # of mail that is delivered by the receiver's number
+    edi_numbers: Mapping[str, Address] = field(default_factory=dict)  # number in lower case → mailbox
 
     def recognise(self, peer: Peer) -> Origin:
         """Who this peer is. What it proved most strongly counts: a login, then a certificate, then its network."""
@@ -267,6 +275,14 @@ class Directory:
     def is_the_viewers(self, domain: Domain) -> bool:
         """Whether addresses there are the Viewer's own: readers', and those of its notifications."""
         return domain == self.viewer_domain
+
+    def is_the_gateways(self, domain: Domain) -> bool:
+        """Whether addresses there stand for receivers of EDI by their number."""
+        return domain == self.edi_gateway
+
+    def edi_mailbox(self, number: str) -> Address | None:
+        """The mailbox of this number in EDI."""
+        return self.edi_numbers.get(number.strip().casefold())
 
     def about_us(self, domain: str) -> bool:
         """Whether this is a domain of ours or of somebody connected, or below one: whom reports that we get are

@@ -19,7 +19,7 @@ from relayd.directory.directory import (
 )
 from relayd.directory.networks import NetworkTable
 from relayd.directory.nta7516 import NtaMx, NtaRecord, first_day, last_day
-from relayd.mail.address import Domain, parse_address
+from relayd.mail.address import Address, Domain, parse_address
 from relayd.settings.accounts import AccountLine
 from relayd.settings.load import Loaded
 from relayd.settings.organisations import (
@@ -52,11 +52,21 @@ def build(loaded: Loaded) -> Directory:
         recognition=_recognition(file),
         mailbox_stores=frozenset(loaded.configuration.mailboxes),
         folders=frozenset(loaded.configuration.folders),
+        folder_names={name: folder.names for name, folder in loaded.configuration.folders.items()},
         report_address=parse_address(address).key if (address := loaded.configuration.reports.address) else "",
         viewer_domain=loaded.configuration.viewer_mail_domain if loaded.configuration.viewer.enabled else None,
         nta_provider=_nta_provider(loaded.nta),
+        edi_gateway=loaded.configuration.edi.gateway,
+        edi_numbers=_edi_numbers(loaded),
         owners={domain: name for name, entry in file.organisations.items() for domain in entry.domains},
     )
+
+
+def _edi_numbers(loaded: Loaded) -> dict[str, Address]:
+    found = {number.casefold(): line.name for line in loaded.accounts for number in line.edi_numbers}
+    for entry in loaded.organisations.organisations.values():
+        found |= {number.casefold(): parse_address(mailbox) for number, mailbox in entry.edi_numbers.items()}
+    return found
 
 
 def _inherit(settings: OrganisationSettings, *narrower: InheritedSettings) -> OrganisationSettings:

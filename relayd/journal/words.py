@@ -15,6 +15,8 @@ _WORDS: Final[Mapping[str, str]] = {
     kinds.ROUTED: "got its route",
     kinds.DELIVERED: "delivered",
     kinds.RELAYED: "delivered to a server that reports nothing further",
+    kinds.TRANSFORMED: "its content was made anew",
+    kinds.NOT_TRANSFORMED: "its content can't be made anew; it goes out as it came",
     kinds.DEFERRED: "not delivered now; will be tried again",
     kinds.FAILED: "failed for good",
     kinds.AMBIGUOUS: "the reply to the end of the message was lost; it may arrive twice",

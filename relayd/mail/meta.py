@@ -69,8 +69,29 @@ class Reader(msgspec.Struct, frozen=True):
     thread: str = ""
 
 
+class Transformation(msgspec.Struct, frozen=True, array_like=True):
+    """How a copy's content is made anew after the commit: by the transform called ``name``, with these options, from
+    the parts with these paths. Options are told in the journal and hold no content."""
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+    parts: tuple[str, ...] = ()
+
+    def option(self, name: str) -> str:
+        """An option's value, "" without it."""
+        return next((value for key, value in self.options if key == name), "")
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """The sealed facts of a copy that was made anew. Its header is finished: no patch belongs to it."""
+
+    head_length: int
+    parts: tuple[Part, ...] = ()
+
+
 class MessageMeta(msgspec.Struct, frozen=True):
     """The sealed facts of one message. ``copies[n]`` is the patch of copy ``n``; a delivery names its copy.
+    ``transformations`` has, by copy, how it is made anew; most mail has none.
 
     ``head_length`` is the length of the header section in octets (see Body.head). ``readers`` has, by address key, who
     reads in the Viewer and how. ``subject`` is decoded. ``message_id`` is the Message-ID with its brackets, or "".
@@ -81,6 +102,7 @@ class MessageMeta(msgspec.Struct, frozen=True):
     head_length: int
     parts: tuple[Part, ...] = ()
     copies: tuple[HeaderPatch, ...] = (HeaderPatch(),)
+    transformations: dict[int, Transformation] = {}
     readers: dict[str, Reader] = {}
     subject: str = ""
     message_id: str = ""

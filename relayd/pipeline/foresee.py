@@ -33,6 +33,7 @@ class Fate:
     next_hops: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    transform: dict[str, str] = field(default_factory=dict)
     reply: str = ""
 
 
@@ -112,6 +113,7 @@ def _fate(planned: PlannedDelivery, copy: CopyPlan, headers: Headers, directory:
         held=planned.held,
         dropped=tuple(one.name for one in headers.fields if one.number in numbers),
         added=tuple(one.name for one in Headers(copy.patch.put).fields),
+        transform={"name": made.name, **dict(made.options)} if (made := copy.transformation) else {},
     )
     if route is None or route.kind is not RouteKind.RELAY:
         return fate

@@ -6,7 +6,7 @@ The rules, in this order:
 2. A deferral at MESSAGE defers the whole message. Its policy isn't asked again on retry, so nothing may pass it by.
 3. A recipient that nobody gives a route is a refusal too.
 4. Recipients deferred at ROUTE stay undecided, unless all are: then the message is deferred.
-5. Everyone else is in exactly one copy; recipients with the same header patch share one.
+5. Everyone else is in exactly one copy; recipients with the same header patch and transformation share one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 from relayd.journal.event import Event
 from relayd.mail.envelope import Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import HeaderPatch, Reader
+from relayd.mail.meta import HeaderPatch, Reader, Transformation
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Stage
 from relayd.pipeline.verdict import (
@@ -29,10 +29,12 @@ from relayd.pipeline.verdict import (
     Defer,
     Hold,
     Identify,
+    Redirect,
     Refuse,
     Rewrite,
     RouteTarget,
     RouteTo,
+    Transform,
     Verdict,
 )
 
@@ -68,10 +70,11 @@ class PlannedDelivery(msgspec.Struct, frozen=True):
 
 
 class CopyPlan(msgspec.Struct, frozen=True):
-    """Recipients whose copies have the same header."""
+    """Recipients whose copies are the same: in their header, and in how their content is made anew, if it is."""
 
     patch: HeaderPatch
     deliveries: tuple[PlannedDelivery, ...]
+    transformation: Transformation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,16 +223,18 @@ def _copies(
 ) -> tuple[CopyPlan, ...]:
     rewrites = [one for one in verdicts if isinstance(one, Rewrite)]
     holds = [one for one in verdicts if isinstance(one, Hold)]
+    transforms = [one for one in verdicts if isinstance(one, Transform)]
     patches: dict[tuple[int, ...], HeaderPatch] = {}
-    sharing: dict[HeaderPatch, list[PlannedDelivery]] = {}
+    sharing: dict[tuple[HeaderPatch, Transformation | None], list[PlannedDelivery]] = {}
     for recipient in recipients:
         key = recipient.address.key
         mine = tuple(number for number, one in enumerate(rewrites) if _concerns(one, key))
         if mine not in patches:
             patches[mine] = patch([rewrites[number] for number in mine], headers)
         held = any(_concerns(one, key) for one in holds)
-        sharing.setdefault(patches[mine], []).append(PlannedDelivery(recipient, routes.get(key), held))
-    return tuple(CopyPlan(one, tuple(deliveries)) for one, deliveries in sharing.items())
+        made = next((one.transformation for one in transforms if _concerns(one, key)), None)
+        sharing.setdefault((patches[mine], made), []).append(PlannedDelivery(recipient, routes.get(key), held))
+    return tuple(CopyPlan(one, tuple(deliveries), made) for (one, made), deliveries in sharing.items())
 
 
 def _concerns(verdict: Verdict, key: str) -> bool:
@@ -280,6 +285,10 @@ def _facts(one: Judged) -> dict[str, str]:
         facts |= {"route": route.kind.value, "target": route.target, "class": route.message_class.value}
     elif isinstance(verdict, Identify):
         facts["organisation"] = verdict.organisation
+    elif isinstance(verdict, Transform):
+        facts |= {"transform": verdict.transformation.name, **dict(verdict.transformation.options)}
+    elif isinstance(verdict, Redirect):
+        facts["to"] = str(verdict.to)
     if one.error:
         facts["error"] = one.error
     return facts

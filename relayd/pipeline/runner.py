@@ -21,7 +21,10 @@ import structlog
 from msgspec.structs import replace
 
 from relayd.directory.directory import STRANGER, Directory
+from relayd.mail.address import Address
+from relayd.mail.envelope import Recipient
 from relayd.mail.headers import Headers
+from relayd.mail.parameters import encode_xtext
 from relayd.mail.reply import Reply
 from relayd.pipeline.plan import (
     Judged,
@@ -34,15 +37,18 @@ from relayd.pipeline.plan import (
 )
 from relayd.pipeline.policy import Context, Mail, OnError, Policy, Stage
 from relayd.pipeline.verdict import (
+    TRANSFORMS,
     Defer,
     Identify,
     MessageClass,
     Pass,
+    Redirect,
     Refuse,
     Rewrite,
     RouteKind,
     RouteTarget,
     RouteTo,
+    Transform,
     Verdict,
 )
 
@@ -100,6 +106,7 @@ class Pipeline:
             if answer(fresh):
                 break
             mail = _as_identified(mail, fresh)
+            mail, judged = _as_redirected(mail, judged, fresh)
         else:
             judged = await self._route(mail, context, judged)
         return make_plan(judged, _headers(mail), mail.recipients, context.clock.now())
@@ -147,6 +154,32 @@ def _as_identified(mail: Mail, judged: Sequence[Judged]) -> Mail:
     return replace(mail, origin=replace(mail.origin, candidates=(organisation,)) if organisation else STRANGER)
 
 
+def _as_redirected(mail: Mail, judged: list[Judged], fresh: Sequence[Judged]) -> tuple[Mail, list[Judged]]:
+    """``mail`` with the mailboxes that recipients turned out to stand for, and what was said about these so far."""
+    targets = {
+        key: one.verdict.to for one in fresh if isinstance(one.verdict, Redirect) for key in one.verdict.recipients
+    }
+    if not targets:
+        return mail, judged
+    recipients: dict[str, Recipient] = {}
+    for recipient in mail.recipients:
+        if to := targets.get(recipient.address.key):
+            written = str(recipient.address)
+            orcpt = f"rfc822;{encode_xtext(written)}" if written.isascii() else None
+            recipient = replace(recipient, address=to, orcpt=recipient.orcpt or orcpt)
+        recipients.setdefault(recipient.address.key, recipient)
+    return replace(mail, recipients=tuple(recipients.values())), [_about_targets(one, targets) for one in judged]
+
+
+def _about_targets(one: Judged, targets: Mapping[str, Address]) -> Judged:
+    """What was said after the end of data about somebody is true of the mailbox that he stands for."""
+    verdict = one.verdict
+    if one.stage is not Stage.MESSAGE or isinstance(verdict, Redirect) or targets.keys().isdisjoint(verdict.recipients):
+        return one
+    keys = tuple(targets[key].key if key in targets else key for key in verdict.recipients)
+    return replace(one, verdict=replace(verdict, recipients=keys))
+
+
 async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[Judged]:
     """The policy's verdicts, or the one that stands for its failure."""
     name = step.policy.name
@@ -155,7 +188,7 @@ async def _ask(step: Step, mail: Mail, stage: Stage, context: Context) -> list[J
     try:
         said = await _within(step.timeout, step.policy.judge(mail, stage, context))
         verdicts = said if isinstance(said, list) else [said]
-        if flaw := next((flaw for verdict in verdicts if (flaw := _flaw(verdict, mail, context.directory))), ""):
+        if flaw := next((flaw for verdict in verdicts if (flaw := _flaw(verdict, stage, mail, context.directory))), ""):
             error = f"impossible verdict: {flaw}"
     except TimeoutError:
         error = "timeout"
@@ -212,7 +245,7 @@ def _about(verdict: Verdict, stage: Stage, mail: Mail) -> Verdict:
     """A route, and what is said at ROUTE, is about the recipients that the policy was asked about."""
     if verdict.recipients:
         return verdict
-    if isinstance(verdict, RouteTo) or (stage is Stage.ROUTE and isinstance(verdict, Defer | Refuse)):
+    if isinstance(verdict, RouteTo) or (stage is Stage.ROUTE and isinstance(verdict, Defer | Refuse | Transform)):
         return replace(verdict, recipients=tuple(recipient.address.key for recipient in mail.recipients))
     return verdict
 
@@ -226,10 +259,14 @@ def _failure(step: Step, error: str) -> Verdict:
     return Pass(f"{reason}, and may be skipped")
 
 
-def _flaw(verdict: object, mail: Mail, directory: Directory) -> str:
+def _flaw(verdict: object, stage: Stage, mail: Mail, directory: Directory) -> str:
     """What is impossible about ``verdict``, "" when nothing."""
     if not isinstance(verdict, Verdict):
         return type(verdict).__name__
+    if isinstance(verdict, Redirect) and (stage is not Stage.MESSAGE or not verdict.recipients):
+        return "recipients are redirected by name, at the stage message"
+    if isinstance(verdict, Transform) and verdict.transformation.name not in TRANSFORMS:
+        return f"there is no transform {verdict.transformation.name}"
     if verdict.recipients and not {one.address.key for one in mail.recipients}.issuperset(verdict.recipients):
         return "it names a recipient that it wasn't asked about"
     if isinstance(verdict, Refuse) and not verdict.reply.permanent:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
-from relayd.mail.meta import Reader
+from relayd.mail.address import Address
+from relayd.mail.meta import Reader, Transformation
 from relayd.mail.reply import Reply
+
+#: The transforms there are, and the function of each, which the rendering process runs:
+#: ``relayd.rendering.wire.Remake`` in, ``Remade`` out.
+TRANSFORMS: Final = {"edi": "relayd.edi.shaping:remake"}
 
 
 class RouteKind(StrEnum):
@@ -97,6 +103,19 @@ class Rewrite(Verdict, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()
     put: bytes = b""
     subject: str | None = None
+
+
+class Transform(Verdict, frozen=True, kw_only=True):
+    """Make the content of the copies of ``recipients`` (all when empty) anew. It is done once, after the commit and
+    before the first attempt; what fails for good goes out as it came. The first for a recipient wins."""
+
+    transformation: Transformation
+
+
+class Redirect(Verdict, frozen=True, kw_only=True):
+    """At MESSAGE: these recipients stand for the mailbox ``to``, which takes their place from here on."""
+
+    to: Address
 
 
 class Attach(Verdict, frozen=True, kw_only=True):

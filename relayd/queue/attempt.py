@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -11,9 +11,9 @@ import structlog
 from relayd.clock import Clock
 from relayd.errors import KeyDestroyed, NotFound, RelaydError, SealBroken
 from relayd.mail.body import Body
-from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.mail.meta import Derived, HeaderPatch, MessageMeta
 from relayd.mail.patch import PatchedBody
-from relayd.queue.aftermath import Aftermath, aftermath, set_aside
+from relayd.queue.aftermath import Aftermath, aftermath, given_back, set_aside
 from relayd.queue.outcome import Job, Outcome, Result, Route
 from relayd.queue.work import Work
 from relayd.settings.models import QueueSettings
@@ -25,9 +25,30 @@ from relayd.vault.vault import Vault
 
 log = structlog.get_logger("relayd.queue")
 
+#: Seconds after which a copy that had to wait is looked at again.
+_GIVE_WAY: Final = 5.0
+
 #: Judges undecided deliveries again. A settlement says QUEUED with its route, UNDECIDED (still), FAILED (refused) or
 #: HELD; ``last_reply`` is the reply as text ("451 4.4.3 …"). Its next attempt and its report are the lanes' business.
 Rejudge = Callable[[Claimed, Body, MessageMeta], Awaitable[Sequence[Settlement]]]
+
+
+class Crowded(RelaydError):
+    """So many copies are being made anew that this one has to wait."""
+
+
+class Derive(Protocol):
+    """Makes a copy's content anew, once, or finds what was made: None for one that can't be, which goes out as it came.
+    Raises Crowded, VaultError, StoreError or OSError."""
+
+    async def __call__(
+        self, message: Message, copy: int, body: Body, meta: MessageMeta
+    ) -> tuple[Body, Derived] | None: ...
+
+
+async def no_transforms(message: Message, copy: int, body: Body, meta: MessageMeta) -> tuple[Body, Derived] | None:
+    """Where nothing is made anew."""
+    return None
 
 
 class Contents(Protocol):
@@ -52,9 +73,17 @@ class SealedContents:
 class Attempt:
     """Tries jobs. Never raises for what a peer, a policy, the vault or a disk did."""
 
-    def __init__(self, contents: Contents, rejudge: Rejudge, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        rejudge: Rejudge,
+        clock: Clock,
+        random: Callable[[], float],
+        derive: Derive = no_transforms,
+    ) -> None:
         self._contents = contents
         self._rejudge = rejudge
+        self._derive = derive
         self._clock = clock
         self._random = random
 
@@ -71,7 +100,10 @@ class Attempt:
                 return self._judged(work, settlements, settings)
             if route is None:
                 return self._deferred(work, "4.3.5", f"no route is called {deliveries[0].route}", settings)
-            outcomes = await route.deliver(self._job(work, body, meta, still_mine))
+            outcomes = await route.deliver(await self._job(work, body, meta, still_mine))
+        except Crowded:
+            due = self._clock.now() + _GIVE_WAY * (1 + self._random())
+            return [given_back(delivery, due) for delivery in deliveries]
         except KeyDestroyed:
             gone = [Outcome(d.number, Result.FAILED, "5.3.0", "its retention has ended") for d in deliveries]
             return self._after(work, gone, settings)
@@ -92,10 +124,15 @@ class Attempt:
             return work.body, work.meta
         return self._contents.open(work.message, work.body)
 
-    def _job(self, work: Work, body: Body, meta: MessageMeta, still_mine: Callable[[], bool]) -> Job:
+    async def _job(self, work: Work, body: Body, meta: MessageMeta, still_mine: Callable[[], bool]) -> Job:
         copy = work.deliveries[0].copy
         if copy >= len(meta.copies):
             raise NotFound(f"message {work.message.id} has no copy {copy}")
+        if copy in meta.transformations and (made := await self._derive(work.message, copy, body, meta)):
+            content, derived = made
+            meta = msgspec.structs.replace(meta, head_length=derived.head_length, parts=derived.parts)
+            transformation = meta.transformations[copy]
+            return Job(work.message, work.deliveries, HeaderPatch(), content, meta, still_mine, transformation)
         patch: HeaderPatch = meta.copies[copy]
         content = PatchedBody(body, patch) if patch.drop or patch.put else body
         return Job(work.message, work.deliveries, patch, content, meta, still_mine)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from relayd.mail.envelope import TlsFacts
-from relayd.mail.meta import HeaderPatch, MessageMeta
+from relayd.mail.meta import HeaderPatch, MessageMeta, Transformation
 from relayd.store.records import Delivery, Message, NewMessage
 
 
@@ -59,7 +59,8 @@ class Job:
     """Deliveries of one message that share route, target, class and copy: one transaction where the route allows.
 
     ``still_mine`` is asked immediately before the final dot; False means the lease was lost and the attempt must be
-    abandoned. ``meta`` is opened only for routes that need more than the content.
+    abandoned. ``meta`` is opened only for routes that need more than the content. ``made_by`` says how the content was
+    made anew, if it was: ``meta.parts`` are the parts of what came of it.
     """
 
     message: Message
@@ -68,6 +69,7 @@ class Job:
     content: Content
     meta: MessageMeta
     still_mine: Callable[[], bool]
+    made_by: Transformation | None = None
 
 
 class Route(Protocol):

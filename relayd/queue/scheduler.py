@@ -22,7 +22,7 @@ from relayd.errors import StoreUnavailable
 from relayd.mail.body import Body
 from relayd.mail.meta import MessageMeta
 from relayd.queue.aftermath import Aftermath, given_back
-from relayd.queue.attempt import Attempt, Contents, Rejudge
+from relayd.queue.attempt import Attempt, Contents, Derive, Rejudge, no_transforms
 from relayd.queue.outcome import Route
 from relayd.queue.retry import JITTER
 from relayd.queue.settling import Reporter, Settled, Settler
@@ -59,6 +59,7 @@ class Lanes:
         owner: str,
         reporter: Reporter,
         rejudge: Rejudge,
+        derive: Derive = no_transforms,
         random: Callable[[], float] = system_random.random,
         pause: float = 1.0,
     ) -> None:
@@ -69,7 +70,7 @@ class Lanes:
         self._owner = owner
         self._random = random
         self._pause = pause
-        self._attempt = Attempt(contents, rejudge, clock, random)
+        self._attempt = Attempt(contents, rejudge, clock, random, derive)
         self._settler = Settler(store, reporter, self._sick, pause)
         self._lanes: dict[LaneKey, Lane] = {}
         self._line: deque[tuple[LaneKey, Lane]] = deque()  # lanes with work and a place of their own left

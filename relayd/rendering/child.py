@@ -14,10 +14,27 @@ import os
 import resource
 import socket
 import sys
+from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import Any, Final
 
 from relayd.dumps import forbid_core_dumps
-from relayd.rendering.wire import LENGTH, Made, MakePdf, Page, Refused, Shown, ShowPdf, decode_request, encode
+from relayd.pipeline.verdict import TRANSFORMS
+from relayd.rendering.wire import (
+    LENGTH,
+    Answer,
+    Made,
+    MakePdf,
+    Page,
+    Refused,
+    Remade,
+    Remake,
+    Request,
+    Shown,
+    ShowPdf,
+    decode_request,
+    encode,
+)
 
 _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -52,7 +69,7 @@ def _confine() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
 
 
-def _receive(channel: socket.socket) -> MakePdf | ShowPdf | None:
+def _receive(channel: socket.socket) -> Request | None:
     header = _read(channel, LENGTH.size)
     return decode_request(_read(channel, LENGTH.unpack(header)[0])) if header else None
 
@@ -67,9 +84,14 @@ def _read(channel: socket.socket, length: int) -> bytes:
     return bytes(received)
 
 
-def _render(request: MakePdf | ShowPdf) -> Made | Shown | Refused:
+def _render(request: Request) -> Answer:
     try:
-        return _made(request) if isinstance(request, MakePdf) else _shown(request)
+        match request:
+            case MakePdf():
+                return _made(request)
+            case ShowPdf():
+                return _shown(request)
+        return _remade(request)
     except Exception as error:  # whatever a library thinks of somebody's content
         return Refused(type(error).__name__)
 
@@ -91,6 +113,11 @@ def _made(request: MakePdf) -> Made:
         attachments.append(weasyprint.Attachment(string=request.original, name=request.name, relationship="Source"))
     page = weasyprint.HTML(string=request.html, url_fetcher=Fetcher())
     return Made(page.write_pdf(pdf_variant=request.variant.value, attachments=attachments))
+
+
+def _remade(request: Remake) -> Remade:
+    transform: Callable[[Remake, Callable[[MakePdf], Made]], Remade] = resolve_name(TRANSFORMS[request.transform])
+    return transform(request, _made)
 
 
 def _shown(request: ShowPdf) -> Shown:

@@ -12,7 +12,23 @@ from typing import Final, Protocol
 import structlog
 
 from relayd.errors import RelaydError
-from relayd.rendering.wire import LENGTH, LONGEST, Made, MakePdf, Refused, Shown, ShowPdf, Variant, decode_answer, encode
+from relayd.rendering.wire import (
+    LENGTH,
+    LONGEST,
+    Answer,
+    Leaf,
+    Made,
+    MakePdf,
+    Refused,
+    Remade,
+    Remake,
+    Request,
+    Shown,
+    ShowPdf,
+    Variant,
+    decode_answer,
+    encode,
+)
 
 log = structlog.get_logger("relayd.rendering")
 
@@ -59,6 +75,13 @@ class ProcessRenderer:
             raise NotRendered("no PDF came back")
         return answer.pdf
 
+    async def remake(self, transform: str, options: dict[str, str], leaves: tuple[Leaf, ...]) -> Remade:
+        """What this transform makes of the leaves. Raises NotRendered."""
+        answer = await self._ask(Remake(transform, options, leaves))
+        if not isinstance(answer, Remade):
+            raise NotRendered("no content came back")
+        return answer
+
     async def show_pdf(self, pdf: bytes, pages: int, width: int) -> Shown:
         answer = await self._ask(ShowPdf(pdf, pages, width))
         if not isinstance(answer, Shown):
@@ -69,7 +92,7 @@ class ProcessRenderer:
         """End the child."""
         self._kill()
 
-    async def _ask(self, request: MakePdf | ShowPdf) -> Made | Shown:
+    async def _ask(self, request: Request) -> Made | Shown | Remade:
         async with self._turn:
             try:
                 async with asyncio.timeout(_PATIENCE):
@@ -89,7 +112,7 @@ class ProcessRenderer:
             raise NotRendered(f"it can't be rendered: {answer.reason}")
         return answer
 
-    async def _exchange(self, request: bytes) -> Made | Shown | Refused:
+    async def _exchange(self, request: bytes) -> Answer:
         loop = asyncio.get_running_loop()
         if self._channel is None:
             await self._start()
@@ -98,7 +121,7 @@ class ProcessRenderer:
         (length,) = LENGTH.unpack(await self._read(loop, LENGTH.size))
         if length > LONGEST:
             raise ValueError("an answer of impossible length")
-        answer: Made | Shown | Refused = decode_answer(await self._read(loop, length))
+        answer: Answer = decode_answer(await self._read(loop, length))
         return answer
 
     async def _read(self, loop: asyncio.AbstractEventLoop, length: int) -> bytes:

@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from relayd.mail.remade import NewPart
+
 LENGTH: Final = struct.Struct("!Q")
 #: Longer answers come from a child that lost its mind.
 LONGEST: Final = 128 * 2**20
@@ -37,6 +39,32 @@ class ShowPdf(msgspec.Struct, frozen=True, tag="show"):
     width: int
 
 
+class Leaf(msgspec.Struct, frozen=True):
+    """One MIME leaf, decoded. ``charset`` is what its header says, or ""."""
+
+    data: bytes
+    name: str = ""
+    charset: str = ""
+
+
+class Remake(msgspec.Struct, frozen=True, tag="remake"):
+    """The content of a copy to be made anew by ``transform`` (see ``transforms``) from these leaves."""
+
+    transform: str
+    options: dict[str, str]
+    leaves: tuple[Leaf, ...]
+
+
+class Remade(msgspec.Struct, frozen=True, tag="remade"):
+    """What becomes of it: what is shown, and files. ``says_all``: the leaves needn't go along. ``facts`` are for the
+    journal and hold no content. With neither parts nor files it stays as it came."""
+
+    shown: tuple[NewPart, ...] = ()
+    files: tuple[NewPart, ...] = ()
+    says_all: bool = False
+    facts: dict[str, str | int | list[str]] = {}
+
+
 class Made(msgspec.Struct, frozen=True, tag="made"):
     """A finished PDF."""
 
@@ -64,5 +92,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_request: Final = msgspec.msgpack.Decoder(MakePdf | ShowPdf).decode
-decode_answer: Final = msgspec.msgpack.Decoder(Made | Shown | Refused).decode
+Request = MakePdf | ShowPdf | Remake
+Answer = Made | Shown | Remade | Refused
+decode_request: Final = msgspec.msgpack.Decoder(Request).decode
+decode_answer: Final = msgspec.msgpack.Decoder(Answer).decode

@@ -4,6 +4,7 @@
 
     name:{SCHEME}hash:uid:gid::home::extra fields
     extra fields: userdb_relayd_organisation=ID userdb_relayd_aliases=a@b,c@d userdb_relayd_machine=yes
+                  userdb_relayd_edi_numbers=N,M
 
 relayd's own facts stand among the extra fields. Their ``userdb_`` prefix makes Dovecot hand them to its user database,
 where it takes names that it doesn't know for settings of plugins it doesn't have. Extra fields that relayd doesn't know
@@ -26,7 +27,8 @@ SCHEMES: Final = ("ARGON2ID", "SCRAM-SHA-256")
 _ORGANISATION = "userdb_relayd_organisation"
 _ALIASES = "userdb_relayd_aliases"
 _MACHINE = "userdb_relayd_machine"
-_OURS = (_ORGANISATION, _ALIASES, _MACHINE)
+_EDI_NUMBERS = "userdb_relayd_edi_numbers"
+_OURS = (_ORGANISATION, _ALIASES, _MACHINE, _EDI_NUMBERS)
 _VERIFIER = re.compile(r"\{([A-Za-z0-9.-]+)\}\S+")
 
 
@@ -39,6 +41,7 @@ class AccountLine:
     organisation: str
     aliases: tuple[Address, ...] = ()
     machine: bool = False
+    edi_numbers: tuple[str, ...] = ()
     uid: str = ""
     gid: str = ""
     home: str = ""
@@ -54,6 +57,8 @@ class AccountLine:
             extra.append(f"{_ALIASES}={','.join(str(alias) for alias in self.aliases)}")
         if self.machine:
             extra.append(f"{_MACHINE}=yes")
+        if self.edi_numbers:
+            extra.append(f"{_EDI_NUMBERS}={','.join(self.edi_numbers)}")
         fields = (self.name.key, self.verifier, self.uid, self.gid, "", self.home, "", " ".join([*extra, *self.kept]))
         return ":".join(fields)
 
@@ -104,6 +109,7 @@ def parse_line(line: str, number: int = 0) -> AccountLine:
         organisation=ours[_ORGANISATION],
         aliases=tuple(_address(alias, _ALIASES) for alias in ours.get(_ALIASES, "").split(",") if alias),
         machine=_yes(ours.get(_MACHINE, "no")),
+        edi_numbers=tuple(number for number in ours.get(_EDI_NUMBERS, "").split(",") if number),
         uid=uid,
         gid=gid,
         home=home,

@@ -9,14 +9,15 @@ from ipaddress import IPv4Network, IPv6Network
 from relayd.errors import Problem
 from relayd.mail.address import Domain
 from relayd.settings.accounts import AccountLine
+from relayd.settings.edi_consistency import edi_problems
 from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import (
-    InheritedSettings,
     OrganisationsFile,
     PlatformEntry,
     PlatformMembership,
     RecognisedBy,
+    scopes,
 )
 from relayd.settings.policies import PolicySettings
 from relayd.settings.registers import DomainbookEntry, NtaRegister
@@ -50,6 +51,7 @@ def inconsistencies(
         *_accounts(configuration, organisations, accounts),
         *_published(source, configuration, organisations),
         *_reports(sources["relayd.yaml"], configuration, policies),
+        *edi_problems(sources, configuration, organisations, domainbook, accounts, [one.policy for one in policies]),
         *_viewer_domain(sources["relayd.yaml"], configuration, organisations, domainbook),
     ]
 
@@ -58,12 +60,7 @@ def _published(source: Source, configuration: Configuration, organisations: Orga
     """MTA-STS policies are the web process's to serve."""
     if configuration.viewer.enabled:
         return
-    places: list[tuple[tuple[str, ...], InheritedSettings]] = [(("settings",), organisations.settings)]
-    for name, entry in organisations.organisations.items():
-        places.append((("organisations", name, "settings"), entry.settings))
-        for domain, own in entry.domain_settings.items():
-            places.append((("organisations", name, "domain_settings", domain), own))
-    for at, settings in places:
+    for at, settings in scopes(organisations):
         if settings.mta_sts is not None:
             text = "is served by the web process, which viewer.enabled: false in relayd.yaml leaves out"
             yield source.problem([*at, "mta_sts"], text)

@@ -49,12 +49,13 @@ One login per line, in the form that Dovecot's passwd-file driver reads:
 
     name:{SCHEME}hash:uid:gid::home::extra fields
 
-`name` is a mail address. `{SCHEME}` is `{ARGON2ID}` or `{SCRAM-SHA-256}`. Among the extra fields, three are relayd's:
+`name` is a mail address. `{SCHEME}` is `{ARGON2ID}` or `{SCRAM-SHA-256}`. Among the extra fields, four are relayd's:
 
 | extra field | meaning |
 |---|---|
 | `userdb_relayd_organisation=ID` | whose account it is (needed) |
 | `userdb_relayd_aliases=a@b,c@d` | further addresses that it may send from and receives at |
+| `userdb_relayd_edi_numbers=N,M` | its numbers in EDI, for what comes to `edi.gateway` |
 | `userdb_relayd_machine=yes` | a mail server's login: may send from all domains of its organisation, has no mailbox |
 
 The prefix `userdb_` makes Dovecot pass them to its user database, which ignores names that it doesn't know. All other

@@ -14,10 +14,12 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from relayd.mail.address import Domain, is_address, normalise_domain
+from relayd.settings.edi import EdiSettings
 from relayd.settings.sms import SmsSettings
 from relayd.settings.values import (
     DomainName,
     Duration,
+    FileNames,
     ListenAddress,
     LoopbackAddress,
     MailAddress,
@@ -141,9 +143,14 @@ class MailboxSettings(Settings):
 
 
 class FolderSettings(Settings):
-    """A folder that messages are written to as .eml files, each by an atomic rename."""
+    """A folder that messages are written to as .eml files, or EDI as files of its own, each by an atomic rename."""
 
     path: Path = Field(description="The folder.")
+    names: FileNames = Field(
+        "{message}-{number}.{extension}",
+        description="Names of EDI files, of {message} and {number}, which both must be there, and {type}, {version}, "
+        "{reference}, {sender}, {receiver}, {extension}.",
+    )
     plaintext_at_rest: Literal["accepted"] | None = Field(None, description="Needed, with a reason: files are clear.")
     reason: str = Field("", description="Why clear text at rest is accepted here.")
 
@@ -231,6 +238,7 @@ class Configuration(Settings):
     mta_sts: MtaStsSettings = MtaStsSettings()
     metrics: MetricsSettings = MetricsSettings()
     reports: ReportSettings = ReportSettings()
+    edi: EdiSettings = EdiSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")

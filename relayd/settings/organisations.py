@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relayd.settings.values import Colour, DomainName, Duration, Name, Network, Settings, SpkiDigest
+from relayd.settings.edi import EdiNumber, EdiRuleSettings
+from relayd.settings.values import (
+    Colour,
+    DomainName,
+    Duration,
+    MailAddress,
+    Name,
+    Network,
+    Settings,
+    SpkiDigest,
+)
 
 
 class PublishedStsSettings(Settings):
@@ -50,6 +61,19 @@ class InheritedSettings(Settings):
     )
     reminder_days: int | None = Field(
         None, ge=0, le=60, description="Remind a reader so many days before the end of what he hasn't read; 0: never."
+    )
+    edi_rules: tuple[EdiRuleSettings, ...] | None = Field(
+        None, description="In-box rules: in which form EDI arrives. They stand instead of those of wider scopes."
+    )
+    edi_outside: Literal["untouched", "html", "pdf"] | None = Field(
+        None, description="In which form EDI leaves for people outside, who read it in the Viewer."
+    )
+    edi_pdf: Literal["pdf/a-3a", "pdf/ua-1"] | None = Field(
+        None,
+        description="PDFs of EDI for the archive, with the message inside, or for screen readers.",
+    )
+    edi_templates: Path | None = Field(
+        None, description="Folder with a message.html or style.css of your own for EDI that is shown."
     )
     mta_sts: PublishedStsSettings | None = Field(None, description="Serve this MTA-STS policy for the domains.")
 
@@ -122,6 +146,9 @@ class OrganisationEntry(Settings):
     platform: PlatformMembership | None = Field(None, description="The shared platform it sends from.")
     settings: InheritedSettings = Field(InheritedSettings(), description="Its settings.")
     domain_settings: dict[DomainName, InheritedSettings] = Field({}, description="Settings per domain.")
+    edi_numbers: dict[EdiNumber, MailAddress] = Field(
+        {}, description="Its numbers in EDI, each with the mailbox that takes what the gateway gets for it."
+    )
     contacts_file: Path | None = Field(
         None, description="CSV of address,mobile: numbers for the Viewer's access codes. Not readable by others."
     )
@@ -141,3 +168,12 @@ class OrganisationsFile(Settings):
     settings: InheritedSettings = Field(InheritedSettings(), description="Settings of the whole installation.")
     platforms: dict[Name, PlatformEntry] = Field({}, description="Shared platforms, by id.")
     organisations: dict[Name, OrganisationEntry] = Field(description="Organisations, by id.")
+
+
+def scopes(organisations: OrganisationsFile) -> Iterator[tuple[tuple[str, ...], InheritedSettings]]:
+    """All settings that inherit, each with where it stands in the file."""
+    yield ("settings",), organisations.settings
+    for name, entry in organisations.organisations.items():
+        yield ("organisations", name, "settings"), entry.settings
+        for domain, own in entry.domain_settings.items():
+            yield ("organisations", name, "domain_settings", domain), own

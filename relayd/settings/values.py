@@ -31,6 +31,8 @@ _HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):
 _SPKI = re.compile(r"[0-9a-f]{64}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _CONTRAST = 4.5
+_FIELD = re.compile(r"\{([a-z]+)\}")
+_FILE_NAME = re.compile(r"(?!\.)[A-Za-z0-9._ -]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
@@ -152,6 +154,18 @@ def _name(value: object) -> object:
     raise ValueError("expected a short name of lower-case letters, digits, '-', '_' and '.'")
 
 
+def _file_names(value: object) -> object:
+    known = {"message", "number", "type", "version", "reference", "sender", "receiver", "extension"}
+    if isinstance(value, str):
+        fields = _FIELD.findall(value)
+        rest = _FIELD.sub("", value)
+        if known.issuperset(fields) and {"message", "number"} <= set(fields) and _FILE_NAME.fullmatch(rest):
+            return value
+    raise ValueError(
+        'expected a file name such as "{type}-{message}-{number}.{extension}", with {message} and {number}'
+    )
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
@@ -163,6 +177,7 @@ ResolverAddress = Annotated[str, BeforeValidator(_resolver)]
 MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
 Colour = Annotated[str, BeforeValidator(_colour)]
+FileNames = Annotated[str, BeforeValidator(_file_names)]
 Name = Annotated[str, BeforeValidator(_name)]
 
 

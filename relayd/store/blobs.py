@@ -76,10 +76,10 @@ class Blobs:
         self._weeks: set[str] = set()
         make_private_folder(folder / _INCOMING)
 
-    def receive(self, key: MessageKey) -> BlobReceiving:
-        """Where a body of this message goes while it arrives."""
+    def receive(self, key: MessageKey, part: str = PART) -> BlobReceiving:
+        """Where a body of this message goes while it arrives, or another ``part`` of it while it is made."""
         temporary = self._folder / _INCOMING / f"{self._worker}-{key.message_id}-{os.urandom(4).hex()}.part"
-        return BlobReceiving(key, temporary, self._disk)
+        return BlobReceiving(key, temporary, self._disk, part)
 
     async def keep(self, stored: StoredBody) -> BlobRef:
         """Put a complete body where it stays. A small one survives a power cut once the store has accepted a message
@@ -88,7 +88,7 @@ class Blobs:
         if stored.file is None:
             return self._append(stored)
         ref = await asyncio.get_running_loop().run_in_executor(None, self._keep_large, stored, stored.file)
-        stored.moved(self.open(ref, stored.key, len(stored.head), stored.size))
+        stored.moved(self.open(ref, stored.key, len(stored.head), stored.size, stored.part))
         return ref
 
     async def make_durable(self, stored: StoredBody) -> BlobRef:
@@ -123,9 +123,9 @@ class Blobs:
         """False when the body's segment was given up since the body was kept."""
         return ref.file not in self._distrusted
 
-    def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int) -> SealedBody:
+    def open(self, ref: BlobRef, key: MessageKey, head_length: int, size: int, part: str = PART) -> SealedBody:
         """A stored body for reading. What is wrong with its octets is told when they are read."""
-        return SealedBody(self._folder / ref.file, ref.offset, ref.length, key, head_length, size)
+        return SealedBody(self._folder / ref.file, ref.offset, ref.length, key, head_length, size, part)
 
     def remove(self, ref: BlobRef) -> None:
         """Remove a body that is no message's after all. In a segment it stays, sealed, until the segment goes."""
@@ -166,7 +166,7 @@ class Blobs:
         self._close_segments()
 
     def _append(self, stored: StoredBody) -> BlobRef:
-        sealed = stored.key.seal(PART, stored.plain)
+        sealed = stored.key.seal(stored.part, stored.plain)
         try:
             segment = self._segment(stored.key.epoch)
             self._disk.append(segment.descriptor, sealed)

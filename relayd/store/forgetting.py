@@ -116,6 +116,7 @@ def forget_expired(db: sqlite3.Connection, now: float, limit: int = 1000) -> int
         ]
     for message_id in gone:
         db.execute("UPDATE message SET wrapped_key = x'', meta = x'' WHERE id = ?", (message_id,))
+        db.execute("UPDATE derived SET meta = x'' WHERE message_id = ?", (message_id,))
         failed = db.execute(
             "UPDATE delivery SET state = 'failed', owner = NULL, generation = generation + 1, updated_at = ?, "
             "last_reply = 'the end of its retention' "
@@ -157,6 +158,7 @@ def forget_epoch(db: sqlite3.Connection, now: float, epoch: Epoch, limit: int = 
     ).fetchall()
     db.executemany("DELETE FROM event WHERE message_id = ?", ids)
     db.executemany("DELETE FROM delivery WHERE message_id = ?", ids)
+    db.executemany("DELETE FROM derived WHERE message_id = ?", ids)
     db.executemany("DELETE FROM message WHERE id = ?", ids)
     if len(ids) == limit:
         return False

@@ -24,12 +24,13 @@ _HEAD_LIMIT: Final = 1024 * 1024
 class StoredBody:
     """A complete body that isn't durable yet. ``plain`` holds a small one, ``file`` names the file of a large one."""
 
-    __slots__ = ("_large", "file", "head", "key", "plain", "size")
+    __slots__ = ("_large", "file", "head", "key", "part", "plain", "size")
 
     def __init__(
-        self, key: MessageKey, head: bytes, size: int, plain: bytes, file: Path | None, large: Body | None
+        self, key: MessageKey, head: bytes, size: int, plain: bytes, file: Path | None, large: Body | None, part: str
     ) -> None:
         self.key = key
+        self.part = part
         self.head = head
         self.size = size
         self.plain = plain
@@ -54,8 +55,9 @@ class StoredBody:
 class BlobReceiving:
     """Takes the blocks of one body. A disk that fails on the way is told by ``finish``, so ``write`` never raises."""
 
-    def __init__(self, key: MessageKey, temporary: Path, disk: Disk) -> None:
+    def __init__(self, key: MessageKey, temporary: Path, disk: Disk, part: str = PART) -> None:
         self._key = key
+        self._part = part
         self._temporary = temporary
         self._disk = disk
         self._held = bytearray()
@@ -92,7 +94,7 @@ class BlobReceiving:
         if self._sealer is None and self._failure is None:
             plain = bytes(self._held)
             self._held = bytearray()
-            return StoredBody(self._key, head_of(plain), self._size, plain, None, None)
+            return StoredBody(self._key, head_of(plain), self._size, plain, None, None, self._part)
         try:
             if self._failure is not None:
                 raise self._failure
@@ -109,14 +111,14 @@ class BlobReceiving:
         self._descriptor = None
         head = self._head if self._head is not None else head_of(bytes(self._start))
         length = self._temporary.stat().st_size
-        body = SealedBody(self._temporary, 0, length, self._key, len(head), self._size)
-        return StoredBody(self._key, head, self._size, b"", self._temporary, body)
+        body = SealedBody(self._temporary, 0, length, self._key, len(head), self._size, self._part)
+        return StoredBody(self._key, head, self._size, b"", self._temporary, body, self._part)
 
     def _spill(self, block: bytes) -> None:
         if self._sealer is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._descriptor = os.open(self._temporary, flags, 0o600)
-            self._sealer = self._key.sealer(PART)
+            self._sealer = self._key.sealer(self._part)
             held, self._held = self._held, bytearray()
             self._look_for_head(bytes(held) + block)
             self._disk.append(self._descriptor, self._sealer.update(bytes(held)))

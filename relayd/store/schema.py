@@ -7,6 +7,7 @@ from typing import Final
 
 from relayd.errors import StoreUnavailable
 from relayd.store import (
+    derived,
     forgetting,
     mllp,
     probe,
@@ -26,15 +27,17 @@ from relayd.store import (
     viewer_sms,
 )
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 #: What makes version N of a database of version N - 1, beyond what is missing altogether.
 _STEPS: Final[dict[int, tuple[str, ...]]] = {
     2: ("ALTER TABLE message ADD COLUMN require_tls INTEGER NOT NULL DEFAULT 0",),
     3: viewer.TO_VERSION_3,
+    4: (),  # the table derived, which is missing altogether
 }
 OPERATIONS: Final = (
     *(queue_commands, queue_measure, resend, forgetting, strays, probe, viewer, sts_policies, report_counts),
     report_received,
+    derived,
     viewer_drafts,
     viewer_passkeys,
     viewer_passwords,

@@ -22,7 +22,9 @@ _IN_PLACE: Final = 64 * 1024
 class SealedBody:
     """``length`` sealed octets at ``offset`` of ``file``. Reads are independent: any number may go on at once."""
 
-    def __init__(self, file: Path, offset: int, length: int, key: MessageKey, head_length: int, size: int) -> None:
+    def __init__(
+        self, file: Path, offset: int, length: int, key: MessageKey, head_length: int, size: int, part: str = PART
+    ) -> None:
         if plain_size(length) != size:
             raise SealBroken("a body's length doesn't match its row")
         self.size = size
@@ -30,6 +32,7 @@ class SealedBody:
         self._offset = offset
         self._length = length
         self._key = key
+        self._part = part
         self._head_length = head_length
         self._head: bytes | None = None
 
@@ -72,7 +75,7 @@ class _Reader:
         except OSError as error:
             raise StoreUnavailable(f"a body can't be read: {error.strerror}") from error
         try:
-            self._opener: Opener = body._key.opener(PART, self._octets(0, HEADER), body._length)
+            self._opener: Opener = body._key.opener(body._part, self._octets(0, HEADER), body._length)
         except BaseException:
             os.close(self._descriptor)
             raise

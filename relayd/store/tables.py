@@ -68,6 +68,20 @@ CREATE INDEX IF NOT EXISTS delivery_owned ON delivery (owner) WHERE owner IS NOT
 CREATE INDEX IF NOT EXISTS delivery_held ON delivery (message_id) WHERE state = 'held';
 CREATE INDEX IF NOT EXISTS delivery_recipient ON delivery (recipient COLLATE NOCASE);
 
+-- Copies whose content was made anew, sealed under their message's key. One that couldn't be made has no file: it goes
+-- out as it came.
+CREATE TABLE IF NOT EXISTS derived (
+    message_id TEXT NOT NULL,
+    copy INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    body_file TEXT NOT NULL,
+    body_offset INTEGER NOT NULL,
+    body_length INTEGER NOT NULL,
+    meta BLOB NOT NULL,
+    PRIMARY KEY (message_id, copy)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS derived_file ON derived (body_file);
+
 -- The journal. What isn't about one message has the empty message_id.
 CREATE TABLE IF NOT EXISTS event (
     sequence INTEGER PRIMARY KEY,
@@ -116,9 +130,11 @@ OPEN_PLACES: Final = (
     "UNION SELECT message_id, number FROM delivery WHERE owner IS NOT NULL "
     "UNION SELECT message_id, number FROM delivery WHERE state = 'held'"
 )
-#: Whether a body file is anybody's: a message's, or a file's that a reader has added to an answer.
+#: Whether a body file is anybody's: a message's, a copy's that was made anew, or a file's that a reader has added to an
+#: answer.
 FILE_IS_USED: Final = (
-    "SELECT 1 FROM message WHERE body_file = ?1 UNION ALL SELECT 1 FROM viewer_upload WHERE body_file = ?1 LIMIT 1"
+    "SELECT 1 FROM message WHERE body_file = ?1 UNION ALL SELECT 1 FROM viewer_upload WHERE body_file = ?1 "
+    "UNION ALL SELECT 1 FROM derived WHERE body_file = ?1 LIMIT 1"
 )
 _INSERT_MESSAGE: Final = f"INSERT INTO message ({MESSAGE_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608
 _INSERT_DELIVERY: Final = f"INSERT INTO delivery ({DELIVERY_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608

@@ -15,17 +15,17 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from relayd.clock import Clock
 from relayd.errors import PasswordNeeded, RelaydError
 from relayd.store.blobs import Blobs
 from relayd.store.records import BlobRef, State
+from relayd.store.sealed_body import PART
 from relayd.store.sqlite import FILE, boot_id
-from relayd.store.tables import FILE_IS_USED
 from relayd.vault.epochs import EpochKeys
-from relayd.vault.meta import open_meta
-from relayd.vault.vault import Vault
+from relayd.vault.meta import copy_part, open_derived, open_meta
+from relayd.vault.vault import MessageKey, Vault
 
 #: How long after the end of a lease the store may take to notice.
 GRACE: Final = 30.0
@@ -68,9 +68,10 @@ class Verifier:
             db.execute("ROLLBACK")
 
     def _bodies(self, db: sqlite3.Connection) -> Iterator[Violation]:
-        places = "SELECT id, body_file, body_offset, body_length FROM message"
-        if _has_uploads(db):
-            places += " UNION ALL SELECT id, body_file, body_offset, body_length FROM viewer_upload"
+        places = " UNION ALL ".join(
+            f"SELECT {name}, body_file, body_offset, body_length FROM {table} WHERE body_file != ''"  # noqa: S608
+            for table, name in _holders(db)
+        )
         rows = db.execute(f"{places} ORDER BY 2, 3")
         current, size, end = "", -1, 0
         for message_id, name, offset, length in rows:
@@ -85,8 +86,9 @@ class Verifier:
             end = offset + length
 
     def _files(self, db: sqlite3.Connection, old: list[str]) -> Iterator[Violation]:
+        used = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE body_file = ?1" for table, _ in _holders(db))  # noqa: S608
         for name in old:
-            known = db.execute(FILE_IS_USED if _has_uploads(db) else _MESSAGE_AT, (name,)).fetchone()
+            known = db.execute(f"{used} LIMIT 1", (name,)).fetchone()
             if known is None and not self.blobs.in_use(name):
                 yield Violation("orphan", name, "no message points at this file and it is older than store.sweep_age")
 
@@ -114,6 +116,11 @@ class Verifier:
         for (message_id,) in late:
             yield Violation("key", message_id, "has lost its key before its retention day")
 
+    def _read_all(self, ref: BlobRef, key: MessageKey, size: int, part: str = PART) -> None:
+        body = self.blobs.open(ref, key, 0, size, part)
+        for start in range(0, size, _READ):
+            body.read(start, _READ)
+
     def _contents(self, db: sqlite3.Connection) -> Iterator[Violation]:
         # Named one by one: a database of an older version, restored from a backup, is looked at before it is migrated.
         rows = db.execute(
@@ -124,21 +131,34 @@ class Verifier:
             try:
                 key = self.vault.open(organisation, epoch, message_id, wrapped_key)
                 open_meta(key, meta)
-                body = self.blobs.open(BlobRef(*place), key, 0, size)
-                for start in range(0, size, _READ):
-                    body.read(start, _READ)
+                self._read_all(BlobRef(*place), key, size)
+                for copy, copy_meta, copy_size, *copy_place in _derived(db, message_id):
+                    open_derived(key, copy, copy_meta)
+                    self._read_all(BlobRef(*copy_place), key, copy_size, copy_part(copy))
             except PasswordNeeded:
                 continue  # only its reader's password opens it
             except (RelaydError, ValueError) as error:
                 yield Violation("content", message_id, f"doesn't open: {error}")
 
 
-_MESSAGE_AT: Final = "SELECT 1 FROM message WHERE body_file = ?1 LIMIT 1"
+def _derived(db: sqlite3.Connection, message_id: str) -> list[tuple[Any, ...]]:
+    if ("derived", "message_id") not in _holders(db):
+        return []
+    return db.execute(
+        "SELECT copy, meta, size, body_file, body_offset, body_length FROM derived "
+        "WHERE message_id = ? AND body_file != ''",
+        (message_id,),
+    ).fetchall()
 
 
-def _has_uploads(db: sqlite3.Connection) -> bool:
-    """False for a database of before version 3."""
-    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'viewer_upload'").fetchone() is not None
+def _holders(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The tables whose rows point at bodies, with the column of their name. Before version 3 there were no uploads, and
+    before 4 no derived copies."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return [one for one in _HOLDERS if one[0] in tables]
+
+
+_HOLDERS: Final = (("message", "id"), ("viewer_upload", "id"), ("derived", "message_id"))
 
 
 def is_running(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from relayd.errors import StoreUnavailable
 from relayd.mail.body import Body
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.queue.aftermath import Reported
-from relayd.queue.attempt import SealedContents
+from relayd.queue.attempt import Derive, SealedContents, no_transforms
 from relayd.queue.composer import Composer
 from relayd.queue.outcome import Job, Outcome, Result
 from relayd.queue.scheduler import Lanes
@@ -148,7 +148,7 @@ class Site:
         self._count = 0
         self._database = folder / FILE
 
-    def lanes(self, owner: str = "w1", **settings: Any) -> Lanes:
+    def lanes(self, owner: str = "w1", derive: Derive = no_transforms, **settings: Any) -> Lanes:
         async def rejudge(claimed: Claimed, body: Body, meta: MessageMeta) -> list[Settlement]:
             return self.rejudged(claimed)
 
@@ -161,12 +161,19 @@ class Site:
             owner=owner,
             reporter=self.reporter,
             rejudge=rejudge,
+            derive=derive,
             random=lambda: 0.5,
             pause=0.01,
         )
 
     async def accept(
-        self, *recipients: str, content: bytes = CONTENT, owner: str | None = None, put: bytes = b"", **facts: Any
+        self,
+        *recipients: str,
+        content: bytes = CONTENT,
+        owner: str | None = None,
+        put: bytes = b"",
+        meta: Callable[[int], MessageMeta] | None = None,
+        **facts: Any,
     ) -> Claimed:
         """Commit a message as intake does; the same rows as a claim by its owner would give."""
         self._count += 1
@@ -175,6 +182,10 @@ class Site:
         receiving = self.blobs.receive(key)
         receiving.write(content)
         stored = receiving.finish()
+
+        def with_patch(head_length: int) -> MessageMeta:
+            return MessageMeta(head_length, copies=(HeaderPatch(put=put),))
+
         delivery = {name: facts.pop(name) for name in ("state", "route", "target", "notify", "orcpt") if name in facts}
         message = NewMessage(
             id=identity,
@@ -187,7 +198,7 @@ class Site:
             origin="relay",
             wrapped_key=key.wrapped,
             body=await self.blobs.make_durable(stored),
-            meta=seal_meta(key, MessageMeta(len(stored.head), copies=(HeaderPatch(put=put),))),
+            meta=seal_meta(key, (meta or with_patch)(len(stored.head))),
             deliveries=tuple(
                 self._delivery(number, recipient, owner, now, delivery) for number, recipient in enumerate(recipients)
             ),

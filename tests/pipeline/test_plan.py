@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Recipient
 from relayd.mail.headers import Headers
-from relayd.mail.meta import HeaderPatch, Reader
+from relayd.mail.meta import HeaderPatch, Reader, Transformation
 from relayd.mail.reply import Reply
 from relayd.pipeline.plan import Judged, Plan, make_plan, make_retry_plan
 from relayd.pipeline.policy import Stage
@@ -26,6 +26,7 @@ from relayd.pipeline.verdict import (
     RouteKind,
     RouteTarget,
     RouteTo,
+    Transform,
     Verdict,
 )
 
@@ -297,3 +298,26 @@ def test_on_retry_every_recipient_gets_a_route_a_refusal_or_another_wait(
     planned = [one.recipient.address.key for copy in plan.copies for one in copy.deliveries]
     ours = {one.address.key for one in recipients}
     assert sorted([*planned, *(key for key in plan.refused if key in ours)]) == sorted(ours)
+
+
+HTML = Transformation("edi", (("form", "html"),), ("1",))
+PDF = Transformation("edi", (("form", "pdf"),), ("1",))
+
+
+def test_recipients_share_a_copy_only_when_it_is_made_in_the_same_way() -> None:
+    judged = [
+        *at(Stage.ROUTE, Transform("", (KA,), transformation=HTML), Transform("", (KB,), transformation=PDF)),
+        *at(Stage.ROUTE, route(KA, KB, KC)),
+    ]
+    plan = make_plan(judged, HEADERS, (A, B, C), 0.0)
+    assert [copy.transformation for copy in plan.copies] == [HTML, PDF, None]
+    assert [len(copy.deliveries) for copy in plan.copies] == [1, 1, 1]
+
+
+def test_the_first_transform_for_a_recipient_wins_and_is_told_without_the_parts() -> None:
+    transforms = [Transform("a", (KA,), transformation=HTML), Transform("b", transformation=PDF)]
+    plan = make_plan([*at(Stage.ROUTE, *transforms, route(KA, KB))], HEADERS, (A, B), 0.0)
+    assert [copy.transformation for copy in plan.copies] == [HTML, PDF]
+    told = plan.events[0].facts["verdicts"][0]
+    assert (told["verdict"], told["transform"], told["form"]) == ("transform", "edi", "html")
+    assert "parts" not in told

@@ -15,6 +15,7 @@ from relayd.directory.directory import STRANGER, Directory, Origin, Via
 from relayd.mail.address import Address, Domain
 from relayd.mail.envelope import Envelope, Listener, Peer, Recipient
 from relayd.mail.headers import Headers
+from relayd.mail.meta import Transformation
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Inspection, InspectionLimits, Mail, OnError, Options, Policy, Stage
 from relayd.pipeline.runner import Pipeline, Step, answer
@@ -24,11 +25,13 @@ from relayd.pipeline.verdict import (
     Identify,
     MessageClass,
     Pass,
+    Redirect,
     Refuse,
     Rewrite,
     RouteKind,
     RouteTarget,
     RouteTo,
+    Transform,
     Verdict,
 )
 
@@ -161,6 +164,14 @@ async def test_a_policy_is_asked_at_its_stages_only() -> None:
             lambda mail: RouteTo("x", route=RouteTarget(RouteKind.FOLDER, "nowhere")),
             "impossible verdict: relayd.yaml has no folder called nowhere",
         ),
+        (
+            lambda mail: Redirect("x", to=A.address),
+            "impossible verdict: recipients are redirected by name, at the stage message",
+        ),
+        (
+            lambda mail: Transform("x", transformation=Transformation("rot13")),
+            "impossible verdict: there is no transform rot13",
+        ),
     ],
 )
 @pytest.mark.parametrize(("on_error", "code"), [(OnError.DEFER, 451), (OnError.REFUSE, 554), (OnError.SKIP, None)])
@@ -260,3 +271,25 @@ async def test_at_retry_message_policies_are_not_asked() -> None:
     routing, _ = step(Stage.ROUTE, says=lambda mail: ROUTE_ALL)
     await Pipeline((once, routing)).judge_routes(mail(), CONTEXT)
     assert asked.mails == []
+
+
+async def test_a_redirected_recipient_is_the_mailbox_from_there_on() -> None:
+    holding, _ = step(Stage.MESSAGE, says=lambda mail: Hold("first look", (KA,)))
+    redirecting, _ = step(Stage.MESSAGE, says=lambda mail: Redirect("stands for it", (KA,), to=C.address))
+    later, asked = step(Stage.MESSAGE)
+    routing, _ = step(Stage.ROUTE, says=lambda mail: ROUTE_ALL)
+    plan = await Pipeline((holding, redirecting, later, routing)).judge_message(mail(recipients=(A, B)), CONTEXT)
+    assert [one.address.key for one in asked.mails[0].recipients] == [KC, KB]
+    deliveries = [one for copy in plan.copies for one in copy.deliveries]
+    assert [(str(one.recipient.address), one.held) for one in deliveries] == [
+        (str(C.address), True),
+        (str(B.address), False),
+    ]
+    assert [one.recipient.orcpt for one in deliveries] == [f"rfc822;{A.address}", None]
+
+
+async def test_two_recipients_that_are_one_mailbox_get_one_copy() -> None:
+    redirecting, _ = step(Stage.MESSAGE, says=lambda mail: Redirect("stands for it", (KA,), to=B.address))
+    routing, _ = step(Stage.ROUTE, says=lambda mail: ROUTE_ALL)
+    plan = await Pipeline((redirecting, routing)).judge_message(mail(recipients=(A, B)), CONTEXT)
+    assert [str(one.recipient.address) for copy in plan.copies for one in copy.deliveries] == [str(B.address)]

@@ -1,0 +1,176 @@
+"""The transform ``edi``: what a mail's EDI becomes by an in-box rule. Pure over octets; runs in the rendering process.
+
+Options: ``form`` as in the rule, ``language``, ``pdf`` (the variant), ``templates`` (a folder); of the form ``folder``
+also ``content``, the form of the files, and ``names``, how they are called.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from relayd.edi.model import Document, Embedded, Format, Reading
+from relayd.edi.reading import read
+from relayd.edi.rendering import OURS, Templates, html, text
+from relayd.mail.remade import NewPart
+from relayd.rendering.wire import Leaf, Made, MakePdf, Remade, Remake, Variant
+
+MakesPdf = Callable[[MakePdf], Made]
+
+_EXTENSIONS: Final = {
+    Format.EDIFACT: "edi",
+    Format.HL7: "hl7",
+    Format.EDI_XML: "xml",
+    Format.V2_XML: "xml",
+    Format.XML: "xml",
+}
+_MEDIA_TYPES: Final = {
+    Format.EDIFACT: "application/EDIFACT",
+    Format.HL7: "application/hl7-v2+er7",
+    Format.EDI_XML: "application/xml",
+    Format.V2_XML: "application/xml",
+    Format.XML: "application/xml",
+}
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST: Final = 40
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_^:.-]{0,39}")
+#: Kinds of messages that the journal names, of one mail.
+_NAMED: Final = 10
+
+Read = tuple[Leaf, Reading]
+
+
+def remake(request: Remake, make_pdf: MakesPdf) -> Remade:
+    """What the rule makes of these leaves. Without parts or files: nothing, the mail stays as it is."""
+    options = request.options
+    everything = [(leaf, read(leaf.data, leaf.charset)) for leaf in request.leaves]
+    made = _made(options["form"], everything, options, make_pdf)
+    return msgspec.structs.replace(made, facts={**made.facts, **_facts([reading for _, reading in everything])})
+
+
+def _made(form: str, everything: Sequence[Read], options: Mapping[str, str], make_pdf: MakesPdf) -> Remade:
+    match form:
+        case "html":
+            return _html(everything, options)
+        case "pdf":
+            return _pdf(everything, options, make_pdf)
+        case "folder":
+            return _files(everything, options, make_pdf)
+    return Remade()
+
+
+def _html(everything: Sequence[Read], options: Mapping[str, str]) -> Remade:
+    together = _together([reading for _, reading in everything])
+    page = html(together, options["language"], _templates(options))
+    shown = (
+        NewPart("text/plain; charset=utf-8", text(together, options["language"]).encode()),
+        NewPart("text/html; charset=utf-8", page.html.encode()),
+    )
+    return Remade(shown, tuple(_embedded(together.documents)))
+
+
+def _pdf(everything: Sequence[Read], options: Mapping[str, str], make_pdf: MakesPdf) -> Remade:
+    together = _together([reading for _, reading in everything])
+    shown = NewPart("text/plain; charset=utf-8", text(together, options["language"]).encode())
+    files = [_one_pdf(one, options, make_pdf, f"{_stem(one, number)}.pdf") for number, one in enumerate(everything, 1)]
+    return Remade((shown,), (*files, *_embedded(together.documents)))
+
+
+def _one_pdf(one: Read, options: Mapping[str, str], make_pdf: MakesPdf, name: str) -> NewPart:
+    leaf, reading = one
+    variant = Variant(options.get("pdf", Variant.PDF_A))
+    page = html(reading, options["language"], _templates(options))
+    inside = leaf.data if variant is Variant.PDF_A else b""
+    original = _UNSAFE.sub("_", leaf.name) or f"message.{_EXTENSIONS[reading.format]}"
+    return NewPart("application/pdf", make_pdf(MakePdf(page.html, inside, original, variant)).pdf, name)
+
+
+def _files(everything: Sequence[Read], options: Mapping[str, str], make_pdf: MakesPdf) -> Remade:
+    content = options["content"]
+    files: list[NewPart] = []
+    for one in everything:
+        name = _file_name(options["names"], one[1], len(files) + 1, content)
+        files.append(_one_file(content, one, options, make_pdf, name))
+    return Remade((), tuple(files), says_all=content == "untouched")
+
+
+def _one_file(content: str, one: Read, options: Mapping[str, str], make_pdf: MakesPdf, name: str) -> NewPart:
+    leaf, reading = one
+    match content:
+        case "html":
+            page = html(reading, options["language"], _templates(options))
+            return NewPart("text/html; charset=utf-8", page.html.encode(), name)
+        case "pdf":
+            return _one_pdf(one, options, make_pdf, name)
+    return NewPart(_MEDIA_TYPES[reading.format], leaf.data, name)
+
+
+def _file_name(names: str, reading: Reading, number: int, content: str) -> str:
+    """A name by the folder's pattern. What comes from the message is cut down to letters, digits and a few signs."""
+    first = reading.documents[0] if reading.documents else None
+    fields = {
+        "number": str(number),
+        "type": first.type if first else "",
+        "version": first.version if first else "",
+        "reference": first.reference if first else "",
+        "sender": first.sender if first else "",
+        "receiver": first.receiver if first else "",
+        "extension": content if content in ("html", "pdf") else _EXTENSIONS[reading.format],
+    }
+    return re.sub(r"\{([a-z]+)\}", lambda found: _UNSAFE.sub("_", fields.get(found[1], ""))[:_LONGEST], names)
+
+
+def _together(readings: Sequence[Reading]) -> Reading:
+    """All messages of the mail, in the order in which they stand there."""
+    first, *others = readings
+    return (
+        replace(
+            first,
+            documents=tuple(one for reading in readings for one in reading.documents),
+            findings=tuple(one for reading in readings for one in reading.findings),
+            outside=tuple(one for reading in readings for one in reading.outside),
+            envelope=tuple(one for reading in readings for one in reading.envelope),
+        )
+        if others
+        else first
+    )
+
+
+def _templates(options: Mapping[str, str]) -> Templates:
+    folder = options.get("templates")
+    return Templates(Path(folder)) if folder else OURS
+
+
+def _embedded(documents: Iterable[Document]) -> Iterator[NewPart]:
+    """Documents inside the messages, as files that a mail program can open."""
+    blocks = [
+        block for one in documents for block in one.blocks if isinstance(block, Embedded) and block.data is not None
+    ]
+    for number, block in enumerate(blocks, 1):
+        kind = block.media_type.lower()
+        kind = kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
+        name = block.name or f"document-{number}{mimetypes.guess_extension(kind) or '.bin'}"
+        yield NewPart(kind, block.data or b"", name)
+
+
+def _stem(one: Read, number: int) -> str:
+    leaf, reading = one
+    kind = reading.documents[0].type if reading.documents else ""
+    named = _UNSAFE.sub("_", leaf.name.rpartition(".")[0]) or _UNSAFE.sub("_", kind) or "message"
+    return f"{named[:_LONGEST]}-{number}"
+
+
+def _facts(readings: Sequence[Reading]) -> dict[str, str | int | list[str]]:
+    """What the journal says: kinds of messages, how many, how many findings. Never what they say."""
+    documents = [one for reading in readings for one in reading.documents]
+    kinds = [" ".join(word for word in (one.type, one.version) if _WORD.fullmatch(word)) for one in documents]
+    findings = sum(len(one.findings) for one in readings) + sum(len(one.findings) for one in documents)
+    recognised = list(dict.fromkeys(kind or "unknown" for kind in kinds))
+    return {"recognised": recognised[:_NAMED], "messages": len(documents), "findings": findings}
