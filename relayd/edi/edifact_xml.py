@@ -176,7 +176,8 @@ def _attribute(node: Node, attribute: str, name: str) -> bytes:
 
 def _read_interchange(root: Node, name: str, findings: list[Finding]) -> bytes:
     syntax = _syntax(root, name)
-    has_una = root.attributes.get("una", "").lower() == "true" or syntax != Syntax(charset=name, decimal=syntax.decimal)
+    is_usual = syntax == Syntax(charset=name, decimal=syntax.decimal)
+    has_una = root.attributes.get("una", "false" if is_usual else "true").lower() == "true"
     una = (_attribute(root, "unaWritten", name) or syntax.una) if has_una else b""
     between = _attribute(root, "lineEnd", name)
     usual_before = between if has_una else b""

@@ -177,7 +177,7 @@ class _Builder:
             text = "This is not well-formed XML from line %(line)s on (%(reason)s)"
             if reason == expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT:
                 return self._root, rest, Finding(Severity.WARNING, "Text stands behind the end of the XML", line)
-            finding = Finding(Severity.ERROR, text, line, {"line": str(error.lineno), "reason": str(error.code)})
+            finding = Finding(Severity.ERROR, text, line, {"line": str(error.lineno), "reason": reason})
             return self._root, rest, finding
         return self._root, "", None
 
