@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from relayd.directory.directory import Directory, OrganisationSettings
+from relayd.directory.directory import EDI_GATEWAY, Directory, OrganisationSettings
 from relayd.edi.detect import sniff
 from relayd.edi.model import Format, Reading
 from relayd.edi.reading import read
@@ -36,9 +36,6 @@ from relayd.pipeline.verdict import (
     Transform,
     Verdict,
 )
-
-#: The gateway's address for whomever the message itself names.
-GATEWAY: Final = "edi"
 
 #: Octets of a part that are read to find the rule, and of all parts to find the receiver.
 _START: Final = 64 * 1024
@@ -82,7 +79,7 @@ class EdiPolicy(Policy[Options]):
 def _judge_address(address: Address, directory: Directory) -> Verdict:
     """What is known of one of the gateway's addresses before the message is."""
     local = address.local.casefold()
-    if local == GATEWAY:
+    if local == EDI_GATEWAY:
         return Pass("the EDI gateway: the message names the receiver", (address.key,))
     if to := directory.edi_mailbox(local):
         return Redirect("the EDI gateway knows the number", (address.key,), to=to)
@@ -184,6 +181,8 @@ def _verdicts(
         return [Pass(reason, keys)]
     options = _options(settings, rule.form, str(number))
     verdicts: list[Verdict] = []
+    if rule.system is not None:
+        verdicts.append(RouteTo(reason, keys, route=RouteTarget(RouteKind.SYSTEM, rule.system)))
     if rule.folder is not None:
         verdicts.append(RouteTo(reason, keys, route=RouteTarget(RouteKind.FOLDER, rule.folder)))
         names = directory.folder_names.get(rule.folder, "").replace("{message}", mail.id)

@@ -34,6 +34,7 @@ ORDER = (
         "inspection",
         "rendering",
         "edi",
+        "mllp",
         "store",
         "queue",
         "reporting",

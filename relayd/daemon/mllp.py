@@ -20,9 +20,9 @@ import structlog
 from relayd.daemon.intake import Intake, IntakeTransaction
 from relayd.daemon.services import Services
 from relayd.delivery.installation import InstallationSecrets
-from relayd.directory.directory import Organisation, Via
+from relayd.directory.directory import EDI_GATEWAY, Organisation, Via
 from relayd.errors import Conflict, SmtpError
-from relayd.mail.address import Address
+from relayd.mail.address import Address, parse_address
 from relayd.mail.composing import POLICY, Base64Lines
 from relayd.mail.envelope import Envelope, Notify, Peer, Recipient
 from relayd.mail.reply import Reply
@@ -30,10 +30,10 @@ from relayd.mllp.door import Named
 from relayd.smtp.door import Receiving
 
 #: As FHIR and mail programs name it; none is registered.
-MEDIA_TYPE: Final = "application/hl7-v2"
+MEDIA_TYPE: Final = "application/hl7-v2+er7"
 NOT_KNOWN: Final = Reply(530, "5.7.0", "Show the client certificate of an organisation that is connected here")
 NO_SENDER: Final = Reply(550, "5.7.1", "Your organisation has no address for what it sends by MLLP (edi_sender)")
-NO_GATEWAY: Final = Reply(550, "5.3.5", "No address is configured that takes EDI messages (edi.gateway)")
+NO_GATEWAY: Final = Reply(550, "5.3.5", "No EDI gateway is configured (edi.gateway in relayd.yaml)")
 TAKEN_BEFORE: Final = Reply(250, "2.0.0", "Taken before")
 
 log = structlog.get_logger("relayd.mllp")
@@ -53,11 +53,12 @@ class MllpIntake(Intake):
         organisation = directory.organisations.get(origin.organisation or "")
         if origin.via is not Via.CERTIFICATE or organisation is None:
             raise SmtpError(NOT_KNOWN, "mllp")
-        sender, gateway = organisation.edi_sender, directory.edi_gateway
-        if sender is None:
+        if not organisation.settings.edi_sender:
             raise SmtpError(NO_SENDER, "mllp")
-        if gateway is None:
+        if directory.edi_gateway is None:
             raise SmtpError(NO_GATEWAY, "mllp")
+        sender = parse_address(organisation.settings.edi_sender)
+        gateway = Address(EDI_GATEWAY, directory.edi_gateway)
         key = await self._secrets.key("mllp")
         to = Recipient(gateway, notify=frozenset({Notify.FAILURE}))
         envelope = Envelope(sender=sender)

@@ -6,13 +6,13 @@ The content is clear text on disk: only where the configuration accepts it with 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
 from relayd.delivery.mailbox import is_file_name, write_durably
-from relayd.mail.decode import decoder
+from relayd.delivery.parts import Decoded
 from relayd.mail.meta import Part
 from relayd.queue.outcome import Content, Job, Outcome, Result
 from relayd.store.records import Delivery
@@ -38,7 +38,7 @@ class FolderRoute:
         whole = f"{job.message.id}-{first.copy}-{first.number}.eml"
         if not is_file_name(whole):
             raise ValueError("a message id that is no file name reached delivery")
-        files = [(name, _Decoded(job.content, part)) for name, part in _files(job)]
+        files = [(name, Decoded(job.content, part)) for name, part in _files(job)]
         try:
             for name, content in files:
                 await self._write(name, content, first)
@@ -62,30 +62,6 @@ class FolderRoute:
             temporary = self._folder / f".{name}.{generation}"
             temporary.unlink(missing_ok=True)
         await write_durably(temporary, self._folder / name, content)
-
-
-class _Decoded:
-    """One part of a copy, without its transfer encoding."""
-
-    def __init__(self, content: Content, part: Part) -> None:
-        self._content = content
-        self._part = part
-
-    @property
-    def size(self) -> int:
-        return self._part.length
-
-    async def blocks(self) -> AsyncIterator[bytes]:
-        decode, part, at = decoder(self._part), self._part, 0
-        async for block in self._content.blocks():
-            wanted = block[max(0, part.offset - at) : max(0, part.offset + part.length - at)]
-            at += len(block)
-            if plain := decode.feed(wanted):
-                yield plain
-            if at >= part.offset + part.length:
-                break
-        if rest := decode.finish():
-            yield rest
 
 
 def _files(job: Job) -> Iterator[tuple[str, Part]]:

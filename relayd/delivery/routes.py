@@ -10,6 +10,7 @@ from relayd.clock import Clock, SystemClock
 from relayd.delivery.client import Hop
 from relayd.delivery.folder import FolderRoute
 from relayd.delivery.mailbox import LmtpRoute, Lookup, MaildirRoute
+from relayd.delivery.mllp import SystemRoute
 from relayd.delivery.pool import Pool
 from relayd.delivery.relay import RelayRoute
 from relayd.delivery.ways import NtaHosts, Ways, no_nta_hosts, split_host
@@ -80,17 +81,22 @@ def build_routes(
     clock: Clock | None = None,
     results: TlsResults | None = None,
 ) -> dict[str, Route]:
-    """``relay``, ``mailbox`` and ``folder``; relayed sessions are told to ``results``."""
+    """``relay``, ``mailbox``, ``folder`` and ``system``; relayed sessions are told to ``results``."""
     contexts = ClientTls(configuration.tls.trusted_ca)
     mailboxes = {
         name: _mailbox(configuration, settings, directory, contexts, resolver, clock or SystemClock())
         for name, settings in configuration.mailboxes.items()
     }
     folders = {name: FolderRoute(settings.path) for name, settings in configuration.folders.items()}
+    systems = {
+        name: SystemRoute(settings, configuration.tls.certificate, configuration.tls.key)
+        for name, settings in configuration.systems.items()
+    }
     return {
         RouteKind.RELAY.value: RelayRoute(ways, _pool(configuration, contexts, resolver, results)),
         RouteKind.MAILBOX.value: ByTarget("mailbox store", mailboxes),
         RouteKind.FOLDER.value: ByTarget("folder", folders),
+        RouteKind.SYSTEM.value: ByTarget("system", systems),
     }
 
 

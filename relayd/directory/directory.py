@@ -22,6 +22,9 @@ from relayd.mail.envelope import Listener, Peer, TlsFacts
 from relayd.settings.edi import EdiRuleSettings
 from relayd.settings.organisations import PublishedStsSettings
 
+#: The local part of the gateway's address for whomever the message itself names.
+EDI_GATEWAY: Final = "edi"
+
 
 class Via(StrEnum):
     """How a peer was recognised."""
@@ -84,6 +87,7 @@ class OrganisationSettings:
     edi_rules: tuple[EdiRuleSettings, ...] = ()
     edi_outside: str = "untouched"
     edi_pdf: str = "pdf/a-3a"
+    edi_sender: str = ""
     edi_templates: Path | None = None
     mta_sts: PublishedStsSettings | None = None
 
@@ -225,6 +229,7 @@ class Directory:
     owners: Mapping[Domain, str] = field(default_factory=dict)  # an organisation's own domain → its id
     mailbox_stores: frozenset[str] = frozenset()  # the names under mailboxes: in relayd.yaml
     folders: frozenset[str] = frozenset()  # the names under folders:
+    systems: frozenset[str] = frozenset()  # the names under systems:
     folder_names: Mapping[str, str] = field(default_factory=dict)  # folder → how EDI files are named there
     report_address: str = ""  # the key of the address whose mail relayd reads itself
     viewer_domain: Domain | None = None  # of the Viewer's own addresses; None where there is no Viewer

@@ -52,6 +52,7 @@ def build(loaded: Loaded) -> Directory:
         recognition=_recognition(file),
         mailbox_stores=frozenset(loaded.configuration.mailboxes),
         folders=frozenset(loaded.configuration.folders),
+        systems=frozenset(loaded.configuration.systems),
         folder_names={name: folder.names for name, folder in loaded.configuration.folders.items()},
         report_address=parse_address(address).key if (address := loaded.configuration.reports.address) else "",
         viewer_domain=loaded.configuration.viewer_mail_domain if loaded.configuration.viewer.enabled else None,

@@ -288,4 +288,6 @@ def _leads_somewhere(route: RouteTarget, directory: Directory) -> bool:
     """A mailbox store or folder must be one of relayd.yaml: what goes nowhere would be accepted and never arrive."""
     if route.kind is RouteKind.MAILBOX:
         return route.target in directory.mailbox_stores
+    if route.kind is RouteKind.SYSTEM:
+        return route.target in directory.systems
     return route.kind is not RouteKind.FOLDER or route.target in directory.folders

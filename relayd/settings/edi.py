@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from relayd.settings.values import DomainName, Name, Settings
 
 #: A form that a mail can take.
-Form = Literal["untouched", "html", "pdf", "edifact", "edi-xml", "hl7", "v2.xml", "folder"]
+Form = Literal["untouched", "html", "pdf", "edifact", "edi-xml", "hl7", "v2.xml", "folder", "system"]
 
 
 def _pattern(value: str) -> str:
@@ -41,9 +41,10 @@ class EdiRuleSettings(Settings):
     format: Literal["edifact", "hl7", "edi-xml", "v2.xml"] | None = Field(None, description="How it is written.")
     form: Form = Field(
         description="How it arrives. untouched: as it came. html: a mail that can be read. pdf: a mail with a PDF. "
-        "edifact, edi-xml, hl7, v2.xml: a mail with a file of that format. folder: files."
+        "edifact, edi-xml, hl7, v2.xml: a mail with a file of that format. folder: files. system: HL7 by MLLP."
     )
     folder: Name | None = Field(None, description="form: folder: a name under folders in relayd.yaml.")
+    system: Name | None = Field(None, description="form: system: a name under systems in relayd.yaml.")
     content: Literal["untouched", "html", "pdf", "edifact", "edi-xml", "hl7", "v2.xml"] = Field(
         "untouched", description="form: folder: what the files hold."
     )
@@ -55,6 +56,8 @@ class EdiRuleSettings(Settings):
     def _fits_together(self) -> Self:
         if self.form == "folder" and self.folder is None:
             raise ValueError("form: folder needs folder, a name under folders in relayd.yaml")
+        if (self.form == "system") != (self.system is not None):
+            raise ValueError("form: system goes with system, a name under systems in relayd.yaml")
         if self.form != "folder" and (self.folder or self.content != "untouched" or self.receipt):
             raise ValueError("folder, content and receipt are for form: folder")
         return self

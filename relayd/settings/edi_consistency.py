@@ -45,6 +45,10 @@ def _rules(
                 hint = suggest(rule.folder, configuration.folders) or "add it under folders in relayd.yaml"
                 text = f"there is no folder called {rule.folder}; {hint}"
                 yield source.problem([*at, "edi_rules", number, "folder"], text)
+            if rule.system is not None and rule.system not in configuration.systems:
+                hint = suggest(rule.system, configuration.systems) or "add it under systems in relayd.yaml"
+                text = f"there is no system called {rule.system}; {hint}"
+                yield source.problem([*at, "edi_rules", number, "system"], text)
 
 
 def _gateway(

@@ -20,9 +20,11 @@ from relayd.settings.values import (
     DomainName,
     Duration,
     FileNames,
+    HostPort,
     ListenAddress,
     LoopbackAddress,
     MailAddress,
+    Name,
     Network,
     ResolverAddress,
     Settings,
@@ -155,6 +157,15 @@ class FolderSettings(Settings):
     reason: str = Field("", description="Why clear text at rest is accepted here.")
 
 
+class SystemSettings(Settings):
+    """A system that takes HL7 messages by MLLP, over TLS. Ours shows the certificate under tls."""
+
+    address: HostPort = Field(description='Where it listens: "his.clinic.example:2575".')
+    tls_name: DomainName | None = Field(None, description="The name that its certificate proves; the host when absent.")
+    ca_file: Path | None = Field(None, description="CAs for its certificate; the system's when absent.")
+    timeout: Duration = Field(timedelta(seconds=60), description="How long it may take to answer a message.")
+
+
 class NoticeSettings(Settings):
     """Our own notifications and reports."""
 
@@ -241,6 +252,7 @@ class Configuration(Settings):
     edi: EdiSettings = EdiSettings()
     mailboxes: dict[str, MailboxSettings] = Field({}, description="Named stores for hosted mail.")
     folders: dict[str, FolderSettings] = Field({}, description="Named folders.")
+    systems: dict[Name, SystemSettings] = Field({}, description="Named systems that take HL7.")
     accounts: Path = Field(Path("accounts"), description="The accounts file, which Dovecot can read too.")
     policy_folders: tuple[Path, ...] = Field((), description="Folders with policies of your own.")
     resolver: ResolverAddress = Field(

@@ -72,6 +72,9 @@ class InheritedSettings(Settings):
         None,
         description="PDFs of EDI for the archive, with the message inside, or for screen readers.",
     )
+    edi_sender: MailAddress | None = Field(
+        None, description="From what address mail comes that is made of HL7 messages which its systems send by MLLP."
+    )
     edi_templates: Path | None = Field(
         None, description="Folder with a message.html or style.css of your own for EDI that is shown."
     )

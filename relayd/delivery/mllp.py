@@ -1,0 +1,162 @@
+"""Route ``system``: the HL7 messages of a copy handed to a system by MLLP, over TLS that proves both sides.
+
+What a system says decides: taken (AA, CA), never (AE, CE), or later (AR, CR, or nothing at all). All messages of a mail
+go over one connection; when one isn't taken, those before it are sent again with it later, and the system knows them by
+their control ids. A copy that holds no HL7 has no way to a system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from relayd.delivery.parts import Decoded
+from relayd.delivery.ways import split_host
+from relayd.edi import hl7
+from relayd.edi.detect import sniff
+from relayd.edi.model import Format
+from relayd.mail.envelope import TlsFacts
+from relayd.mail.meta import Part
+from relayd.mllp.frames import END, START, Frames, Mark
+from relayd.queue.outcome import Job, Outcome, Result
+from relayd.settings.models import SystemSettings
+from relayd.tls.contexts import https_context
+from relayd.tls.identity import facts_of
+
+#: Octets of an acknowledgement.
+_MOST: Final = 64 * 1024
+#: Octets of a part that say what it is.
+_START: Final = 1024
+_TAKEN: Final = frozenset({"AA", "CA"})
+_NEVER: Final = frozenset({"AE", "CE"})
+
+log = structlog.get_logger("relayd.delivery")
+
+
+class SystemRoute:
+    """Delivers to one system. ``certificate`` and ``key`` are ours, which it asks for."""
+
+    def __init__(self, system: SystemSettings, certificate: Path, key: Path) -> None:
+        self._system = system
+        self._certificate = certificate
+        self._key = key
+
+    async def deliver(self, job: Job) -> list[Outcome]:
+        # Only of a copy that was made for it are the parts' places those in the content.
+        made = job.meta.parts if job.made_by is not None else ()
+        parts = [part for part in made if not part.is_container and "." not in part.path and await _is_hl7(job, part)]
+        if not parts:
+            return _all(job, Outcome(0, Result.FAILED, "5.6.0", "the mail holds no HL7 message"))
+        return _all(job, await self._hand_over(job, parts))
+
+    async def close(self) -> None:
+        return
+
+    async def _hand_over(self, job: Job, parts: Sequence[Part]) -> Outcome:
+        host, port = split_host(self._system.address)
+        patience = self._system.timeout.total_seconds()
+        try:
+            context = await asyncio.to_thread(self._context)
+            async with asyncio.timeout(patience):
+                reader, writer = await asyncio.open_connection(
+                    host, port, ssl=context, server_hostname=self._system.tls_name or host
+                )
+        except (OSError, TimeoutError) as error:
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+            log.info("system_unavailable", system=self._system.address, reason=reason)
+            return Outcome(0, Result.DEFERRED, "4.4.1", f"{host} can't be reached: {reason}", remote=host)
+        tls = facts_of(writer.get_extra_info("ssl_object"))
+        try:
+            return await self._converse(job, parts, reader, writer, tls)
+        finally:
+            writer.transport.abort()
+
+    async def _converse(
+        self,
+        job: Job,
+        parts: Sequence[Part],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        tls: TlsFacts,
+    ) -> Outcome:
+        host = split_host(self._system.address)[0]
+        patience = self._system.timeout.total_seconds()
+        answer = ""
+        for part in parts:
+            complete = False
+            try:
+                async with asyncio.timeout(patience):
+                    writer.write(START)
+                    async for block in Decoded(job.content, part).blocks():
+                        writer.write(block)
+                        await writer.drain()
+                    if not job.still_mine():
+                        return Outcome(0, Result.DEFERRED, "4.3.0", "another worker has it now")
+                    complete = True
+                    writer.write(END + b"\r")
+                    await writer.drain()
+                    answer = await _answer(reader)
+            except (OSError, TimeoutError, EOFError):
+                words = "the connection ended, or nothing came in time"
+                result = Result.AMBIGUOUS if complete else Result.DEFERRED
+                return Outcome(0, result, "4.4.2", f"{host}: {words}", remote=host, tls=tls)
+            code = answer.split(" ")[0]
+            if code not in _TAKEN:
+                result, status = (Result.FAILED, "5.6.0") if code in _NEVER else (Result.DEFERRED, "4.3.0")
+                return Outcome(0, result, status, answer or "an answer without MSA", remote=host, tls=tls)
+        return Outcome(0, Result.DELIVERED, "2.0.0", answer, remote=host, tls=tls)
+
+    def _context(self) -> ssl.SSLContext:
+        """Made for each conversation: certificates are renewed while relayd runs."""
+        context = https_context(self._system.ca_file)
+        context.load_cert_chain(self._certificate, self._key)
+        return context
+
+
+async def _is_hl7(job: Job, part: Part) -> bool:
+    async for block in Decoded(job.content, part).blocks():
+        return sniff(block[:_START]) is Format.HL7
+    return False
+
+
+async def _answer(reader: asyncio.StreamReader) -> str:
+    """What the acknowledgement says, as far as it may be told: MSA-1, and ERR-3's code of table 0357. Its texts may
+    name a patient."""
+    frames, message = Frames(), b""
+    while True:
+        block = await reader.read(4096)
+        if not block:
+            raise EOFError
+        for piece in frames.feed(block):
+            if piece is Mark.START:
+                message = b""
+            elif piece is Mark.END:
+                return _said(message)
+            elif isinstance(piece, bytes):
+                message += piece
+        if len(message) > _MOST:
+            raise EOFError
+
+
+def _said(message: bytes) -> str:
+    words: list[str] = []
+    for segment in hl7.split(message).segments():
+        if segment.tag == "MSA" and segment.value(1).isalnum():
+            words.insert(0, segment.value(1)[:2].upper())
+        elif segment.tag == "ERR" and segment.value(3).isdigit():
+            words.append(segment.value(3)[:3])
+    return " ".join(words)
+
+
+def _all(job: Job, outcome: Outcome) -> list[Outcome]:
+    return [
+        Outcome(
+            one.number, outcome.result, outcome.status, outcome.reply, outcome.next_hop, outcome.remote, outcome.tls
+        )
+        for one in job.deliveries
+    ]
