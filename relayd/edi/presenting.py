@@ -290,11 +290,11 @@ def _text(text: Text, words: Words) -> TextShown:
     lines = tuple(map(clean, text.lines))
     columns = has_columns(lines)
     flowing = text.flowing and not columns
-    return TextShown(words(text.title), tuple(paragraphs(lines)) if flowing else lines, columns)
+    return TextShown(clean(words(text.title)), tuple(paragraphs(lines)) if flowing else lines, columns)
 
 
 def _fields(fields: Fields, words: Words) -> FieldsShown:
-    return FieldsShown(words(fields.title), _pairs(fields.pairs, words))
+    return FieldsShown(clean(words(fields.title)), _pairs(fields.pairs, words))
 
 
 def _results(results: Results, words: Words) -> TableShown:
@@ -335,7 +335,7 @@ def _row(result: Result, table: Results, words: Words) -> Row:
         name=clean(result.name),
         values=tuple(map(clean, result.values)),
         is_long=is_long,
-        is_wide=is_long and not (result.unit or range or flag),
+        span=1 if not is_long or result.unit else 2 if range or flag else 4,
         unit=clean(result.unit),
         range=range,
         flag=flag,
