@@ -394,7 +394,7 @@ def _unread(unread: Unread, words: Words) -> UnreadShown:
         name=clean(words(unread.name)),
         place=f"{words('line')} {unread.place.line}" if unread.place.line else "",
         elements=tuple(
-            Line(clean(f"{element.position} {words(element.name)}".strip()), clean(element.value))
+            Line(f"{clean(element.position)} {clean(words(element.name))}".strip(), clean(element.value))
             for element in unread.elements
             if element.value
         ),
