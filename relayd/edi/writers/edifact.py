@@ -1,0 +1,177 @@
+"""What all EDIFACT messages of version 1 have in common when they are written: the envelope and the composites.
+
+ISO 8859-1, as every receiver reads it; UNA is left out, since the separators are the usual ones. Lines are wrapped
+before they are escaped, so that the release characters don't count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from relayd.edi import charset
+from relayd.edi.edifact import Syntax
+from relayd.edi.model import Address, Document, Party, Patient, PersonName
+
+#: The longest line of free text.
+LINE: Final = 70
+_SYNTAX: Final = Syntax()
+_BREAKS = re.compile(r"\r\n|\r|\n")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f]+")
+_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T(\d\d):(\d\d))?")
+
+Elements = Sequence["str | Sequence[str]"]
+
+
+class Writer:
+    """Collects the segments of an interchange."""
+
+    def __init__(self, sender: str, receiver: str, dated: str, reference: str) -> None:
+        self._segments: list[bytes] = []
+        self._messages = 0
+        self._start = 0
+        self._message = ""
+        self._reference = reference[:14]
+        self._changed: dict[str, None] = {}
+        day = iso_parts(dated)
+        time = (f"{day[0][2:]}{day[1]}{day[2]}", f"{day[3]}{day[4]}") if day else ("", "")
+        self.add("UNB", ("UNOA", "1"), sender[:35], receiver[:35], time, self._reference)
+
+    def begin(self, kind: str, reference: str, label: str = "") -> None:
+        """Start a message of version 1."""
+        self._messages += 1
+        self._start = len(self._segments)
+        self._message = (reference or str(self._messages))[:14]
+        self.add("UNH", self._message, (kind, "1"), label[:35])
+
+    def add(self, tag: str, *elements: str | Sequence[str], counters: Iterable[int] = ()) -> None:
+        """A segment; empty elements and components at its end are left out."""
+        parts: list[list[str]] = [[tag, *map(str, counters)]]
+        for element in elements:
+            components = [self._plain(value) for value in ([element] if isinstance(element, str) else element)]
+            while len(components) > 1 and not components[-1]:
+                components.pop()
+            parts.append(components or [""])
+        while len(parts) > 1 and parts[-1] == [""]:
+            parts.pop()
+        self._segments.append(_SYNTAX.join(parts) + b"'\r\n")
+
+    def end(self) -> None:
+        """End the message."""
+        self.add("UNT", str(len(self._segments) - self._start + 1), self._message)
+
+    def finish(self) -> tuple[bytes, tuple[str, ...]]:
+        """The interchange, and the characters that had to be written otherwise."""
+        self.add("UNZ", str(self._messages), self._reference)
+        return b"".join(self._segments), tuple(self._changed)
+
+    def _plain(self, value: str) -> str:
+        octets, changed = charset.encode(_UNPRINTABLE.sub(" ", value))
+        self._changed.update(dict.fromkeys(changed))
+        return octets.decode("iso-8859-1")
+
+
+def wrap(text: str, width: int = LINE) -> list[str]:
+    """Lines of at most ``width`` characters. Lines that fit stay as they are; longer ones break at a space.
+
+    A word that is longer than a line is cut. Length counts characters as they are written, transliterated.
+    """
+    lines: list[str] = []
+    for line in _BREAKS.split(text):
+        rest = charset.encode(_UNPRINTABLE.sub(" ", line))[0].decode("iso-8859-1") if not line.isascii() else line
+        while len(rest) > width:
+            at = rest.rfind(" ", 0, width + 1)
+            if not rest[: max(at, 0)].strip():
+                lines.append(rest[:width])
+                rest = rest[width:]
+            else:
+                lines.append(rest[:at])
+                rest = rest[at + 1 :]
+        lines.append(rest)
+    return lines
+
+
+def iso_parts(when: str) -> tuple[str, str, str, str, str] | None:
+    """Year, month, day, hour and minute, as far as given; None for what is no ISO 8601."""
+    match = _DATE.match(when)
+    return (match[1], match[2] or "", match[3] or "", match[4] or "", match[5] or "") if match else None
+
+
+def date(when: str) -> tuple[str, ...]:
+    """YY, MM and DD; the text itself where it is no date."""
+    parts = iso_parts(when)
+    return (parts[0][2:], *parts[1:3]) if parts else (when,)
+
+
+def time(when: str) -> tuple[str, ...]:
+    """HH and MM, or nothing."""
+    parts = iso_parts(when)
+    return parts[3:] if parts else ()
+
+
+def address(of: Address | None) -> tuple[str, ...]:
+    """Street, number, box, city, postcode, region, country."""
+    if of is None:
+        return ()
+    return (of.street, of.number, of.box, of.city, of.postcode, of.region, of.country)
+
+
+def written_name(name: PersonName | None) -> str:
+    """A whole name in one element, as it came or in the Dutch order."""
+    if name is None:
+        return ""
+    if name.written:
+        return name.written
+    surname = " - ".join(
+        part
+        for part in (f"{name.partner_prefix} {name.partner}".strip(), f"{name.own_prefix} {name.own}".strip())
+        if part
+    )
+    return " ".join(part for part in (name.title, name.initials or name.given, surname) if part)
+
+
+def patient_name(name: PersonName | None) -> tuple[str, ...]:
+    """Partner's name and prefix, own name and prefix, given name, initials; the own name first without a partner."""
+    if name is None:
+        return ()
+    own = (name.own or ("" if name.partner else name.written), name.own_prefix)
+    partner = (name.partner, name.partner_prefix)
+    surnames = (*partner, *own) if name.partner else (*own, "", "")
+    return (*surnames, name.given, name.initials)
+
+
+def add_patient(writer: Writer, patient: Patient | None) -> None:
+    """PID and PAD."""
+    if patient is None:
+        return
+    born = iso_parts(patient.birth_date)
+    birth_date = (patient.birth_date,) if born is None else tuple(part for part in born[:3] if part)
+    sex = {"male": "M", "female": "V", "other": "O", "unknown": ""}.get(patient.sex, patient.sex)
+    numbers = [each for each in patient.identifiers if each.system != "bsn"]
+    bsn = next((each.value for each in patient.identifiers if each.system == "bsn"), "")
+    own = numbers[0].value if numbers else ""
+    other = f"BSN{bsn}" if bsn else (numbers[1].value if len(numbers) > 1 else "")
+    writer.add("PID", birth_date, sex, patient_name(patient.name), own, other)
+    telephone = patient.telephones[0] if patient.telephones else ""
+    if patient.address or telephone:
+        writer.add("PAD", address(patient.address), telephone)
+
+
+def party_elements(party: Party) -> tuple[str | Sequence[str], ...]:
+    """Person, department, organisation, address and telephone, as in GGA and GGO."""
+    telephone = party.telephones[0] if party.telephones else ""
+    person = written_name(party.name) or party.organisation
+    return (person, party.department, party.organisation, address(party.address), telephone)
+
+
+def agb(party: Party) -> str:
+    """Its AGB code, or the first number that it has."""
+    numbers = {identifier.system: identifier.value for identifier in reversed(party.identifiers)}
+    return numbers.get("agb", next(iter(numbers.values()), ""))
+
+
+def open_interchange(documents: Sequence[Document], sender: str, receiver: str) -> Writer:
+    """An interchange for documents: the numbers given, or those that the first one came with."""
+    first = documents[0]
+    return Writer(sender or first.sender, receiver or first.receiver, first.dated, first.reference)
