@@ -114,6 +114,7 @@ def _block(block: BlockShown, words: Words) -> Iterator[str]:
         case EmbeddedShown():
             about = ", ".join(part for part in (block.media_type, block.size) if part)
             yield from _wrapped(f"[{block.name}] {about}")
+            yield from _facts(block.facts, "  ")
             yield from _wrapped(block.written, "  ")
         case UnreadShown():
             yield from _unread(block)

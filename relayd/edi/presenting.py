@@ -240,7 +240,11 @@ def _lines(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:
 
 
 def _pairs(pairs: Iterable[Pair], words: Words) -> tuple[Line, ...]:
-    return tuple(Line(clean(words(pair.label)), clean(pair.value)) for pair in pairs if pair.value)
+    return tuple(Line(clean(words(pair.label)), clean(_meant(pair, words))) for pair in pairs if pair.value)
+
+
+def _meant(pair: Pair, words: Words) -> str:
+    return f"{words(pair.meaning)} ({pair.value})" if pair.meaning else pair.value
 
 
 def _remarks(findings: Iterable[Finding], words: Words) -> tuple[tuple[Remark, ...], tuple[Remark, ...]]:
@@ -385,6 +389,7 @@ def _embedded(embedded: Embedded, words: Words) -> EmbeddedShown:
         media_type=clean(embedded.media_type),
         size=words.size(len(embedded.data)) if embedded.data is not None else words("unreadable"),
         written=clean(written),
+        facts=_pairs(embedded.others, words),
     )
 
 

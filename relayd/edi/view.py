@@ -134,6 +134,7 @@ class EmbeddedShown:
     media_type: str
     size: str
     written: str
+    facts: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def said(value: object, name: str = "") -> Iterator[str]:
         case Finding():
             yield words_of("en").finding(value)
         case Embedded():
-            yield from (value.name, value.media_type)
+            yield from (value.name, value.media_type, *said(value.others))
             if value.data is None:
                 yield value.written[:MOST_WRITTEN]
         case str():

@@ -49,7 +49,7 @@ texts = st.one_of(
 )
 many = st.lists(texts, max_size=3).map(tuple)
 places = st.builds(Place, st.integers(0, 9), st.integers(0, 9), texts, texts)
-pairs = st.builds(Pair, texts, texts, places)
+pairs = st.builds(Pair, texts, texts, places, texts)
 names = st.builds(PersonName, texts, texts, texts, texts, texts, texts, texts, texts)
 addresses = st.builds(Address, texts, texts, texts, texts, texts, texts, texts)
 identifiers = st.builds(Identifier, st.one_of(st.sampled_from(["bsn", "agb"]), texts), texts, st.none() | st.booleans())
@@ -119,7 +119,7 @@ blocks = st.one_of(
     flowing,
     st.builds(Heading, texts),
     st.builds(Fields, st.lists(pairs, max_size=2).map(tuple), texts),
-    st.builds(Embedded, texts, texts, st.none() | st.binary(max_size=9), texts),
+    st.builds(Embedded, texts, texts, st.none() | st.binary(max_size=9), texts, st.lists(pairs, max_size=1).map(tuple)),
 )
 documents = st.builds(
     Document,
