@@ -180,8 +180,9 @@ def _style(status: Status) -> str:
 
 def _sides(document: Document) -> tuple[list[Party], list[Party], list[Party]]:
     """Who sends and who receives; where no party is called so, the one who does so by the kind of message."""
-    senders = _first_with(document, (Role.SENDER, Role.LABORATORY))
-    receivers = _first_with(document, (Role.RECEIVER,))
+    asked = document.kind is Kind.ORDER
+    senders = _first_with(document, (Role.SENDER, Role.REQUESTER if asked else Role.LABORATORY))
+    receivers = _first_with(document, (Role.RECEIVER, Role.LABORATORY if asked else Role.REQUESTER))
     return senders, receivers, [one for one in document.parties if one not in senders and one not in receivers]
 
 
