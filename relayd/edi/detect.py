@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from relayd.edi.edifact_xml import ROOTS
 from relayd.edi.model import Format
 from relayd.mail.decode import decoder
 from relayd.mail.mime import MimeScanner
@@ -77,7 +78,7 @@ def _xml(data: bytes) -> Format | None:
     root = _root(head)
     if not begun or not root or (name := root[1].decode()).lower() in _NO_EDI:
         return None
-    if name == "EDIFACTInterchange":
+    if name in ROOTS:
         return Format.EDI_XML
     if _V2 in root[0]:
         return Format.V2_XML

@@ -251,6 +251,8 @@ class Label:
     ORDER = "Order"
     STATUS = "Status"
     ORDERED = "Ordered"
+    REPORTED = "Reported"
+    LABORATORY_NUMBER = "Laboratory number"
     RECEIVED = "Received"
     ORDER_NUMBER = "Order number"
     POLICY = "Policy number"

@@ -379,11 +379,15 @@ COMPLETIONS: Final = {
     "IP": Status.PRELIMINARY, "PA": Status.PRELIMINARY,
 }  # fmt: skip
 
+#: What a status says in words, its details first.
+STATUS_WORDS: Final = {code: STATUS_DETAILS.get(code, status.value) for code, status in STATUSES.items()}
+
 #: The table of a field whose codes have words here.
 TABLES: Final[dict[tuple[str, int], dict[str, str]]] = {
     ("ORC", 1): ORDER_CONTROLS, ("ORC", 5): ORDER_STATUSES, ("TQ1", 9): PRIORITIES, ("OBR", 5): PRIORITIES,
     ("MSA", 1): ANSWERS, ("ERR", 3): ERRORS, ("ERR", 4): SEVERITIES, ("PID", 24): YES_NO, ("PID", 30): YES_NO,
     ("PID", 31): YES_NO, ("SPM", 20): YES_NO, ("PV1", 2): PATIENT_CLASSES, ("TXA", 2): DOCUMENTS,
+    ("OBX", 11): STATUS_WORDS, ("OBR", 25): STATUS_WORDS,
 }  # fmt: skip
 
 #: The fields of providers, and what a provider there is to the message.
@@ -402,7 +406,6 @@ def name_of(tag: str, number: int) -> Name:
 
 def labels() -> frozenset[str]:
     """All names and words that a page may show, each a key of translation."""
-    tables = (*TABLES.values(), STATUS_DETAILS)
     fields = (field.text for names in FIELDS.values() for field in names)
-    words = (word for table in tables for word in table.values())
+    words = (word for table in TABLES.values() for word in table.values())
     return frozenset({*SEGMENTS.values(), *fields, *words, *SEXES.values()})

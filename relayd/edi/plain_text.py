@@ -36,13 +36,14 @@ def write(reading: ReadingShown, words: Words) -> str:
         if lines:
             lines.append("")
         lines += _document(document, words)
-    if reading.outside or reading.envelope or reading.remarks or not reading.documents:
-        lines += ["", words("Around the message"), *_facts(reading.facts, "  ")]
-        for block in reading.outside:
-            lines += ["", *_block(block, words)]
-        for unread in reading.envelope:
-            lines += _unread(unread)
-        lines += _remarks(reading.remarks)
+    if reading.outside or reading.envelope:
+        lines += ["", words("Around the message")]
+    for block in reading.outside:
+        lines += ["", *_block(block, words), ""]
+    lines += _facts(reading.facts)
+    for unread in reading.envelope:
+        lines += _unread(unread)
+    lines += _remarks(reading.remarks)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -113,6 +114,7 @@ def _block(block: BlockShown, words: Words) -> Iterator[str]:
         case EmbeddedShown():
             about = ", ".join(part for part in (block.media_type, block.size) if part)
             yield from _wrapped(f"[{block.name}] {about}")
+            yield from _facts(block.facts, "  ")
             yield from _wrapped(block.written, "  ")
         case UnreadShown():
             yield from _unread(block)
@@ -137,23 +139,25 @@ def _table(block: TableShown, words: Words) -> Iterator[str]:
             yield from _wrapped(row.heading)
             continue
         yield next(drawn)
-        yield from _below(row, cell)
+        yield from _below(row)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     """A result's cells; a long or multiple value stands below its line. A heading has none."""
     if row.heading:
         return ()
-    value = f"{row.values[0]} {row.unit}".strip() if row.values else row.unit
-    if len(row.values) > 1 or len(value) > _MOST_CELL or "\n" in value:
-        value = row.unit
+    value = f"{row.values[0]} {row.unit}".strip() if row.values and _fits(row) else row.unit
     flag = [f"{row.flag.symbol} {row.flag.word}".strip()] if row.flag else []
     status = [f"[{row.status}]"] if row.status else []
     return row.name, value, " ".join((*flag, *status)), row.range, ", ".join(row.codes)
 
 
-def _below(row: Row, cells: tuple[str, ...]) -> Iterator[str]:
-    if row.values and cells[1] != f"{row.values[0]} {row.unit}".strip():
+def _fits(row: Row) -> bool:
+    return len(row.values) < 2 and all(len(f"{one} {row.unit}") <= _MOST_CELL and "\n" not in one for one in row.values)
+
+
+def _below(row: Row) -> Iterator[str]:
+    if not _fits(row):
         for value in row.values:
             yield from _wrapped(value, "    ")
     for note in row.notes:

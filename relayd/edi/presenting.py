@@ -182,8 +182,9 @@ def _style(status: Status) -> str:
 
 def _sides(document: Document) -> tuple[list[Party], list[Party], list[Party]]:
     """Who sends and who receives; where no party is called so, the one who does so by the kind of message."""
-    senders = _first_with(document, (Role.SENDER, Role.LABORATORY))
-    receivers = _first_with(document, (Role.RECEIVER,))
+    asked = document.kind is Kind.ORDER
+    senders = _first_with(document, (Role.SENDER, Role.REQUESTER if asked else Role.LABORATORY))
+    receivers = _first_with(document, (Role.RECEIVER, Role.LABORATORY if asked else Role.REQUESTER))
     return senders, receivers, [one for one in document.parties if one not in senders and one not in receivers]
 
 
@@ -242,7 +243,11 @@ def _lines(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:
 
 
 def _pairs(pairs: Iterable[Pair], words: Words) -> tuple[Line, ...]:
-    return tuple(Line(clean(words(pair.label)), clean(pair.value)) for pair in pairs if pair.value)
+    return tuple(Line(clean(words(pair.label)), clean(_meant(pair, words))) for pair in pairs if pair.value)
+
+
+def _meant(pair: Pair, words: Words) -> str:
+    return f"{words(pair.meaning)} ({pair.value})" if pair.meaning else pair.value
 
 
 def _remarks(findings: Iterable[Finding], words: Words) -> tuple[tuple[Remark, ...], tuple[Remark, ...]]:
@@ -292,11 +297,11 @@ def _text(text: Text, words: Words) -> TextShown:
     lines = tuple(map(clean, text.lines))
     columns = has_columns(lines)
     flowing = text.flowing and not columns
-    return TextShown(words(text.title), tuple(paragraphs(lines)) if flowing else lines, columns)
+    return TextShown(clean(words(text.title)), tuple(paragraphs(lines)) if flowing else lines, columns)
 
 
 def _fields(fields: Fields, words: Words) -> FieldsShown:
-    return FieldsShown(words(fields.title), _pairs(fields.pairs, words))
+    return FieldsShown(clean(words(fields.title)), _pairs(fields.pairs, words))
 
 
 def _results(results: Results, words: Words) -> TableShown:
@@ -337,7 +342,7 @@ def _row(result: Result, table: Results, words: Words) -> Row:
         name=clean(result.name),
         values=tuple(map(clean, result.values)),
         is_long=is_long,
-        is_wide=is_long and not (result.unit or range or flag),
+        span=1 if not is_long or result.unit else 2 if range or flag else 4,
         unit=clean(result.unit),
         range=range,
         flag=flag,
@@ -387,6 +392,7 @@ def _embedded(embedded: Embedded, words: Words) -> EmbeddedShown:
         media_type=clean(embedded.media_type),
         size=words.size(len(embedded.data)) if embedded.data is not None else words("unreadable"),
         written=clean(written),
+        facts=_pairs(embedded.others, words),
     )
 
 
@@ -396,7 +402,7 @@ def _unread(unread: Unread, words: Words) -> UnreadShown:
         name=clean(words(unread.name)),
         place=f"{words('line')} {unread.place.line}" if unread.place.line else "",
         elements=tuple(
-            Line(clean(f"{element.position} {words(element.name)}".strip()), clean(element.value))
+            Line(f"{clean(element.position)} {clean(words(element.name))}".strip(), clean(element.value))
             for element in unread.elements
             if element.value
         ),

@@ -19,6 +19,9 @@ _READ: Final[dict[Format, Callable[[bytes, str], Reading]]] = {
 _CHECK: Final[dict[Format, Callable[[bytes, str], list[Finding]]]] = {
     Format.EDIFACT: edifact.check,
     Format.HL7: hl7.check,
+    Format.EDI_XML: xml.check,
+    Format.V2_XML: xml.check,
+    Format.XML: xml.check,
 }
 
 
@@ -38,17 +41,14 @@ def read(data: bytes, charset: str = "") -> Reading:
 
 
 def check(data: bytes, charset: str = "") -> list[Finding]:
-    """Every finding on ``data``, stricter than :func:`read`; where there is no such check, those of reading."""
+    """Every finding on ``data``, stricter than :func:`read`."""
     format = sniff(data)
     if format is None:
         return [NO_EDI]
     try:
-        if format in _CHECK:
-            return _CHECK[format](data, charset)
-        reading = _READ[format](data, charset)
+        return _CHECK[format](data, charset)
     except Exception as error:
         return [Finding(Severity.ERROR, _UNREAD, values={"reason": type(error).__name__})]
-    return [*reading.findings, *(finding for document in reading.documents for finding in document.findings)]
 
 
 NO_EDI: Final = Finding(Severity.ERROR, "This is no EDI message")

@@ -54,14 +54,15 @@ class Row:
     """A line of a table: a heading when ``heading`` isn't "", else a result.
 
     ``status`` is its word, ``status_style`` one of "corrected", "pending", "preliminary", "deleted" and "not-done".
-    ``is_long``: the values are words rather than a number; ``is_wide``: and they have the line for themselves.
+    ``is_long``: the values are words rather than a number. ``span``: over how many of the columns value, unit, flag
+    and reference the value may go, since there is nothing for the others.
     """
 
     heading: str = ""
     name: str = ""
     values: tuple[str, ...] = ()
     is_long: bool = False
-    is_wide: bool = False
+    span: int = 1
     unit: str = ""
     range: str = ""
     flag: FlagShown | None = None
@@ -133,6 +134,7 @@ class EmbeddedShown:
     media_type: str
     size: str
     written: str
+    facts: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

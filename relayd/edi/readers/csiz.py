@@ -8,7 +8,7 @@ from relayd.edi.edifact import Segment
 from relayd.edi.model import Identifier, Pair, Party, Patient, PersonName, Role
 from relayd.edi.names import Dialect, Label
 from relayd.edi.readers.taking import Context, Draft, place, text_block, unread
-from relayd.edi.readers.un import dated, identifier, literal, nad_address, taken
+from relayd.edi.readers.un import dated, identifier, literal, nad_address, only_date, only_text, taken
 
 _ROLES = {"SEN": Role.SENDER, "REC": Role.RECEIVER, "CCR": Role.COPY, "GP": Role.PRACTITIONER}
 _SEXES = {"1": "male", "2": "female", "M": "male", "V": "female", "F": "female"}
@@ -18,26 +18,26 @@ def read(segments: list[Segment], context: Context) -> Draft:
     """What ``segments`` (without UNH and UNT) say."""
     draft, texts, first = Draft(), [], None  # type: Draft, list[str], Segment | None
     for segment in segments:
-        tag, kind = segment.tag, segment.get(1)
-        if tag == "FTX" and kind == "GMR" and not (segment.get(3) or segment.get(5)):
+        tag, kind, patient = segment.tag, segment.get(1), draft.patient
+        if tag == "FTX" and kind == "GMR" and only_text(segment, ("", "1")):
             first = first or segment
             texts.extend("" if line == "." else line for line in literal(segment))
             continue
         if tag == "BGM":
             draft.technical.append(unread(segment, Dialect.UN))
-        elif tag == "DTM" and kind == "137" and not draft.dated:
+        elif tag == "DTM" and kind == "137" and not draft.dated and only_date(segment):
             draft.dated = dated(segment, context.year)[1]
-        elif tag == "DTM" and kind == "BTH" and not (draft.patient and draft.patient.birth_date):
-            draft.patient = replace(draft.patient or Patient(), birth_date=dated(segment, context.year - 10)[1])
+        elif tag == "DTM" and kind == "BTH" and not (patient and patient.birth_date) and only_date(segment):
+            draft.patient = replace(patient or Patient(), birth_date=dated(segment, context.year - 10)[1])
         elif tag == "PDI" and kind in _SEXES and len(segment.elements) == 1:
-            draft.patient = replace(draft.patient or Patient(), sex=_SEXES[kind])
-        elif tag == "PID" and not (draft.patient and draft.patient.name):
-            draft.patient = _patient(segment, draft.patient or Patient())
-        elif tag == "NAD" and kind == "PAT" and not (draft.patient and draft.patient.address):
+            draft.patient = replace(patient or Patient(), sex=_SEXES[kind])
+        elif tag == "PID" and not (patient and patient.name):
+            draft.patient = _patient(segment, patient or Patient())
+        elif tag == "NAD" and kind == "PAT" and not (patient and patient.address):
             nad = taken(segment)
             nad.text(1)
-            patient = draft.patient or Patient()
-            draft.patient = replace(patient, address=nad_address(nad), others=(*patient.others, *nad.rest()))
+            known = patient or Patient()
+            draft.patient = replace(known, address=nad_address(nad), others=(*known.others, *nad.rest()))
         elif tag == "NAD" and kind in _ROLES:
             draft.parties.append(_party(segment, _ROLES[kind]))
         elif segment.raw:

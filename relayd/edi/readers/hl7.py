@@ -38,7 +38,7 @@ from relayd.edi.readers.hl7_parts import (
     providers,
     unread,
 )
-from relayd.edi.readers.hl7_values import left, moment
+from relayd.edi.readers.hl7_values import is_single, left, moment
 
 _UTF_16: Final = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 #: Segments that say nothing of what the message is about; they stand behind the rest.
@@ -60,7 +60,7 @@ def read(data: bytes, charset: str = "") -> Reading:
     if not documents:
         findings.append(Finding(Severity.ERROR, "There is no message in the file"))
     findings += _counts(file)
-    texts = [hl7.decode(piece.octets, _outside_charset(piece.octets, file)) for piece in file.outside]
+    texts = [hl7.decode(piece.octets, "utf-8") for piece in file.outside]
     outside = tuple(
         Text(tuple(text.strip("\r\n\x0b\x1c").splitlines())) for text in texts if text.strip(" \t\r\n\x0b\x1c\0\ufeff")
     )
@@ -69,10 +69,6 @@ def read(data: bytes, charset: str = "") -> Reading:
         Format.HL7, documents, charsets.pop() if len(charsets) == 1 else charset or "ascii", tuple(findings), outside,
         tuple(unread(segment) for segment in file.envelope),
     )  # fmt: skip
-
-
-def _outside_charset(octets: bytes, file: hl7.File) -> str:
-    return "utf-8"
 
 
 def _counts(file: hl7.File) -> list[Finding]:
@@ -166,7 +162,7 @@ class _Reader:
             Format.HL7, self._kind, _type(header) if header else "", header.value(12) if header else "",
             header.value(10) if header else "", "", moment(header.value(7)) if header else "",
             _system(header, 3), _system(header, 5), _unique([*people, *orders.parties]), patient, tuple(blocks),
-            status if status is not Status.NONE else _status(orders.statuses),
+            status if status is not Status.NONE or self._kind is Kind.ORDER else _status(orders.statuses),
             header is not None and header.value(11) in ("T", "D"), (*findings, *orders.findings), number,
             len(self._parts), message.start, message.end,
         )  # fmt: skip
@@ -232,8 +228,10 @@ def _said_of(segment: hl7.Segment) -> set[int]:
     """The fields of MSH that the document has; one with more in it than that is shown whole."""
     if segment.tag != "MSH":
         return set()
-    plain = {number for number in (3, 4, 5, 6, 7, 10, 12) if len(segment.components(segment.raw(number))) == 1}
-    return plain | ({9} if len(segment.components(segment.raw(9))) == 2 else set())
+    plain = {number for number in (3, 4, 5, 6, 7, 10, 12) if is_single(segment, number)}
+    code, event, structure, *rest = [*segment.components(segment.raw(9)), "", "", ""]
+    follows = structure in ("", code, f"{code}_{event}") and not any(rest) and len(segment.repetitions(9)) == 1
+    return plain | ({9} if follows else set())
 
 
 def _unique(parties: list[Party]) -> tuple[Party, ...]:
@@ -255,3 +253,8 @@ def _status(statuses: list[Status]) -> Status:
     if found & {Status.PENDING, Status.PRELIMINARY}:
         return Status.PRELIMINARY
     return found.pop() if len(found) == 1 else Status.NONE
+
+
+def check(data: bytes, charset: str = "") -> list[Finding]:
+    reading = read(data, charset)
+    return [*reading.findings, *(finding for document in reading.documents for finding in document.findings)]

@@ -74,9 +74,11 @@ class _Grouping:
     def _reset(self) -> None:
         self._group: Group | None = None
         self._specimens: list[Item] = []
+        self._is_specimen_used = True
         self._specimen_first: bool | None = None
         #: Groups since the last SPM, for one that stands behind them.
         self._without_specimen: list[Group] = []
+        self._specimen_groups: list[Group] = []
         self._after_specimen = False
         self._waiting: dict[str, Group] = {}
         self._orderless: dict[str, Group] = {}
@@ -100,11 +102,19 @@ class _Grouping:
                 self._take_other(segment)
             if tag not in ("SPM", "NTE"):
                 self._after_specimen = False
+        self._keep_specimens()
         return self._parts
+
+    def _keep_specimens(self) -> None:
+        """Specimens without an order stay by themselves."""
+        if not self._is_specimen_used:
+            self._parts[-1].items += self._specimens
+        self._is_specimen_used = True
 
     def _take_patient(self, segment: Segment) -> None:
         part = self._parts[-1]
         if part.patient is not None and not _is_same_patient(part.patient, segment):
+            self._keep_specimens()
             part = Part()
             self._parts.append(part)
             self._reset()
@@ -153,16 +163,18 @@ class _Grouping:
         if self._specimen_first is None:
             self._specimen_first = self._group is None
         if self._specimen_first:
-            self._specimens = [*self._specimens, item] if self._after_specimen else [item]
+            if not self._after_specimen:
+                self._keep_specimens()
+                self._specimens = []
+            self._specimens = [*self._specimens, item]
+            self._is_specimen_used = False
             self._group = None
         elif self._group is not None:
             if not self._after_specimen:
-                self._specimens = []
-            self._specimens.append(item)
-            groups = self._without_specimen if self._is_oul else [self._group]
-            for group in groups:
-                group.specimens = self._specimens
-            self._without_specimen = []
+                self._specimen_groups = (self._is_oul and self._without_specimen) or [self._group]
+                self._without_specimen = []
+            for group in self._specimen_groups:
+                group.specimens.append(item)
         else:
             self._parts[-1].items.append(item)
         self._after_specimen = True
@@ -188,7 +200,8 @@ class _Grouping:
             self._notes = item.notes
 
     def _open_group(self) -> Group:
-        group = Group(specimens=self._specimens if self._specimen_first else [])
+        group = Group(specimens=list(self._specimens) if self._specimen_first else [])
+        self._is_specimen_used = True
         self._parts[-1].items.append(group)
         if not self._specimen_first:
             self._without_specimen.append(group)

@@ -35,6 +35,7 @@ from relayd.edi.readers.hl7_values import (
     codes,
     embedded,
     is_embedded,
+    is_single,
     joined,
     left,
     limits,
@@ -108,9 +109,8 @@ class Orders:
         return [*blocks, _one_table(run)] if run else blocks
 
     def _group_blocks(self, group: Group, head: Head) -> list[Block]:
-        if head.status is not Status.NONE:
-            self.statuses.append(head.status)
         observations = [item for item in group.items if item.segment.tag == "OBX"]
+        self.statuses.append(head.status)
         is_order = self._kind in (Kind.ORDER, Kind.ACKNOWLEDGEMENT) or (self._kind is Kind.UNKNOWN and not observations)
         blocks: list[Block] = []
         rows: list[Result | Heading] = []
@@ -183,14 +183,13 @@ class Orders:
             if rest:
                 head.others.append(Pair(name_of("OBR", 4).text, rest, obr.place("4")))
             placer, filler = obr.raw(2), obr.raw(3)
-            head.sampled, head.reported = moment(obr.raw(7)), moment(obr.raw(22))
+            head.sampled, head.reported = shown(obr, obr.raw(7), "TS"), shown(obr, obr.raw(22), "TS")
             status = obr.value(25)
             head.status = STATUSES.get(status, Status.NONE)
             head.complete = False if status in _UNFINISHED else None
-            taken = {3, 4, 7, 22, *((25,) if head.status is not Status.NONE else ())}
+            is_plain = head.status is not Status.NONE and status not in STATUS_DETAILS
+            taken = {3, 4, 7, 22, *((25,) if is_plain else ())}
             head.others += self._with_parties(obr, taken)
-            if status in STATUS_DETAILS:
-                head.others.append(Pair(name_of("OBR", 25).text, status, obr.place("25"), STATUS_DETAILS[status]))
             number = shown(obr, filler, "EI")
             head.number = number
         if orc is not None:
@@ -273,9 +272,7 @@ class Orders:
         segment = item.segment
         name, given, others = self._test(segment)
         status = segment.value(11)
-        if status not in ("", "F"):
-            others.insert(0, Pair(name_of("OBX", 11).text, status, segment.place("11"), _status_words(status)))
-        others += left(segment, {2, 3, 4, 5, 11})
+        others += left(segment, {2, 3, 4, 5, *((11,) if status in ("", "F") else ())})
         if segment.raw(4).strip("0123456789"):
             others.append(Pair(name_of("OBX", 4).text, segment.unescape(segment.raw(4)), segment.place("4")))
         pairs = (*(_code_pair(segment, code) for code in given), *others)
@@ -313,16 +310,14 @@ class Orders:
         status = STATUSES.get(segment.value(11), Status.NONE)
         taken = {2, 3, 5, 6, 7, 8}
         if status is not Status.NONE:
-            taken.add(11)
-            if segment.value(11) in STATUS_DETAILS:
-                words = STATUS_DETAILS[segment.value(11)]
-                others.append(Pair(name_of("OBX", 11).text, segment.value(11), segment.place("11"), words))
+            taken |= set() if segment.value(11) in STATUS_DETAILS else {11}
         elif segment.raw(11):
             text = "The status of a result isn't known: %(code)s"
             found = Finding(Severity.WARNING, text, segment.place("11"), {"code": segment.value(11)[:20]})
             self.findings.append(found)
-        observed = moment(segment.value(14)) if "~" not in segment.raw(14) else ""
-        if segment.raw(14) != DELETED and (observed or not segment.raw(14)):
+        observed = ""
+        if segment.raw(14) != DELETED and is_single(segment, 14):
+            observed = moment(segment.value(14))
             taken.add(14)
         if type and type not in _TYPES:
             others.append(Pair(name_of("OBX", 2).text, type, segment.place("2")))
@@ -375,11 +370,6 @@ _TYPES: Final = frozenset({
 
 def _texts(segment: Segment) -> list[str]:
     return [segment.unescape(raw) for raw in segment.repetitions(5)]
-
-
-def _status_words(code: str) -> str:
-    status = STATUSES.get(code)
-    return STATUS_DETAILS.get(code) or (status.value if status else "")
 
 
 def _code_pair(segment: Segment, code: Code) -> Pair:

@@ -98,8 +98,8 @@ def parties(segment: Segment, number: int) -> list[Party]:
     found: list[Party] = []
     for raw in segment.repetitions(number):
         parts = Parts(segment, raw)
-        name, identifiers = provider(parts)
-        rest = parts.rest(_USES)
+        name, identifiers, rest = provider(parts)
+        rest = joined((rest, parts.rest(_USES)))
         others = (Pair(label, rest, segment.place(str(number))),) if rest else ()
         if name or identifiers or others:
             found.append(Party(role, name, identifiers=identifiers, others=others))
@@ -155,16 +155,16 @@ class PatientReader:
 
     def _identifiers(self, number: int) -> Iterable[Identifier]:
         for raw in self._given(number):
-            parts = Parts(self._segment, raw)
-            found = identifier(parts)
-            self._rest(number, parts.rest())
+            found, rest = identifier(Parts(self._segment, raw))
+            self._rest(number, rest)
             if found.value or found.system:
                 yield found
 
     def _birth_date(self) -> str:
-        parts = Parts(self._segment, "".join(self._given(7)[:1]))
+        first, *others = self._given(7) or [""]
+        parts = Parts(self._segment, first)
         date = parts.take(1)
-        self._rest(7, parts.rest())
+        self._rest(7, joined((parts.rest(), *(shown(self._segment, raw, "TS") for raw in others))))
         # Some senders write midnight behind a date of birth.
         return moment(date[:8] if len(date) in (12, 14) and not date[8:].strip("0") else date)
 
@@ -233,9 +233,9 @@ def _party(
     identifiers = []
     if numbers and segment.raw(numbers) != DELETED:
         for raw in segment.repetitions(numbers):
-            parts = Parts(segment, raw)
-            identifiers.append(identifier(parts))
-            rest(numbers, parts.rest())
+            found, remainder = identifier(Parts(segment, raw))
+            identifiers.append(found)
+            rest(numbers, remainder)
     called = first(person, "XPN")
     name = person_name(called)
     rest(person, called.rest(_USES))

@@ -116,7 +116,7 @@ def codes(parts: Parts) -> tuple[str, tuple[Code, ...]]:
     given = [
         Code(code, SYSTEMS.get(system.upper(), system), text if text != name else "")
         for code, text, system in found
-        if code or system or text not in ("", name)
+        if (code or system or text not in ("", name)) and (code, text, system) != (name, "", "")
     ]
     if original not in ("", name):
         given.append(Code("", "", original))
@@ -128,24 +128,25 @@ def code_text(code: Code) -> str:
     return joined((code.value, code.system, code.text))
 
 
-def identifier(parts: Parts, default: str = "") -> Identifier:
-    """A CX: number, check digit, its scheme, who gave it, kind, facility."""
+def identifier(parts: Parts) -> tuple[Identifier, str]:
+    """A CX: number, check digit, its scheme, who gave it, kind, facility; and what there is no place for."""
     number = parts.take(1)
-    words = [word for word in (parts.whole(component) for component in (4, 5, 6, 9, 10)) if word]
-    return _identifier(number, words, default)
+    words = [parts.whole(component) for component in (4, 5, 6, 9, 10)]
+    found, rest = _identifier(number, words)
+    return found, joined((rest, parts.rest()))
 
 
-def _identifier(number: str, words: list[str], default: str = "") -> Identifier:
-    known = {word.upper() for each in words for word in each.split()}
-    words = list(dict.fromkeys(words))
-    others = joined(word for word in words if not {each.upper() for each in word.split()} <= _ISSUER_WORDS)
+def _identifier(number: str, words: list[str]) -> tuple[Identifier, str]:
+    each = list(dict.fromkeys(word for words_of in words for word in words_of.split()))
+    known = {word.upper() for word in each}
+    rest = " ".join(word for word in each if word.upper() not in _ISSUER_WORDS)
     if known & _BSN:
-        return Identifier("bsn", number, bsn.is_sound(number))
+        return Identifier("bsn", number, bsn.is_sound(number)), rest
     if known & _UZOVI:
-        return Identifier("uzovi", number)
+        return Identifier("uzovi", number), rest
     if known & _VEKTIS:
-        return Identifier("agb", number)
-    return Identifier(others or joined(words) or default, number)
+        return Identifier("agb", number), rest
+    return Identifier(rest or " ".join(each), number), ""
 
 
 def person_name(parts: Parts, first: int = 1) -> PersonName:
@@ -175,13 +176,13 @@ def person_name(parts: Parts, first: int = 1) -> PersonName:
     )  # fmt: skip
 
 
-def provider(parts: Parts) -> tuple[PersonName | None, tuple[Identifier, ...]]:
-    """An XCN: a number, a name as in an XPN, and who gave the number."""
+def provider(parts: Parts) -> tuple[PersonName | None, tuple[Identifier, ...], str]:
+    """An XCN: a number, a name as in an XPN, and who gave the number; and what there is no place for."""
     number = parts.take(1)
     name = person_name(parts, 2)
-    words = [word for word in (parts.whole(component) for component in (8, 9, 13, 14)) if word]
-    found = (_identifier(number, words),) if number or words else ()
-    return name if name != PersonName() else None, found
+    words = [parts.whole(component) for component in (8, 9, 13, 14)]
+    found, rest = _identifier(number, words)
+    return name if name != PersonName() else None, (found,) if found.value or found.system else (), rest
 
 
 def address(parts: Parts) -> tuple[Address, str]:
@@ -238,9 +239,9 @@ def _shown_person(parts: Parts) -> str:
 
 
 def _shown_provider(parts: Parts) -> str:
-    name, given = provider(parts)
+    name, given, rest = provider(parts)
     numbers = "; ".join(joined((each.value, each.system)) for each in given)
-    return joined((_name_text(name) if name else "", f"({numbers})" if numbers else ""))
+    return joined((_name_text(name) if name else "", f"({numbers})" if numbers else "", rest))
 
 
 def _name_text(name: PersonName) -> str:
@@ -259,6 +260,12 @@ _SHOWN: Final[dict[str, Callable[[Parts], str]]] = {
     "TS": _shown_moment, "DR": _shown_period, "CE": _shown_code, "CWE": _shown_code, "CNE": _shown_code,
     "XPN": _shown_person, "XCN": _shown_provider, "XAD": _shown_address, "XTN": telephone,
 }  # fmt: skip
+
+
+def is_single(segment: Segment, number: int) -> bool:
+    """Whether a field is one value, so that :meth:`Segment.value` says all of it."""
+    raw = segment.raw(number)
+    return len(segment.repetitions(number)) < 2 and len(segment.components(raw)) == len(segment.subcomponents(raw)) == 1
 
 
 def pair(segment: Segment, number: int, raw: str, position: str) -> Pair:

@@ -22,12 +22,13 @@ from relayd.edi.model import (
     Party,
     Patient,
     PersonName,
+    Results,
     Role,
 )
 from relayd.edi.names import Dialect, Label
 from relayd.edi.readers.table import Row, Table
 from relayd.edi.readers.taking import Context, Draft, iso_digits, place, text_block, unread
-from relayd.edi.readers.un import dated, identifier, literal, nad_address, taken
+from relayd.edi.readers.un import dated, identifier, literal, nad_address, only_date, only_text, taken
 
 _GROUP = re.compile(r"S\d\d")
 _ROLES = {
@@ -95,12 +96,23 @@ class _MedRpt:
             if segment.raw and not (verb and verb(segment)):
                 self.close()
                 self.draft.blocks.append(unread(segment, Dialect.UN))
+        if not self.table and not any(isinstance(block, Results) for block in self.draft.blocks):
+            self.pairs += [
+                Pair(label, value)
+                for label, value in ((Label.LABORATORY_NUMBER, self.number), (Label.REPORTED, self.reported))
+                if value
+            ]
         self.close()
         return self.draft
 
     def open(self, segment: Segment) -> None:
         self.group = segment.tag
-        if len(segment.elements) > 1:
+        if (
+            segment.counters
+            or len(segment.elements) != 1
+            or not segment.get(1).isdigit()
+            or len(segment.elements[0]) > 1
+        ):
             self.draft.technical.append(unread(segment, Dialect.UN))
         if self.group == "S16" and self.table and self.table.rows:
             self.close()
@@ -270,9 +282,7 @@ class _MedRpt:
     # When and which
 
     def dtm(self, segment: Segment) -> bool:
-        dtm = taken(segment)
-        dtm.parts(1, 3)
-        if dtm.rest():
+        if not only_date(segment):
             return False
         kind, when = dated(segment, self.context.year)
         if kind == "137" and not self.draft.dated:
@@ -382,17 +392,17 @@ class _MedRpt:
     def ftx(self, segment: Segment) -> bool:
         elements = segment.elements
         kind = segment.get(1)
-        if kind in ("BFD", "ERG") and len(elements) <= 3 and not segment.get(2):
+        if kind in ("BFD", "ERG") and 2 <= len(elements) <= 3 and [len(parts) for parts in elements[:2]] == [1, 1]:
+            if elements[1][0]:
+                return False
             if self.letter_of and self.letter_of.get(1) != kind:
                 self.close()
             self.letter_of = self.letter_of or segment
             self.letter.append(elements[2] if len(elements) > 2 else [""])
             return True
-        if any(value for parts in (*elements[1:3], *elements[4:]) for value in parts) or len(elements[0]) > 1:
-            return False
         written = literal(segment)
         row = self.row()
-        if kind not in _SUBJECTS or not written:
+        if kind not in _SUBJECTS or not only_text(segment):
             return False
         if row:
             for text in written:

@@ -25,7 +25,7 @@ def identifier(parts: list[str]) -> tuple[Identifier, ...]:
     if not given:
         return ()
     value, *issuer = given
-    if issuer[-1:] == ["LZB"]:
+    if "LZB" in issuer and {"PCL", "LZB"}.issuperset(issuer):
         return (numbers.bsn(value),)
     if issuer[-1:] == ["VEK"] and numbers.agb_shaped(value) and _VEKTIS_LISTS.issuperset(issuer[:-1]):
         return (Identifier("agb", value),)
@@ -56,6 +56,11 @@ def dated(dtm: Segment, near: int) -> tuple[str, str]:
     return kind, iso_digits(value, near) or value
 
 
+def only_date(dtm: Segment) -> bool:
+    """Nothing but a date in a known form stands in DTM."""
+    return len(dtm.elements) == 1 and len(dtm.elements[0]) <= 3 and dtm.get(1, 3) in ("", "102", "203")
+
+
 def literal(ftx: Segment) -> list[str]:
     """The lines of FTX; empty components at its end are none."""
     elements = ftx.elements
@@ -63,3 +68,11 @@ def literal(ftx: Segment) -> list[str]:
     while len(found) > 1 and not found[-1]:
         found.pop()
     return found
+
+
+def only_text(ftx: Segment, functions: tuple[str, ...] = ("",)) -> bool:
+    """Nothing but lines of text stands in FTX, besides its subject and one of ``functions``."""
+    elements = ftx.elements
+    if len(elements) < 4 or len(elements[0]) != 1 or len(elements[1]) > 1 or elements[1][0] not in functions:
+        return False
+    return not any(value not in ("", EMPTY) for parts in (elements[2], *elements[4:]) for value in parts)

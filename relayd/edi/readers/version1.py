@@ -305,7 +305,7 @@ class _Version1:
         table, taken = self.the_table(segment), _taken(segment)
         kind, name, value, changed, unit, indication, low, high, code = (taken.text(at) for at in range(1, 10))
         others = taken.rest()
-        if kind != "0" and name and not (value or changed or unit or indication or low or high or code or others):
+        if kind in ("", "1") and name and not (value or changed or unit or indication or low or high or code or others):
             table.rows.append(Heading(name, taken.place()))
             return
         if kind not in ("", "0", "1"):
