@@ -46,6 +46,10 @@ class MllpIntake(Intake):
         super().__init__(services)
         self._secrets = secrets
 
+    def now(self) -> datetime:
+        """See ``Door``."""
+        return datetime.fromtimestamp(self.services.clock.now(), ZoneInfo("UTC"))
+
     async def begin(self, peer: Peer, named: Named) -> MllpExchange:
         """See ``Door``."""
         directory = self.in_force.directory
@@ -80,7 +84,7 @@ class MllpIntake(Intake):
         mail["From"] = HeaderAddress(organisation.name, username=sender.local, domain=sender.domain)
         mail["To"] = HeaderAddress(username=gateway.local, domain=gateway.domain)
         mail["Subject"] = " ".join(f"HL7 {named.type} {named.control_id}".split())[:200]
-        mail["Date"] = format_datetime(datetime.fromtimestamp(self.services.clock.now(), ZoneInfo("UTC")))
+        mail["Date"] = format_datetime(self.now())
         mail["Message-ID"] = f"<{id_}@{self.in_force.configuration.hostname}>"
         mail["MIME-Version"] = "1.0"
         mail["Content-Type"] = f'{MEDIA_TYPE}; charset="{named.charset}"' if named.charset else MEDIA_TYPE

@@ -17,7 +17,7 @@ import structlog
 
 from relayd.delivery.parts import Decoded
 from relayd.delivery.ways import split_host
-from relayd.edi import hl7
+from relayd.edi.acknowledge import Answered, read_answer
 from relayd.edi.detect import sniff
 from relayd.edi.model import Format
 from relayd.mail.envelope import TlsFacts
@@ -32,8 +32,8 @@ from relayd.tls.identity import facts_of
 _MOST: Final = 64 * 1024
 #: Octets of a part that say what it is.
 _START: Final = 1024
-_TAKEN: Final = frozenset({"AA", "CA"})
-_NEVER: Final = frozenset({"AE", "CE"})
+#: Codes of an answer that are told.
+_CODES: Final = 5
 
 log = structlog.get_logger("relayd.delivery")
 
@@ -86,13 +86,15 @@ class SystemRoute:
     ) -> Outcome:
         host = split_host(self._system.address)[0]
         patience = self._system.timeout.total_seconds()
-        answer = ""
+        answered: Answered | None = None
         for part in parts:
             complete = False
             try:
                 async with asyncio.timeout(patience):
                     writer.write(START)
                     async for block in Decoded(job.content, part).blocks():
+                        if START in block or END in block:
+                            return Outcome(0, Result.FAILED, "5.6.0", "a message holds an octet that ends its frame")
                         writer.write(block)
                         await writer.drain()
                     if not job.still_mine():
@@ -100,16 +102,16 @@ class SystemRoute:
                     complete = True
                     writer.write(END + b"\r")
                     await writer.drain()
-                    answer = await _answer(reader)
+                    answered = await _answer(reader)
             except (OSError, TimeoutError, EOFError):
                 words = "the connection ended, or nothing came in time"
                 result = Result.AMBIGUOUS if complete else Result.DEFERRED
                 return Outcome(0, result, "4.4.2", f"{host}: {words}", remote=host, tls=tls)
-            code = answer.split(" ")[0]
-            if code not in _TAKEN:
-                result, status = (Result.FAILED, "5.6.0") if code in _NEVER else (Result.DEFERRED, "4.3.0")
-                return Outcome(0, result, status, answer or "an answer without MSA", remote=host, tls=tls)
-        return Outcome(0, Result.DELIVERED, "2.0.0", answer, remote=host, tls=tls)
+            if answered is None or answered.answer.may_be_retried:
+                return Outcome(0, Result.DEFERRED, "4.3.0", _said(answered), remote=host, tls=tls)
+            if not answered.answer.is_positive:
+                return Outcome(0, Result.FAILED, "5.6.0", _said(answered), remote=host, tls=tls)
+        return Outcome(0, Result.DELIVERED, "2.0.0", _said(answered), remote=host, tls=tls)
 
     def _context(self) -> ssl.SSLContext:
         """Made for each conversation: certificates are renewed while relayd runs."""
@@ -124,9 +126,8 @@ async def _is_hl7(job: Job, part: Part) -> bool:
     return False
 
 
-async def _answer(reader: asyncio.StreamReader) -> str:
-    """What the acknowledgement says, as far as it may be told: MSA-1, and ERR-3's code of table 0357. Its texts may
-    name a patient."""
+async def _answer(reader: asyncio.StreamReader) -> Answered | None:
+    """The acknowledgement that comes; None for one that says nothing. Raises EOFError when none comes."""
     frames, message = Frames(), b""
     while True:
         block = await reader.read(4096)
@@ -136,21 +137,19 @@ async def _answer(reader: asyncio.StreamReader) -> str:
             if piece is Mark.START:
                 message = b""
             elif piece is Mark.END:
-                return _said(message)
+                return read_answer(message)
             elif isinstance(piece, bytes):
                 message += piece
         if len(message) > _MOST:
             raise EOFError
 
 
-def _said(message: bytes) -> str:
-    words: list[str] = []
-    for segment in hl7.split(message).segments():
-        if segment.tag == "MSA" and segment.value(1).isalnum():
-            words.insert(0, segment.value(1)[:2].upper())
-        elif segment.tag == "ERR" and segment.value(3).isdigit():
-            words.append(segment.value(3)[:3])
-    return " ".join(words)
+def _said(answered: Answered | None) -> str:
+    """What it says, as far as it may be told: its texts may name a patient."""
+    if answered is None:
+        return "an answer without MSA"
+    codes = [code for code in answered.errors if code.isdigit()][:_CODES]
+    return " ".join([answered.answer.value, *codes])
 
 
 def _all(job: Job, outcome: Outcome) -> list[Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from relayd.mail.envelope import Peer
@@ -38,6 +39,10 @@ class Exchange(Protocol):
 
 class Door(Protocol):
     """The decisions of one connection. Every method may raise SmtpError."""
+
+    def now(self) -> datetime:
+        """The wall clock, with a time zone."""
+        ...
 
     def connect(self, peer: Peer) -> Reply | None:
         """None lets the peer in."""

@@ -7,14 +7,16 @@ follows the commit, as 250 does.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, cast
 
 import structlog
 from msgspec.structs import replace
 
 from relayd.edi import hl7
-from relayd.edi.acknowledge import acknowledgement
+from relayd.edi.acknowledge import Answer, ErrorCode, Fault, acknowledge, faults, wishes
 from relayd.mail.envelope import Peer
 from relayd.mail.reply import Reply
 from relayd.mllp.door import Door, Exchange, Named
@@ -31,7 +33,7 @@ _HEADER_LIMIT: Final = 16 * 1024
 #: A peer that doesn't take what was sent to it is cut off this long after the end, in seconds.
 _LINGER: Final = 10.0
 
-NO_HEADER: Final = Reply(554, "5.6.0", "A message must begin with MSH")
+NOT_HL7: Final = Reply(554, "5.6.0", "The message lacks MSH, its type or its control id, or is of another version")
 TOO_LARGE: Final = Reply(552, "5.3.4", "The message is too large")
 
 log = structlog.get_logger("relayd.mllp")
@@ -50,7 +52,7 @@ class MllpSession(asyncio.Protocol):
     ) -> None:
         self.peer = peer
         self.task: asyncio.Task[None] | None = None
-        self._limit = service.limits.message_size
+        self._service = service
         self._door = door
         self._loop = loop
         self._ended = ended
@@ -121,12 +123,13 @@ class MllpSession(asyncio.Protocol):
     async def _take(self, piece: bytes | Mark) -> None:
         if piece is Mark.START:
             self._forget()
-            self._incoming = _Incoming(self._door, self.peer, self._limit)
+            self._incoming = _Incoming(self._door, self.peer, self._service)
         elif self._incoming is None:
             return
         elif piece is Mark.END:
             incoming, self._incoming = self._incoming, None
-            self._wire.write(framed(await incoming.answer()))
+            if answer := await incoming.answer():
+                self._wire.write(framed(answer))
         else:
             assert isinstance(piece, bytes)
             await self._incoming.write(piece)
@@ -155,10 +158,10 @@ class _Incoming:
     """One message: its header first, then the exchange that it begins. The first thing wrong is the answer; the rest
     is then only counted."""
 
-    def __init__(self, door: Door, peer: Peer, limit: int) -> None:
+    def __init__(self, door: Door, peer: Peer, service: Service) -> None:
         self._door = door
         self._peer = peer
-        self._limit = limit
+        self._limit = service.limits.message_size
         self._size = 0
         self._head = b""
         self._header: hl7.Message | None = None
@@ -179,7 +182,7 @@ class _Incoming:
             await self._begin()
 
     async def answer(self) -> bytes:
-        """The end has come: the acknowledgement."""
+        """The end has come: the acknowledgement, b"" where the sender wants none."""
         if self._exchange is None and self._refusal is None:
             await self._begin()
         reply = self._refusal
@@ -190,7 +193,7 @@ class _Incoming:
             except Exception as error:
                 reply = reply_to(error, "mllp")
         log.info("mllp_answered", peer=str(self._peer.address), reply=reply.code, status=reply.enhanced)
-        return acknowledgement(self._header, reply)
+        return answer_to(self._header, reply, self._door.now())
 
     def discard(self) -> None:
         if self._exchange is not None:
@@ -199,11 +202,10 @@ class _Incoming:
     async def _begin(self) -> None:
         head, self._head = self._head, b""
         messages = hl7.split(head[:_HEADER_LIMIT]).messages
-        message = messages[0] if messages else None
-        if message is None or message.header is None:
-            self._refuse(NO_HEADER)
+        self._header = message = messages[0] if messages else None
+        if message is None or message.header is None or faults(message):
+            self._refuse(NOT_HL7)
             return
-        self._header = message
         try:
             self._exchange = await self._door.begin(self._peer, named(message.header))
         except Exception as error:
@@ -238,3 +240,31 @@ def named(header: hl7.Segment) -> Named:
         type=header.unescape(header.raw(9)),
         charset=next((name for name in names if name), ""),
     )
+
+
+def answer_to(message: hl7.Message | None, reply: Reply, now: datetime) -> bytes:
+    """What the sender is told, in the mode that he chose; b"" where he wants no answer.
+
+    A relay's word is about receipt. So in the enhanced mode it is CA, CE or CR, and the application's own answer comes
+    from the receiver's system, if at all.
+    """
+    wished = wishes(message) if message is not None else None
+    enhanced = wished is not None and wished.is_enhanced
+    if wished is not None and enhanced and not wished.wants_receipt(reply.positive):
+        return b""
+    positive, final, later = (
+        (Answer.RECEIVED, Answer.RECEIPT_ERROR, Answer.RECEIPT_REFUSED)
+        if enhanced
+        else (Answer.ACCEPTED, Answer.ERROR, Answer.REFUSED)
+    )
+    problems: tuple[Fault, ...] = ()
+    if not reply.positive:
+        problems = faults(message) or (_fault(reply),)
+    answer = positive if reply.positive else final if reply.permanent else later
+    return acknowledge(message, answer, now, secrets.token_hex(10), problems)
+
+
+def _fault(reply: Reply) -> Fault:
+    if reply.enhanced.startswith("5.1."):
+        return Fault(ErrorCode.UNKNOWN_KEY, "MSH", 1, 6, reply.text)
+    return Fault(ErrorCode.INTERNAL, text=reply.text)
