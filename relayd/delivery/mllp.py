@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from relayd.delivery.parts import Decoded
 from relayd.delivery.ways import split_host
@@ -70,7 +71,7 @@ class SystemRoute:
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
             log.info("system_unavailable", system=self._system.address, reason=reason)
             return Outcome(0, Result.DEFERRED, "4.4.1", f"{host} can't be reached: {reason}", remote=host)
-        tls = facts_of(writer.get_extra_info("ssl_object"))
+        tls = replace(facts_of(writer.get_extra_info("ssl_object")), proof="ca")
         try:
             return await self._converse(job, parts, reader, writer, tls)
         finally:

@@ -63,6 +63,8 @@ def _made(form: str, everything: Sequence[Read], options: Mapping[str, str], mak
             return _pdf(everything, options, make_pdf)
         case "folder":
             return _files(everything, options, make_pdf)
+        case "system":
+            return Remade((), tuple(_messages(everything)), says_all=True)
     return Remade()
 
 
@@ -110,6 +112,13 @@ def _one_file(content: str, one: Read, options: Mapping[str, str], make_pdf: Mak
         case "pdf":
             return _one_pdf(one, options, make_pdf, name)
     return NewPart(_MEDIA_TYPES[reading.format], leaf.data, name)
+
+
+def _messages(everything: Sequence[Read]) -> Iterator[NewPart]:
+    """What a system can take."""
+    for number, (leaf, reading) in enumerate(everything, 1):
+        if reading.format is Format.HL7:
+            yield NewPart(_MEDIA_TYPES[Format.HL7], leaf.data, f"message-{number}.hl7")
 
 
 def _file_name(names: str, reading: Reading, number: int, content: str) -> str:

@@ -1,0 +1,48 @@
+"""MLLP's framing, whatever the borders of the blocks that it comes in."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.mllp.frames import Frames, Mark, framed
+
+#: Octets that may stand in a message.
+MESSAGES = st.lists(st.binary(max_size=40).filter(lambda octets: not set(octets) & {0x0B, 0x1C}), max_size=5)
+NOISE = st.binary(max_size=5).filter(lambda octets: 0x0B not in octets)
+
+
+def messages_of(blocks: list[bytes]) -> list[bytes]:
+    """The messages that ended."""
+    frames, whole, found = Frames(), b"", []
+    for block in blocks:
+        for piece in frames.feed(block):
+            if piece is Mark.START:
+                whole = b""
+            elif piece is Mark.END:
+                found.append(whole)
+            else:
+                assert isinstance(piece, bytes)
+                whole += piece
+    return found
+
+
+@given(MESSAGES, NOISE, st.data())
+def test_messages_come_out_as_they_went_in(messages: list[bytes], noise: bytes, data: st.DataObject) -> None:
+    stream = noise + b"".join(framed(message) + noise for message in messages)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    blocks = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert messages_of(blocks) == messages
+
+
+@given(st.binary(max_size=200))
+def test_any_octets_are_taken(octets: bytes) -> None:
+    assert messages_of([octets]) == messages_of([octets[at : at + 1] for at in range(len(octets))])
+
+
+def test_a_message_that_another_one_breaks_off_is_dropped() -> None:
+    assert messages_of([b"\x0bfirst\x0bsecond\x1c\r\x0bthird"]) == [b"second"]
+
+
+def test_the_last_octet_may_be_missing() -> None:
+    assert messages_of([b"\x0bone\x1c\x0btwo\x1c"]) == [b"one", b"two"]
