@@ -36,6 +36,7 @@ from relayd.store.blobs import Blobs
 from relayd.store.derived import NOT_MADE, DerivedCopy
 from relayd.store.interface import Store
 from relayd.store.records import Message
+from relayd.telemetry.metrics import COPIES_MADE
 from relayd.vault.meta import copy_part, open_derived, seal_derived
 from relayd.vault.vault import MessageKey, Vault
 
@@ -113,6 +114,7 @@ class Deriving:
         store, place = self._services.store, {"message_id": message.id, "copy": copy}
         failpoints.reach("copy-made")
         if await store.call("derived_keep", derived=derived, events=[event], **place):
+            COPIES_MADE.add(meta.transformations[copy].name, "made" if derived.made else "not-made")
             return derived
         kept: DerivedCopy | None = await store.call("derived_copy", **place)
         if kept is None:

@@ -212,3 +212,18 @@ def test_explain_says_which_rule_it_meets(stage, tmp_path):
     told = stage.relayd.cli(*asked, f"edi@{GATEWAY}").stdout
     assert f"→ {ANNA}" in told
     assert f"{ANNA}: mailbox hosted" in told
+
+
+def test_a_worker_that_dies_over_a_copy_loses_nothing_and_makes_none_twice(stage):
+    before = len(list((stage.site.mailbox(ANNA) / "new").glob("*")))
+    stage.relayd.stop()
+    stage.relayd.start({"RELAYD_FAILPOINT": "copy-made"})
+    with stage.relayd.hospital() as client:
+        assert say(client, LAB, [ANNA], stage.mail(ANNA))[0] == 250
+    wait_for(lambda: stage.relayd.log.count("status=-9") >= 1, "a death over the copy", 60)
+    stage.relayd.kill()
+    assert len(list((stage.site.mailbox(ANNA) / "new").glob("*"))) == before
+    stage.relayd.start()
+    assert original(stage.arrived(ANNA, before + 1)) == MEDLAB
+    assert [event["kind"] for event in stage.journal(ANNA)].count("transformed") == 1
+    assert stage.relayd.cli("verify", "--deep").returncode == 0
