@@ -126,9 +126,13 @@ def _table(block: TableShown, words: Words) -> Iterator[str]:
     yield from _facts(block.facts)
     for said in (block.status, block.incomplete, *block.notes):
         yield from _wrapped(said)
-    if not block.rows:
-        return
-    yield ""
+    if block.rows:
+        yield ""
+        yield from _rows(block, words)
+    yield from _facts(block.more)
+
+
+def _rows(block: TableShown, words: Words) -> Iterator[str]:
     head = (words("Determination"), words("Result"), words("Flag"), words("Reference"), words("Code"))
     cells = [_cells(row) for row in block.rows]
     drawn = iter(_columns((head, *(one for one in cells if one)), 5 if block.coded else 4))

@@ -103,7 +103,8 @@ class FieldsShown:
 
 @dataclass(frozen=True, slots=True)
 class TableShown:
-    """A laboratory's table. ``coded``: some row has codes, so there is a column for them."""
+    """A laboratory's table. ``more`` are facts that stand below it. ``coded``: some row has codes, so there is a column
+    for them."""
 
     kind: ClassVar[str] = "table"
     title: str
@@ -113,6 +114,7 @@ class TableShown:
     status_style: str
     notes: tuple[str, ...]
     rows: tuple[Row, ...]
+    more: tuple[Line, ...]
     coded: bool
 
 

@@ -28,6 +28,7 @@ LANGUAGES: Final = ("en", *sorted(file.stem for file in FOLDER.glob("*.po")))
 _ISO = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?)?)?", re.ASCII
 )
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(?:T|$)", re.ASCII)
 #: A time in its own zone needs no word about it; the messages are of the Netherlands.
 _HERE: Final = ZoneInfo("Europe/Amsterdam")
 
@@ -66,6 +67,10 @@ class Words:
         seconds = f":{second}{fraction or ''}" if second and (second != "00" or fraction) else ""
         elsewhere = f" ({zone})" if zone and not _is_here(datetime.combine(first, at), zone) else ""
         return f"{said}, {hour}:{minute}{seconds}{elsewhere}"
+
+    def value(self, text: str) -> str:
+        """``text`` written out if it is a day or a moment, else as it is."""
+        return self.moment(text) if _DAY.match(text) else text
 
     def size(self, octets: int) -> str:
         """Octets in the largest unit that gives a number of at least 1."""

@@ -27,6 +27,8 @@ def said(value: object, name: str = "") -> Iterator[str]:
     match value:
         case Enum() | Place() | Pair(value="") | Element(value=""):
             pass
+        case Pair():
+            yield from (value.label, value.meaning, words_of("en").value(value.value) if not value.meaning else value.value)
         case Finding():
             yield words_of("en").finding(value)
         case Embedded():

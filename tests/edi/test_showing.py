@@ -228,6 +228,9 @@ def test_a_wrong_bsn_is_shown_with_its_verdict():
         (PersonName(own="Hart", title="dr."), "dr. Hart"),
         (PersonName(written="dr. G. Hart"), "dr. G. Hart"),
         (PersonName(own="Hart", written="Hart"), "Hart"),
+        # HL7 has the order of the surnames in the whole one.
+        (PersonName(own="Dijk", own_prefix="van der", partner="Peters", initials="M", written="van der Dijk - Peters"),
+         "M van der Dijk - Peters"),
         (PersonName(own="Hart", written="HART, G"), "Hart [HART, G]"),
         (PersonName(), ""),
     ],
