@@ -24,13 +24,13 @@ from relayd.journal.event import Event
 from relayd.mail.body import Body
 from relayd.mail.decode import decoder
 from relayd.mail.headers import Headers
-from relayd.mail.meta import Derived, MessageMeta, Part, Transformation
+from relayd.mail.meta import Derived, MessageMeta, Part
 from relayd.mail.mime import MimeScanner
 from relayd.mail.patch import apply
 from relayd.mail.remade import Remade as NewContent
 from relayd.mail.remade import remade
 from relayd.queue.attempt import Crowded
-from relayd.rendering.renderer import NotRendered
+from relayd.rendering.renderer import NotAnswered, NotRendered
 from relayd.rendering.wire import Leaf, Remade
 from relayd.store.blobs import Blobs
 from relayd.store.derived import NOT_MADE, DerivedCopy
@@ -46,8 +46,8 @@ log = structlog.get_logger("relayd.deriving")
 _AT_ONCE: Final = 8
 #: Octets of all leaves together that one copy is made from.
 _MOST: Final = 32 * 2**20
-#: A child that died or took too long is tried once more: it may have been the machine.
-_TRIES: Final = 2
+#: A child that died or took too long is tried again in later attempts, up to so many: it may have been the machine.
+_TRIES: Final = 3
 #: What the old content is called where it has no name.
 _ORIGINAL: Final = "original"
 #: A part of no more octets than that is an empty line.
@@ -91,24 +91,28 @@ class Deriving:
         self._renderer = renderer
         self._making = 0
 
-    async def __call__(self, message: Message, copy: int, body: Body, meta: MessageMeta) -> tuple[Body, Derived] | None:
+    async def __call__(
+        self, message: Message, copy: int, body: Body, meta: MessageMeta, attempts: int
+    ) -> tuple[Body, Derived] | None:
         services = self._services
         key = services.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
         kept: DerivedCopy | None = await services.store.call("derived_copy", message_id=message.id, copy=copy)
         if kept is None:
-            kept = await self._made(message, copy, body, meta, key)
+            kept = await self._made(message, copy, body, meta, key, last=attempts + 1 >= _TRIES)
         if not kept.made:
             return None
         derived = open_derived(key, copy, kept.meta)
         return services.blobs.open(kept.body, key, derived.head_length, kept.size, copy_part(copy)), derived
 
-    async def _made(self, message: Message, copy: int, body: Body, meta: MessageMeta, key: MessageKey) -> DerivedCopy:
+    async def _made(
+        self, message: Message, copy: int, body: Body, meta: MessageMeta, key: MessageKey, *, last: bool
+    ) -> DerivedCopy:
         """Make it, and keep it; or find what another worker kept meanwhile."""
         if self._making >= _AT_ONCE:
             raise Crowded("too many copies are made at once")
         self._making += 1
         try:
-            derived, event = await self._make(copy, body, meta, key)
+            derived, event = await self._make(copy, body, meta, key, last=last)
         finally:
             self._making -= 1
         store, place = self._services.store, {"message_id": message.id, "copy": copy}
@@ -121,33 +125,30 @@ class Deriving:
             raise NotFound(f"message {message.id} has no copy {copy} any more")
         return kept
 
-    async def _make(self, copy: int, body: Body, meta: MessageMeta, key: MessageKey) -> tuple[DerivedCopy, Event]:
+    async def _make(
+        self, copy: int, body: Body, meta: MessageMeta, key: MessageKey, *, last: bool
+    ) -> tuple[DerivedCopy, Event]:
         """The copy, its body durable, with what the journal says of it."""
         transformation, now = meta.transformations[copy], self._services.clock.now()
         facts = {"transform": transformation.name, **dict(transformation.options)}
         try:
             leaves, used = await _leaves(body, meta.parts, transformation.parts)
-            content = await self._remade(transformation, leaves)
+            content = await self._renderer.remake(transformation.name, dict(transformation.options), leaves)
             if not content.shown and not content.files:
                 return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, **content.facts})
             derived = await self._sealed(copy, body, meta, key, content, used)
         except (StoreError, VaultError, OSError):
             raise  # not the copy's fault: another try may work
-        except NotMade as error:
+        except NotAnswered as error:
+            if not last:
+                raise
+            return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, "reason": str(error)})
+        except (NotMade, NotRendered) as error:
             return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, "reason": str(error)})
         except Exception as error:
             log.exception("transform_defect", id=key.message_id, transform=transformation.name)
             return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, "reason": type(error).__name__})
         return derived, Event(now, kinds.TRANSFORMED, facts={**facts, **content.facts})
-
-    async def _remade(self, transformation: Transformation, leaves: tuple[Leaf, ...]) -> Remade:
-        for last in (False, True):
-            try:
-                return await self._renderer.remake(transformation.name, dict(transformation.options), leaves)
-            except NotRendered as error:
-                if last:
-                    raise NotMade("the rendering process can't make it, or not within its limits") from error
-        raise AssertionError("the second try returns or raises")
 
     async def _sealed(
         self,

@@ -39,14 +39,16 @@ class Crowded(RelaydError):
 
 class Derive(Protocol):
     """Makes a copy's content anew, once, or finds what was made: None for one that can't be, which goes out as it came.
-    Raises Crowded, VaultError, StoreError or OSError."""
+    ``attempts`` were made before this one. Raises Crowded; RelaydError or OSError where a later try may work."""
 
     async def __call__(
-        self, message: Message, copy: int, body: Body, meta: MessageMeta
+        self, message: Message, copy: int, body: Body, meta: MessageMeta, attempts: int
     ) -> tuple[Body, Derived] | None: ...
 
 
-async def no_transforms(message: Message, copy: int, body: Body, meta: MessageMeta) -> tuple[Body, Derived] | None:
+async def no_transforms(
+    message: Message, copy: int, body: Body, meta: MessageMeta, attempts: int
+) -> tuple[Body, Derived] | None:
     """Where nothing is made anew."""
     return None
 
@@ -125,10 +127,10 @@ class Attempt:
         return self._contents.open(work.message, work.body)
 
     async def _job(self, work: Work, body: Body, meta: MessageMeta, still_mine: Callable[[], bool]) -> Job:
-        copy = work.deliveries[0].copy
+        copy, attempts = work.deliveries[0].copy, work.deliveries[0].attempts
         if copy >= len(meta.copies):
             raise NotFound(f"message {work.message.id} has no copy {copy}")
-        if copy in meta.transformations and (made := await self._derive(work.message, copy, body, meta)):
+        if copy in meta.transformations and (made := await self._derive(work.message, copy, body, meta, attempts)):
             content, derived = made
             meta = msgspec.structs.replace(meta, head_length=derived.head_length, parts=derived.parts)
             transformation = meta.transformations[copy]
