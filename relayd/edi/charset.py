@@ -15,6 +15,7 @@ import re
 import unicodedata
 
 from relayd.edi.model import Finding, Severity
+from relayd.edi.names import Says
 
 #: For :meth:`bytes.decode`: octets that don't fit are read one by one.
 LENIENT = "relayd-edi"
@@ -80,7 +81,7 @@ def find(data: bytes, declared: str = "") -> tuple[str, tuple[Finding, ...]]:
     if name := _single_octet(declared):
         return name, ()
     if len(_DOS.findall(data)) > len(_LATIN.findall(data)):
-        found = _finding(Severity.WARNING, "The text is in a DOS code page (read as %(set)s)", "cp850")
+        found = _finding(Severity.WARNING, Says.DOS, "cp850")
         return "cp850", (found,)
     return ("cp1252" if _C1.search(data) else "iso-8859-1"), ()
 
@@ -108,7 +109,7 @@ def _plain(character: str) -> str:
 def _utf8(data: bytes) -> tuple[str, tuple[Finding, ...]]:
     if _is_utf8(data):
         return "utf-8", ()
-    return "utf-8", (_finding(Severity.WARNING, "The text is %(set)s with octets that are none", "utf-8"),)
+    return "utf-8", (_finding(Severity.WARNING, Says.BROKEN_UTF8, "utf-8"),)
 
 
 def _is_utf8(data: bytes) -> bool:
