@@ -36,7 +36,6 @@ _START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t]{0,8}([A-Z][A-Z0-9]{2})([!-/:-@\[-`
 _HEADER = re.compile(rb"(?:MSH|FHS|BHS)([!-/:-@\[-`{-~]).{0,8}?(?:\1|\Z)", re.DOTALL)
 #: What follows MLLP's end of block; 0x1C before anything else is data.
 _BEHIND_BLOCK: Final = (b"", b"\r", b"\n", b"\x0b")
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 _PARAGRAPH = re.compile(rb"(?>\r\n|\r|\n)(?=[ \t]{0,8}(?:[\r\n]|\Z)|-- ?(?:[\r\n]|\Z))")
 #: The field of running text, in which a line may end.
 _TEXT_FIELD: Final = {"OBX": 5, "NTE": 3}
@@ -321,13 +320,18 @@ def _footer(data: bytes, last: Segment, stop: int) -> int:
     A line that ends inside the field of running text belongs to it, up to an empty line. Anything with a field
     separator in it does too: the segment goes on there.
     """
-    end_of_line = _LINE_END.search(data, last.begin, stop)
-    if end_of_line is None or not data[end_of_line.end() : stop].strip(b"\r\n\t \x0b\x1c\x00\x1a"):
+    lines = [at for at in (data.find(b"\r", last.begin, stop), data.find(b"\n", last.begin, stop)) if at >= 0]
+    if not lines:
         return stop
+    first = min(lines)
+    behind = first + (2 if data[first : first + 2] == b"\r\n" else 1)
     mark = last.separators.field.encode()
+    rest = data[behind:stop]
+    if not rest.strip(b"\r\n\t \x0b\x1c\x00\x1a"):
+        return stop
     text_field = _TEXT_FIELD.get(last.tag)
-    if text_field is None or data.count(mark, last.begin, end_of_line.start()) > text_field:
-        return stop if mark in data[end_of_line.end() : stop] else end_of_line.end()
+    if text_field is None or data.count(mark, last.begin, first) > text_field:
+        return stop if mark in rest else behind
     paragraph = _PARAGRAPH.search(data, last.begin, stop)
     if paragraph is None or mark in data[paragraph.end() : stop]:
         return stop

@@ -107,11 +107,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A label with a value of the message. ``label`` is a key of translation; ``place`` is where it stands."""
+    """A label with a value of the message. ``label`` is a key of translation; ``place`` is where it stands.
+
+    ``meaning`` is what a coded value says, a key of translation, or "" ("NW" means "New order")."""
 
     label: str
     value: str
     place: Place = Place()
+    meaning: str = ""
 
 
 class Role(StrEnum):
@@ -276,6 +279,7 @@ class Embedded:
     media_type: str
     data: bytes | None
     written: str = ""
+    others: tuple[Pair, ...] = ()
     place: Place = Place()
 
 

@@ -1,0 +1,122 @@
+"""Whatever the octets are, reading HL7 raises nothing and loses no text of a segment."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.edi import hl7, names_hl7
+from relayd.edi.readers.hl7 import check, read
+from relayd.edi.readers.hl7_values import is_embedded, moment, time
+from tests.kit.hl7 import NAMES, message, mutations, sample, third_party
+
+COUNT = int(os.environ.get("RELAYD_FUZZ", "300"))
+
+#: Codes that the model has by a word of its own, or that only say what a value is by its place.
+TRANSLATED = frozenset(
+    {*names_hl7.FLAGS, *names_hl7.STATUSES, *names_hl7.SEXES, *names_hl7.SYSTEMS}
+    | {"NLMINBIZA", "NNNLD", "BSN", "VEKTIS", "VEKTIS-AGB", "AGB", "UZOVI", "NI", "UCUM", "ISO+", "ANS+", "ISO"}
+    | {"2.16.840.1.113883.2.4.6.1", "2.16.840.1.113883.2.4.6.3", "2.16.840.1.113883.2.4.6.4"}
+    | {"PRN", "CP", "PH", "ORN", "WPN", "NET", "INTERNET", "X.400", "L", "M"}
+)
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every text in a reading."""
+    if isinstance(value, str):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from strings(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        yield from strings(tuple(value.values()))
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from strings(each)
+
+
+def leaves(segment: hl7.Segment) -> Iterator[tuple[int, str]]:
+    """Each field's number with the unescaped texts of its sub-components."""
+    type = segment.value(2).upper() if segment.tag == "OBX" else ""
+    for number in range(1, len(segment.fields)):
+        if segment.tag in hl7.HEADERS and number <= 2:
+            continue
+        for raw in segment.repetitions(number):
+            if segment.tag == "OBX" and number == 5 and is_embedded(segment, raw, type):
+                continue
+            for component in segment.components(raw):
+                for text in segment.subcomponents(component):
+                    yield number, segment.unescape(text)
+
+
+def is_found(segment: hl7.Segment, number: int, text: str, all_text: str) -> bool:
+    """Whether a value stands somewhere, if not as it is written then as the model has such a value."""
+    plain = text.strip()
+    if all(word in all_text or word.upper() in TRANSLATED for word in plain.split()):
+        return True
+    if any(said in all_text for said in (moment(plain), moment(plain[:8]), time(plain))):
+        return True
+    match segment.tag, number:
+        case "MSH", 9:  # the structure that follows from the type
+            return True
+        case "OBX", 7:
+            return all(limit.strip() in all_text for limit in plain.split("-"))
+        case ("OBX", 2) | ("NTE", 2):
+            return True
+        case (_, 1) | ("OBX", 4):  # the segments' numbers
+            return plain.isdigit()
+    return False
+
+
+def assert_nothing_lost(data: bytes) -> None:
+    all_text = "\n".join(strings(read(data)))
+    for segment in hl7.split(data).segments():
+        for number, text in leaves(segment):
+            assert is_found(segment, number, text, all_text), f"{segment.tag}-{number}: {text!r}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sample_is_read_whole(name: str) -> None:
+    assert_nothing_lost(sample(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_changed_sample_is_read_whole(name: str) -> None:
+    for changed in mutations(sample(name), COUNT, seed=len(name)):
+        if changed[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+            assert_nothing_lost(changed)
+        check(changed)
+
+
+def test_samples_of_others_are_read_whole() -> None:
+    samples = third_party()
+    if not samples:
+        pytest.skip("RELAYD_EDI_SAMPLES doesn't name a folder with them")
+    for path in samples:
+        data = path.read_bytes()
+        assert_nothing_lost(data)
+        for changed in mutations(data[:20_000], COUNT // 10, seed=7):
+            assert_nothing_lost(changed)
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_read(data: bytes) -> None:
+    for each in (data, b"MSH|^~\\&|" + data, message("OBR|1", "OBX|1|").rstrip(b"\r") + data):
+        read(each)
+        check(each)
+
+
+FIELDS = st.lists(
+    st.sampled_from(["", "a", "1", "&", "^", "~", "\\", '""', "\\F\\", "2026", "Base64", "ED", "é"]), max_size=9
+)
+SEGMENTS = st.tuples(st.sampled_from(sorted(names_hl7.SEGMENTS)), st.lists(FIELDS.map("".join), max_size=30))
+
+
+@given(st.lists(SEGMENTS.map(lambda made: "|".join((made[0], *made[1]))), max_size=12))
+def test_segments_in_any_order_are_read_whole(segments: list[str]) -> None:
+    assert_nothing_lost(message(*(segment.replace("MSH|", "ZSH|") for segment in segments)))
