@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gettext
-import io
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,10 +11,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_time
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from starlette.requests import Request
+
+from relayd.catalogue import read_catalogue
 
 LANGUAGES: Final = {"nl": "Nederlands", "en": "English"}
 LOCALES: Final = {"nl": "nl_NL", "en": "en_GB"}
@@ -25,12 +24,7 @@ FOLDER: Final = Path(__file__).parent / "locale"
 @cache
 def load_catalogue(language: str) -> gettext.GNUTranslations:
     """A language's words, from its .po file."""
-    with (FOLDER / f"{language}.po").open("rb") as file:
-        catalogue = read_po(file, locale=language)
-    compiled = io.BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
+    return read_catalogue(FOLDER / f"{language}.po")
 
 
 def language_of(request: Request, default: str | None = None) -> str:

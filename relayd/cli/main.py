@@ -16,7 +16,7 @@ from relayd.errors import ConfigurationError, RelaydError
 #: The modules of the command groups, in the order of ``relayd --help``.
 GROUPS: Final = (
     *("serve", "check", "explain", "reload", "queue", "message", "reports", "verify", "doctor", "tls_profile", "keys"),
-    *("account", "records", "dkim", "nta7516", "mta_sts", "dane", "dial", "spf", "dmarc"),
+    *("edi", "account", "records", "dkim", "nta7516", "mta_sts", "dane", "dial", "spf", "dmarc"),
 )
 
 _EPILOG = """\

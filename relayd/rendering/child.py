@@ -90,7 +90,7 @@ def _made(request: MakePdf) -> Made:
     if request.original:
         attachments.append(weasyprint.Attachment(string=request.original, name=request.name, relationship="Source"))
     page = weasyprint.HTML(string=request.html, url_fetcher=Fetcher())
-    return Made(page.write_pdf(pdf_variant="pdf/a-3a", attachments=attachments))
+    return Made(page.write_pdf(pdf_variant=request.variant.value, attachments=attachments))
 
 
 def _shown(request: ShowPdf) -> Shown:

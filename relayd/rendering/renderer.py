@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from relayd.errors import RelaydError
-from relayd.rendering.wire import LENGTH, LONGEST, Made, MakePdf, Refused, Shown, ShowPdf, decode_answer, encode
+from relayd.rendering.wire import LENGTH, LONGEST, Made, MakePdf, Refused, Shown, ShowPdf, Variant, decode_answer, encode
 
 log = structlog.get_logger("relayd.rendering")
 
@@ -34,7 +34,9 @@ class Renderer(Protocol):
         """Whether this installation can: the extra ``pdf`` and pango are there."""
         ...
 
-    async def make_pdf(self, html: str, original: bytes = b"", name: str = "") -> bytes: ...
+    async def make_pdf(
+        self, html: str, original: bytes = b"", name: str = "", variant: Variant = Variant.PDF_A
+    ) -> bytes: ...
 
     async def show_pdf(self, pdf: bytes, pages: int, width: int) -> Shown: ...
 
@@ -49,8 +51,10 @@ class ProcessRenderer:
         self._served = 0
         self.makes_pdf = importlib.util.find_spec("weasyprint") is not None
 
-    async def make_pdf(self, html: str, original: bytes = b"", name: str = "") -> bytes:
-        answer = await self._ask(MakePdf(html, original, name))
+    async def make_pdf(
+        self, html: str, original: bytes = b"", name: str = "", variant: Variant = Variant.PDF_A
+    ) -> bytes:
+        answer = await self._ask(MakePdf(html, original, name, variant))
         if not isinstance(answer, Made):
             raise NotRendered("no PDF came back")
         return answer.pdf

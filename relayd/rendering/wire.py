@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -12,12 +13,20 @@ LENGTH: Final = struct.Struct("!Q")
 LONGEST: Final = 128 * 2**20
 
 
+class Variant(StrEnum):
+    """What a PDF is made for: the archive, with files inside (ISO 19005-3), or screen readers (ISO 14289-1)."""
+
+    PDF_A = "pdf/a-3a"
+    PDF_UA = "pdf/ua-1"
+
+
 class MakePdf(msgspec.Struct, frozen=True, tag="make"):
-    """A page as PDF/A-3a. ``original`` is put inside under ``name`` (relationship Source), when it isn't empty."""
+    """A page as PDF. ``original`` is put inside under ``name`` (relationship Source), when it isn't empty."""
 
     html: str
     original: bytes = b""
     name: str = ""
+    variant: Variant = Variant.PDF_A
 
 
 class ShowPdf(msgspec.Struct, frozen=True, tag="show"):

@@ -249,7 +249,7 @@ class _Version1:
     def kop(self, segment: Segment) -> None:
         taken = _taken(segment)
         which = _coded(Label.COPY, taken.text(1), taken.place("1"))
-        role = Role.OTHER if which and which[0].value == VALUES["Copy"]["VAN"] else Role.COPY
+        role = Role.OTHER if which and which[0].meaning == VALUES["Copy"]["VAN"] else Role.COPY
         names = [name for at in range(2, len(taken.elements) + 1) if (name := taken.text(at))]
         for name in names or [""]:
             self.draft.parties.append(Party(role, _written(name), others=which))
@@ -398,7 +398,7 @@ def _written(name: str) -> PersonName | None:
 
 
 def _coded(label: str, value: str, where: Place) -> tuple[Pair, ...]:
-    return (Pair(label, VALUES[label].get(value.strip().upper(), value), where),) if value else ()
+    return (Pair(label, value, where, VALUES[label].get(value.strip().upper(), "")),) if value else ()
 
 
 def _patient_name(parts: list[str], sex: str) -> PersonName | None:
