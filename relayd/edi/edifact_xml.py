@@ -226,7 +226,9 @@ def _same(written: list[list[str]], parts: list[list[str]]) -> bool:
     if not written[0][0].startswith(parts[0][0]):
         return False
     written[0][0] = parts[0][0]
-    return [[_held(value) for value in part] for part in written] == [[_held(value) for value in part] for part in parts]
+    return [[_held(value) for value in part] for part in written] == [
+        [_held(value) for value in part] for part in parts
+    ]
 
 
 def _held(value: str) -> str:

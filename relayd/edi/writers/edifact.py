@@ -13,6 +13,7 @@ from typing import Final
 from relayd.edi import charset
 from relayd.edi.edifact import Syntax
 from relayd.edi.model import Address, Document, Party, Patient, PersonName
+from relayd.edi.names import Label
 
 #: The longest line of free text.
 LINE: Final = 70
@@ -27,7 +28,7 @@ Elements = Sequence["str | Sequence[str]"]
 class Writer:
     """Collects the segments of an interchange."""
 
-    def __init__(self, sender: str, receiver: str, dated: str, reference: str) -> None:
+    def __init__(self, sender: str, receiver: str, dated: str, reference: str, *, test: bool = False) -> None:
         self._segments: list[bytes] = []
         self._messages = 0
         self._start = 0
@@ -36,7 +37,15 @@ class Writer:
         self._changed: dict[str, None] = {}
         day = iso_parts(dated)
         time = (f"{day[0][2:]}{day[1]}{day[2]}", f"{day[3]}{day[4]}") if day else ("", "")
-        self.add("UNB", ("UNOA", "1"), sender[:35], receiver[:35], time, self._reference)
+        self.add(
+            "UNB",
+            ("UNOA", "1"),
+            sender[:35],
+            receiver[:35],
+            time,
+            self._reference,
+            *(["", "", "", "", "", "1"] if test else []),
+        )
 
     def begin(self, kind: str, reference: str, label: str = "") -> None:
         """Start a message of version 1."""
@@ -131,14 +140,14 @@ def written_name(name: PersonName | None) -> str:
     return " ".join(part for part in (name.title, name.initials or name.given, surname) if part)
 
 
-def patient_name(name: PersonName | None) -> tuple[str, ...]:
-    """Partner's name and prefix, own name and prefix, given name, initials; the own name first without a partner."""
+def patient_name(name: PersonName | None, sex: str) -> tuple[str, ...]:
+    """Surnames with their prefixes, given name, initials. A woman's partner's name stands first, and a man's own."""
     if name is None:
         return ()
     own = (name.own or ("" if name.partner else name.written), name.own_prefix)
     partner = (name.partner, name.partner_prefix)
-    surnames = (*partner, *own) if name.partner else (*own, "", "")
-    return (*surnames, name.given, name.initials)
+    is_first = bool(name.partner) and sex != "male"
+    return (*(partner if is_first else own), *(own if is_first else partner), name.given, name.initials)
 
 
 def add_patient(writer: Writer, patient: Patient | None) -> None:
@@ -148,11 +157,12 @@ def add_patient(writer: Writer, patient: Patient | None) -> None:
     born = iso_parts(patient.birth_date)
     birth_date = (patient.birth_date,) if born is None else tuple(part for part in born[:3] if part)
     sex = {"male": "M", "female": "V", "other": "O", "unknown": ""}.get(patient.sex, patient.sex)
-    numbers = [each for each in patient.identifiers if each.system != "bsn"]
+    numbers = [each.value for each in patient.identifiers if each.system != "bsn"]
+    others = {pair.label: pair.value for pair in patient.others}
     bsn = next((each.value for each in patient.identifiers if each.system == "bsn"), "")
-    own = numbers[0].value if numbers else ""
-    other = f"BSN{bsn}" if bsn else (numbers[1].value if len(numbers) > 1 else "")
-    writer.add("PID", birth_date, sex, patient_name(patient.name), own, other)
+    own = others.get(Label.SENDERS_REFERENCE) or next(iter(numbers), "")
+    other = f"BSN{bsn}" if bsn else others.get(Label.RECEIVERS_REFERENCE) or next(iter(numbers[1:]), "")
+    writer.add("PID", birth_date, sex, patient_name(patient.name, patient.sex), own, other)
     telephone = patient.telephones[0] if patient.telephones else ""
     if patient.address or telephone:
         writer.add("PAD", address(patient.address), telephone)
@@ -174,4 +184,11 @@ def agb(party: Party) -> str:
 def open_interchange(documents: Sequence[Document], sender: str, receiver: str) -> Writer:
     """An interchange for documents: the numbers given, or those that the first one came with."""
     first = documents[0]
-    return Writer(sender or first.sender, receiver or first.receiver, first.dated, first.reference)
+    sender, receiver = sender or system(first.sender), receiver or system(first.receiver)
+    return Writer(sender, receiver, first.dated, first.reference, test=first.test)
+
+
+def system(name: str) -> str:
+    """The number of a system in "application^facility": the facility's, where it has one."""
+    application, _, facility = name.partition("^")
+    return facility or application

@@ -8,17 +8,23 @@ its readers are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from relayd.edi.mapping import Mapping
-from relayd.edi.model import Document, Flag, Heading, Party, Result, Results, Role, Status, Text
+from relayd.edi.model import Document, Embedded, Flag, Heading, Party, Place, Result, Results, Role, Status, Text
+from relayd.edi.names import Label
 from relayd.edi.writers import edifact
 
 _NAME: Final = 30
 _VALUE: Final = 9
 _CODE: Final = 10
 _BELOW: Final = "Zie onder"
+
+_ONE_LIMIT = re.compile(r"([<>]) ?([0-9][0-9.,]*)")
+_FINAL: Final = (Status.NONE, Status.FINAL)
 
 _FLAGS: Final = {Flag.LOW: "<", Flag.HIGH: ">", Flag.VERY_LOW: "<", Flag.VERY_HIGH: ">"}
 _FLAG_WORDS: Final = {
@@ -59,7 +65,7 @@ class _Message:
         laboratory = parties.get(Role.LABORATORY) or parties.get(Role.SENDER) or Party(Role.LABORATORY)
         add(
             "ZKH",
-            laboratory.organisation or edifact.written_name(laboratory.name) or document.sender,
+            laboratory.organisation or edifact.written_name(laboratory.name) or edifact.system(document.sender),
             edifact.address(laboratory.address),
             next(iter(laboratory.telephones), ""),
             edifact.agb(laboratory),
@@ -67,7 +73,7 @@ class _Message:
         edifact.add_patient(self._writer, document.patient)
         if document.patient:
             for pair in document.patient.others:
-                if pair.label == "Blood group":
+                if pair.label == Label.BLOOD:
                     add("BLG", pair.value)
         self._add_parties(document, laboratory, parties)
         tables = [block for block in document.blocks if isinstance(block, Results)] or [Results(())]
@@ -82,16 +88,20 @@ class _Message:
         if requester is not None:
             name = requester.name
             parts = (name.own or name.written, name.own_prefix, name.initials, name.title) if name else ()
-            kind = "S" if requester.speciality else "H"
+            said = next((pair.value for pair in requester.others if pair.label == Label.PRACTITIONER), "")
+            kind = said[:1] or ("S" if requester.speciality else "H")
             telephone = next(iter(requester.telephones), "")
             add("ART", kind, edifact.agb(requester), parts, edifact.address(requester.address), telephone)
-        add("AFD", laboratory.department, *laboratory.telephones[1:2])
+        add(
+            "AFD",
+            laboratory.department or laboratory.organisation or edifact.system(document.sender),
+            *laboratory.telephones[1:2],
+        )
         contacts = [party for party in document.parties if party.role is Role.CONTACT]
-        for number, party in enumerate(contacts or [Party(Role.CONTACT)], 1):
+        for number, party in enumerate(contacts, 1):
             telephone = next(iter(party.telephones), "")
             person = edifact.written_name(party.name) or party.organisation
-            if person or telephone:
-                add("ARA", person[:40], telephone, counters=(number,))
+            add("ARA", person[:40], telephone, counters=(number,))
         copies = [edifact.written_name(party.name) for party in document.parties if party.role is Role.COPY]
         if copies:
             add("KOP", "NAAR", *(name[:40] for name in copies[:5]))
@@ -101,8 +111,15 @@ class _Message:
         when = table.sampled or table.reported or document.dated
         add("DET", edifact.date(when), edifact.time(when), counters=(number,))
         complete = table.complete if table.complete is not None else not any(_is_pending(row) for row in table.rows)
-        volume = next((pair.value for pair in table.others if pair.label == "Volume"), "")
-        add("IDE", "J" if complete else "N", table.number[:9], table.specimen[:12], volume[:8], counters=(1,))
+        volume = next((pair.value for pair in table.others if pair.label in (Label.VOLUME, "Collection amount")), "")
+        add(
+            "IDE",
+            "J" if complete else "N",
+            table.number[:9].rstrip(),
+            table.specimen[:12].rstrip(),
+            volume[:8],
+            counters=(1,),
+        )
         before = [*_long("Labnummer", table.number, 9), *_long("Materiaal", table.specimen, 12), *table.notes]
         self._add_lines("OPM", [line for text in before for line in edifact.wrap(text)], (number,))
         section = 1
@@ -114,9 +131,10 @@ class _Message:
                 continue
             at += 1
             counters = (number, section, at)
-            if isinstance(row, Heading):
-                add("BEP", "1", row.text[:_NAME], counters=counters)
-                rest = edifact.wrap(row.text) if len(row.text) > _NAME else []
+            if isinstance(row, Heading) or is_bare(row):
+                text = row.text if isinstance(row, Heading) else row.name
+                add("BEP", "1", text[:_NAME], counters=counters)
+                rest = edifact.wrap(text) if len(text) > _NAME else []
             else:
                 rest = self._add_result(row, counters)
             self._add_lines("OPB", rest, counters)
@@ -135,8 +153,9 @@ class _Message:
         """Write BEP; returns the lines for below it."""
         value = row.values[0] if len(row.values) == 1 else ""
         is_long = len(row.values) > 1 or len(value) > _VALUE or "\n" in value
+        lower, upper, other = _limits(row)
         unit = "" if len(row.unit) > _VALUE else row.unit
-        low, high = ("" if len(limit) > _VALUE else limit for limit in (row.low, row.high))
+        low, high = ("" if len(limit) > _VALUE else limit for limit in (lower, upper))
         code = next((code.value for code in row.codes if code.system == "nhg"), "") or self._translated(row)
         shown = _BELOW if is_long else value
         changed = "1" if row.status is Status.CORRECTED else ""
@@ -147,8 +166,8 @@ class _Message:
         below = [*_long("Bepaling", row.name, _NAME), *(row.values if is_long else ())]
         if not unit and row.unit:
             below.append(f"Eenheid: {row.unit}")
-        if row.range or (low, high) != (row.low, row.high):
-            below.append(f"Referentiewaarden: {row.range or ' - '.join((row.low, row.high))}")
+        if other or (low, high) != (lower, upper):
+            below.append(f"Referentiewaarden: {other or ' - '.join((lower, upper))}")
         if word := _FLAG_WORDS.get(row.flag, row.flag_text):
             below.append(f"Indicatie: {word}")
         if word := _STATUS_WORDS.get(row.status, ""):
@@ -169,6 +188,21 @@ class _Message:
         return found.pop() if len(found) == 1 else ""
 
 
+def is_bare(row: Result) -> bool:
+    """It has a name and nothing else: a heading in a message that has no other form for one."""
+    return (
+        bool(row.name) and replace(row, status=Status.NONE, place=Place()) == Result(row.name) and row.status in _FINAL
+    )
+
+
+def _limits(row: Result) -> tuple[str, str, str]:
+    """The lower limit, the upper one, and the range as text where it isn't those. ">60" is a lower limit."""
+    match = _ONE_LIMIT.fullmatch(row.range)
+    if match is None or row.low or row.high:
+        return row.low, row.high, row.range
+    return (match[2], "", "") if match[1] == ">" else ("", match[2], "")
+
+
 def _is_pending(row: Result | Heading) -> bool:
     return isinstance(row, Result) and row.status is Status.PENDING and not row.values
 
@@ -179,6 +213,8 @@ def _long(label: str, text: str, most: int) -> list[str]:
 
 
 def _text(block: object) -> tuple[str, ...]:
+    if isinstance(block, Embedded):
+        return (f"Bijlage in het oorspronkelijke bericht: {block.name} ({block.media_type})",)
     if isinstance(block, Text):
         return block.lines
     return (block.text,) if isinstance(block, Heading) else ()

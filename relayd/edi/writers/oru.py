@@ -1,14 +1,14 @@
 r"""ORU^R01 in HL7 2.5: laboratory results for systems that read HL7.
 
-An OBR for each table, an OBX for each result, its remarks in NTE behind it. A heading is an OBX without a value. Who
-has no field of his own in ORU^R01 (the laboratory's address, people to ask, copies) stands in NTE behind PID, so
-that a reader still has it. Values are copied as text: NM is said only of what is a plain number.
+An ORC and OBR for each table, an OBX for each result, its remarks in NTE behind it. A heading is an OBX without a
+value. Who has no field of his own in ORU^R01 (the laboratory and its address, people to ask) stands in NTE behind PID,
+so that a reader still has it. Values are copied as text: NM is said only of what is a plain number.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from relayd.edi import hl7
@@ -29,9 +29,11 @@ from relayd.edi.model import (
     Status,
     Text,
 )
+from relayd.edi.names import Label
 from relayd.edi.writers.edifact import written_name
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_AMOUNT = re.compile(r"([0-9][0-9.,]*) ([^ ]+)")
 _ISO = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,4})?)?)?)?)?(Z|[+-]\d\d:\d\d)?")
 
 _FLAGS: Final = {
@@ -86,26 +88,33 @@ class _Message:
         if document.patient is not None:
             self._add_patient(document.patient)
         requester = _requester(document)
-        for party in document.parties:
-            if party is not requester or not _fits(party):
-                self._add_note(_described(party))
+        patient = document.patient or Patient()
+        others = [
+            f"{_DUTCH.get(pair.label, pair.label)}: {pair.value}"
+            for pair in patient.others
+            if pair.label != Label.SENDERS_REFERENCE
+        ]
+        people = [party for party in document.parties if party is not requester and not _is_copy(party)]
+        self._add_notes([*others, *map(_described, people)])
         tables = [block for block in document.blocks if isinstance(block, Results)] or [Results(())]
         for number, table in enumerate(tables, 1):
             self._add_table(number, table, document, requester)
         for block in document.blocks:
             if isinstance(block, Text):
-                self._add_note("\n".join(block.lines))
+                self._add_notes(block.lines)
             elif isinstance(block, Heading):
-                self._add_note(block.text)
+                self._add_notes([block.text])
         return "".join(f"{segment}\r" for segment in self._segments)
 
     def _add(self, tag: str, fields: dict[int, str]) -> None:
-        written = "|".join(fields.get(number, "") for number in range(1, max(fields) + 1))
+        written = "|".join(fields.get(number, "") for number in range(1, max(fields) + 1)).rstrip("|")
         self._segments.append(f"{tag}|{written}")
 
-    def _add_note(self, text: str) -> None:
-        for line in text.split("\n"):
-            self._add("NTE", {1: "1", 2: "L", 3: _escaped(line)})
+    def _add_notes(self, texts: Iterable[str]) -> None:
+        """Remarks of the segment before, a line each."""
+        lines = [line for text in texts for line in text.split("\n")]
+        for number, line in enumerate(lines, 1):
+            self._add("NTE", {1: str(number), 2: "L", 3: _escaped(line)})
 
     def _add_header(self, document: Document, sender: str, receiver: str, charset: str) -> None:
         fields = {1: "^~\\&", 6: _time(document.dated), 8: "ORU^R01^ORU_R01", 9: _escaped(document.reference)}
@@ -117,9 +126,10 @@ class _Message:
         self._add("MSH", fields)
 
     def _add_patient(self, patient: Patient) -> None:
+        own = [Identifier("", pair.value) for pair in patient.others if pair.label == Label.SENDERS_REFERENCE]
         fields = {
             1: "1",
-            3: "~".join(_identifier(each) for each in patient.identifiers),
+            3: "~".join(_identifier(each) for each in (*patient.identifiers, *own)),
             5: _name(patient.name),
             7: _time(patient.birth_date),
             8: _escaped(_SEXES.get(patient.sex, patient.sex)),
@@ -127,40 +137,45 @@ class _Message:
             13: "~".join(f"{hl7.escape(number)}^PRN^PH" for number in patient.telephones),
         }
         self._add("PID", fields)
-        for pair in patient.others:
-            self._add_note(f"{_DUTCH.get(pair.label, pair.label)}: {pair.value}")
 
-    def _add_table(self, number: int, table: Results, document: Document, requester: Party | None) -> None:
+    def _add_table(self, at: int, table: Results, document: Document, requester: Party | None) -> None:
         status = table.status
         if status is Status.NONE:
             pending = any(isinstance(row, Result) and row.status is Status.PENDING for row in table.rows)
             status = Status.PRELIMINARY if table.complete is False or pending else Status.FINAL
-        laboratory = next((party for party in document.parties if party.role is Role.LABORATORY), None)
+        provider = _provider(requester) if requester else ""
+        number = _escaped(table.number)
+        self._add("ORC", {1: "RE", 3: number, 12: provider} | (_facility(requester) if requester else {}))
         self._add(
             "OBR",
             {
-                1: str(number),
-                3: _escaped(table.number),
-                4: _escaped("LAB", table.title or "Laboratoriumonderzoek", _LOCAL),
+                1: str(at),
+                3: number,
+                4: _escaped("", table.title or "Laboratoriumonderzoek"),
                 7: _time(table.sampled),
-                16: _provider(requester) if requester else "",
+                16: provider,
                 22: _time(table.reported or document.dated),
-                24: "LAB",
                 25: _STATUSES[status],
+                28: "~".join(_provider(party) for party in document.parties if _is_copy(party)),
             },
         )
-        for line in table.notes:
-            self._add_note(line)
-        for at, row in enumerate(table.rows, 1):
-            self._add_row(at, row, laboratory)
-        volume = next((pair.value for pair in table.others if pair.label == "Volume"), "")
-        if table.specimen or volume:
-            self._add("SPM", {1: "1", 4: _escaped("", table.specimen), 14: _escaped(volume)})
+        self._add_notes(table.notes)
+        for number_, row in enumerate(table.rows, 1):
+            self._add_row(number_, row)
+        self._add_specimen(table)
 
-    def _add_row(self, number: int, row: Result | Heading, laboratory: Party | None) -> None:
+    def _add_specimen(self, table: Results) -> None:
+        volume = next((pair.value for pair in table.others if pair.label == Label.VOLUME), "")
+        if not (table.specimen or volume):
+            return
+        amount = _AMOUNT.fullmatch(volume)
+        fields = {1: "1", 4: _escaped("", table.specimen)}
+        self._add("SPM", fields | ({12: _escaped(amount[1], amount[2])} if amount else {14: _escaped(volume)}))
+
+    def _add_row(self, number: int, row: Result | Heading) -> None:
         fields = {1: str(number)}
         if isinstance(row, Heading):
-            self._add("OBX", fields | {2: "TX", 3: _escaped("", row.text, _LOCAL), 11: "F"})
+            self._add("OBX", fields | {2: "TX", 3: _escaped("", row.text), 11: "F"})
             return
         is_number = len(row.values) == 1 and _NUMBER.fullmatch(row.values[0])
         fields |= {
@@ -173,21 +188,18 @@ class _Message:
             11: _STATUSES[row.status],
             14: _time(row.observed),
         }
-        if laboratory is not None:
-            fields[15] = _escaped("", laboratory.organisation)
         self._add("OBX", fields)
-        for line in (*row.artefacts, *row.notes):
-            self._add_note(line)
+        self._add_notes((*row.artefacts, *row.notes))
 
     def _codes(self, row: Result) -> str:
         """The code that the receiver most likely knows, and the sender's own; both with the sender's name."""
         codes = [*self._translated(row), *row.codes]
         codes.sort(key=lambda code: code.system != "loinc")
-        triplets = [
-            (code.value, row.name if row.name else code.text, _SYSTEMS.get(code.system, code.system or _LOCAL))
-            for code in codes[:2]
-        ]
-        return _escaped(*(part for triplet in triplets or [("", row.name, _LOCAL)] for part in triplet))
+        parts: list[str] = []
+        for code in codes[:2]:
+            text = code.text if parts and code.text else row.name
+            parts += [code.value, text, _SYSTEMS.get(code.system, code.system or _LOCAL)]
+        return _escaped(*(parts or ["", row.name]))
 
     def _translated(self, row: Result) -> list[Code]:
         """The LOINC code for NHG's, where the table has just one for the result's unit."""
@@ -204,7 +216,9 @@ class _Message:
 
 
 #: What we call things in remarks to Dutch readers.
-_DUTCH: Final = {"Blood group": "Bloedgroep"}
+_DUTCH: Final = {Label.BLOOD: "Bloedgroep", Label.RECEIVERS_REFERENCE: "Kenmerk ontvanger"}
+#: What a role says already.
+_IMPLIED: Final = {Label.PRACTITIONER, Label.COPY}
 
 
 def _requester(document: Document) -> Party | None:
@@ -215,9 +229,21 @@ def _requester(document: Document) -> Party | None:
     return None
 
 
-def _fits(party: Party) -> bool:
-    """OBR-16 has all that is known of a requester."""
-    return not (party.organisation or party.department or party.address or party.telephones or party.others)
+def _is_copy(party: Party) -> bool:
+    """OBR-28 has all that is known of it."""
+    rest = party.organisation or party.department or party.speciality or party.address or party.telephones
+    return party.role is Role.COPY and not rest
+
+
+def _facility(party: Party) -> dict[int, str]:
+    """The fields of ORC for where a requester works."""
+    telephones = [f"{hl7.escape(number)}^WPN^PH" for number in party.telephones]
+    return {
+        14: telephones[0] if telephones else "",
+        21: _escaped(party.organisation),
+        22: _address(party.address),
+        23: "~".join(telephones[1:]),
+    }
 
 
 def _described(party: Party) -> str:
@@ -228,7 +254,7 @@ def _described(party: Party) -> str:
         f"{of.street} {of.number}".strip(), of.box, f"{of.postcode} {of.city}".strip(), of.region, of.country,
         *(f"tel. {number}" for number in party.telephones),
         *(f"{identifier.system.upper()} {identifier.value}" for identifier in party.identifiers),
-        *(f"{pair.label}: {pair.value}" for pair in party.others),
+        *(f"{pair.label}: {pair.value}" for pair in party.others if pair.label not in _IMPLIED),
     )  # fmt: skip
     return f"{_ROLES[party.role]}: {', '.join(part for part in parts if part)}"
 
@@ -252,7 +278,7 @@ def _name(name: PersonName | None) -> str:
     if name is None:
         return ""
     rest = _escaped(name.given, name.initials, "", name.title, "", "L")
-    return f"{_family(name)}^{rest}"
+    return f"{_family(name)}^{rest}".rstrip("^")
 
 
 def _provider(party: Party) -> str:
@@ -262,7 +288,7 @@ def _provider(party: Party) -> str:
     name = party.name or PersonName()
     issuer = "VEKTIS" if identifier.system == "agb" else identifier.system
     rest = _escaped(name.initials or name.given, "", "", name.title, "", "", issuer)
-    return f"{hl7.escape(identifier.value)}^{_family(name)}^{rest}"
+    return f"{hl7.escape(identifier.value)}^{_family(name)}^{rest}".rstrip("^")
 
 
 def _address(of: Address | None) -> str:

@@ -1,0 +1,257 @@
+"""What a conversion lost: what was written is read again, and what the first reading says is looked for in it.
+
+So the report doesn't depend on the writers. A result is compared with its counterpart field by field. Everything
+else counts as kept where its text is found anywhere in the new message, as a field or inside a remark. A finding
+names what is lost and where it stood, never its value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+
+from relayd.edi.model import (
+    Document,
+    Embedded,
+    Fields,
+    Finding,
+    Flag,
+    Heading,
+    Identifier,
+    Pair,
+    Party,
+    Patient,
+    PersonName,
+    Place,
+    Result,
+    Results,
+    Severity,
+    Status,
+    Text,
+    Unread,
+)
+
+LOST = "Not carried over: %(what)s"
+MOVED = "Carried over as a remark: %(what)s"
+ALTERED = "Carried over in another form: %(what)s"
+
+_SPACE = re.compile(r"\s+")
+#: Shorter texts are found by accident inside others.
+_SHORT = 3
+
+
+def losses(source: Sequence[Document], target: Sequence[Document]) -> tuple[Finding, ...]:
+    """What of ``source`` isn't in ``target``, in the order of the source. Documents correspond by their order."""
+    findings: list[Finding] = []
+    for at, document in enumerate(source):
+        if at < len(target):
+            findings.extend(_Comparison(document, target[at]).findings())
+        else:
+            findings.append(_finding(Severity.ERROR, LOST, "Message", Place()))
+    return tuple(findings)
+
+
+def labels() -> frozenset[str]:
+    """The texts of findings, keys of translation."""
+    return frozenset({LOST, MOVED, ALTERED})
+
+
+def _finding(severity: Severity, text: str, what: str, place: Place) -> Finding:
+    return Finding(severity, text, place, {"what": what})
+
+
+class _Comparison:
+    def __init__(self, source: Document, target: Document) -> None:
+        self._source = source
+        self._target = target
+        self._values = {_plain(text) for text in texts(target)}
+        # Lines that were wrapped are found too: they follow each other.
+        self._whole = " ".join(_plain(text) for text in texts(target))
+
+    def findings(self) -> Iterator[Finding]:
+        for what, value, place in self._outside_results():
+            if not self._has(value):
+                yield _finding(Severity.WARNING, LOST, what, place)
+        for block in self._source.blocks:
+            if isinstance(block, Embedded):
+                yield _finding(Severity.WARNING, LOST, "Document inside the message", block.place)
+        source = [row for row in _rows(self._source) if isinstance(row, Result)]
+        target = [row for row in _rows(self._target) if isinstance(row, Result)]
+        # Those still to come may have moved behind the others.
+        for pending in (False, True):
+            yield from self._results(_part(source, pending), _part(target, pending))
+
+    def _has(self, value: str) -> bool:
+        plain = _plain(value)
+        return not plain or plain in self._values or (len(plain) >= _SHORT and plain in self._whole)
+
+    def _outside_results(self) -> Iterator[tuple[str, str, Place]]:
+        document = self._source
+        yield "Reference of the message", document.reference, Place()
+        yield "Label of the message", document.label, Place()
+        if document.patient is not None:
+            yield from _patient(document.patient)
+        for party in document.parties:
+            yield from _party(party)
+        for block in document.blocks:
+            if isinstance(block, Heading):
+                yield "Heading", block.text, block.place
+            elif isinstance(block, Text):
+                yield from (("Text", line, block.place) for line in block.lines)
+            elif isinstance(block, Fields):
+                yield from ((pair.label, pair.value, pair.place) for pair in block.pairs)
+            elif isinstance(block, Results):
+                yield from _table(block)
+            elif isinstance(block, Unread) and not _is_plumbing(block):
+                yield block.name or block.tag, block.written, block.place
+                yield from ((element.name or block.tag, element.value, block.place) for element in block.elements)
+
+    def _results(self, source: Sequence[Result], target: Sequence[Result]) -> Iterator[Finding]:
+        for at, row in enumerate(source):
+            if at >= len(target):
+                yield _finding(Severity.ERROR, LOST, "Result", row.place)
+            else:
+                yield from self._result(row, target[at])
+
+    def _result(self, row: Result, other: Result) -> Iterator[Finding]:
+        remarks = _plain(" ".join((*other.notes, *other.artefacts)))
+        pairs = (
+            ("Name of a result", row.name, other.name),
+            ("Value of a result", "\n".join(row.values), "\n".join(other.values)),
+            ("Unit of a result", row.unit, other.unit),
+            ("Lower limit", row.low, other.low),
+            ("Upper limit", row.high, other.high),
+            ("Reference range", row.range, other.range),
+        )
+        for what, value, now in pairs:
+            if _plain(value) == _plain(now) or _is_limit(what, value, row, other):
+                continue
+            kept = not value or _plain(value) in remarks
+            yield _finding(Severity.NOTE if kept else Severity.ERROR, MOVED if kept else LOST, what, row.place)
+        yield from self._marks(row, other, remarks)
+        carried = {code.value for code in other.codes}
+        for code in row.codes:
+            if code.value and code.value not in carried and _plain(code.value) not in remarks:
+                yield _finding(Severity.WARNING, LOST, "Code of a result", row.place)
+        for line in (*row.notes, *row.artefacts):
+            if _plain(line) not in remarks and not self._has(line):
+                yield _finding(Severity.ERROR, LOST, "Remark", row.place)
+        if row.observed and not self._has(row.observed):
+            yield _finding(Severity.WARNING, LOST, "Time of a result", row.place)
+        for pair in row.others:
+            if _plain(pair.value) not in remarks and not self._has(pair.value):
+                yield _finding(Severity.WARNING, LOST, pair.label, pair.place)
+
+    def _marks(self, row: Result, other: Result, remarks: str) -> Iterator[Finding]:
+        """Flag and status, which may have been written in words."""
+        if row.flag is not other.flag or (row.flag is Flag.OTHER and row.flag_text != other.flag_text):
+            yield _finding(
+                Severity.NOTE if remarks else Severity.ERROR, ALTERED if remarks else LOST, "Flag", row.place
+            )
+        if _status(row) is not _status(other):
+            text = ALTERED if remarks else LOST
+            yield _finding(Severity.NOTE if remarks else Severity.ERROR, text, "Status", row.place)
+
+
+def _part(rows: Sequence[Result], pending: bool) -> list[Result]:
+    return [row for row in rows if (row.status is Status.PENDING and not row.values) is pending]
+
+
+def _status(row: Result) -> Status:
+    """A result of which nothing is said is final."""
+    return Status.FINAL if row.status is Status.NONE else row.status
+
+
+def _is_limit(what: str, value: str, row: Result, other: Result) -> bool:
+    """A single limit stands in the range as ">60" in one form and as a limit in the other."""
+    one = {"Lower limit": ">", "Upper limit": "<"}
+    if what in one:
+        now = other.low if what == "Lower limit" else other.high
+        return f"{one[what]}{value}" == _plain(other.range) or f"{one[what]}{now}" == _plain(row.range).replace(" ", "")
+    if what == "Reference range":
+        written = {f">{limit}" for limit in (row.low, other.low) if limit}
+        written |= {f"<{limit}" for limit in (row.high, other.high) if limit}
+        return _plain(value or other.range).replace(" ", "") in written
+    return False
+
+
+def _rows(document: Document) -> Iterator[Result | Heading]:
+    for block in document.blocks:
+        if isinstance(block, Results):
+            yield from block.rows
+
+
+def _table(table: Results) -> Iterator[tuple[str, str, Place]]:
+    yield "Title", table.title, table.place
+    yield "Number of the sample", table.number, table.place
+    yield "Specimen", table.specimen, table.place
+    yield "Time of the sample", _minute(table.sampled), table.place
+    yield from (("Remark", line, table.place) for line in table.notes)
+    yield from ((pair.label, pair.value, pair.place) for pair in table.others)
+    yield from (("Heading", row.text, row.place) for row in table.rows if isinstance(row, Heading))
+
+
+def _patient(patient: Patient) -> Iterator[tuple[str, str, Place]]:
+    yield from _name("Name of the patient", patient.name)
+    yield "Birth date", patient.birth_date, Place()
+    yield from _identifiers("Number of the patient", patient.identifiers)
+    if patient.address is not None:
+        yield from (("Address of the patient", value, Place()) for value in texts(patient.address))
+    yield from (("Telephone of the patient", number, Place()) for number in patient.telephones)
+    yield from _pairs(patient.others)
+
+
+def _party(party: Party) -> Iterator[tuple[str, str, Place]]:
+    yield from _name(f"Name of the {party.role}", party.name)
+    for value in (party.organisation, party.department, party.speciality):
+        yield f"Organisation of the {party.role}", value, Place()
+    if party.address is not None:
+        yield from ((f"Address of the {party.role}", value, Place()) for value in texts(party.address))
+    yield from ((f"Telephone of the {party.role}", number, Place()) for number in party.telephones)
+    yield from _identifiers(f"Number of the {party.role}", party.identifiers)
+    yield from _pairs(pair for pair in party.others if not pair.meaning)
+
+
+def _name(what: str, name: PersonName | None) -> Iterator[tuple[str, str, Place]]:
+    if name is None:
+        return
+    parts = (name.own, name.own_prefix, name.partner, name.partner_prefix, name.initials, name.given, name.title)
+    # The whole name says nothing more where there are parts.
+    yield from ((what, part, Place()) for part in (parts if any(parts) else (name.written,)))
+
+
+def _identifiers(what: str, identifiers: Iterable[Identifier]) -> Iterator[tuple[str, str, Place]]:
+    return ((what, identifier.value, Place()) for identifier in identifiers)
+
+
+def _pairs(pairs: Iterable[Pair]) -> Iterator[tuple[str, str, Place]]:
+    return ((pair.label, pair.value, pair.place) for pair in pairs)
+
+
+def _is_plumbing(block: Unread) -> bool:
+    """What only systems need, and every message has anew."""
+    return block.tag in ("MSH", "UNH", "UNT", "SFT")
+
+
+def _minute(when: str) -> str:
+    """A time to the minute, as both forms have it."""
+    return when[:16]
+
+
+def _plain(text: str) -> str:
+    return _SPACE.sub(" ", text).strip()
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text of a value of the model."""
+    if isinstance(value, str):
+        if not isinstance(value, Enum) and value:
+            yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from texts(each)
+    elif is_dataclass(value) and not isinstance(value, Finding | Place):
+        for field in fields(value):
+            yield from texts(getattr(value, field.name))
