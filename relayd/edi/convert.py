@@ -21,6 +21,7 @@ from relayd.edi.readers import edifact as edifact_reader
 from relayd.edi.readers import hl7 as hl7_reader
 from relayd.edi.readers import xml as xml_reader
 from relayd.edi.writers import medlab, medvri, oru
+from relayd.edi.writers.envelope import Envelope
 from relayd.errors import RelaydError
 
 #: The forms that a message can be converted to.
@@ -47,12 +48,12 @@ class Converted:
 
 
 def convert(
-    data: bytes, to: Format, *, mapping: Mapping | None = None, charset: str = "", sender: str = "", receiver: str = ""
+    data: bytes, to: Format, *, mapping: Mapping | None = None, charset: str = "", envelope: Envelope | None = None
 ) -> Converted:
     """``data`` in the form ``to``.
 
-    ``charset`` is what its mail part declares. ``sender`` and ``receiver`` are the systems' numbers for a new
-    envelope, where those that came won't do. Text that is no EDI becomes a letter, MEDVRI:1.
+    ``charset`` is what its mail part declares; ``envelope`` is for a message that gets a new one. Text that is no EDI
+    becomes a letter, MEDVRI:1.
 
     Raises :class:`NoConversion`.
     """
@@ -63,7 +64,7 @@ def convert(
     if form is family:
         converted = Converted(octets, family, found)
     else:
-        written = _written(form, octets, family, mapping or Mapping(), charset, sender, receiver)
+        written = _written(form, octets, family, mapping or Mapping(), charset, envelope or Envelope())
         converted = Converted(written.data, family, (*found, *written.losses))
         inner_charset = ""
     return _wrapped(converted, to, inner_charset) if to is not family else converted
@@ -99,13 +100,7 @@ def _wrapped(message: Converted, to: Format, charset: str) -> Converted:
 
 
 def _written(
-    form: Format | None,
-    data: bytes,
-    family: Format,
-    mapping: Mapping,
-    charset: str,
-    sender: str,
-    receiver: str,
+    form: Format | None, data: bytes, family: Format, mapping: Mapping, charset: str, envelope: Envelope
 ) -> Converted:
     """A message of the other family, written from what this one says."""
     source = _documents(form, data, charset)
@@ -117,9 +112,9 @@ def _written(
     kind = kinds.pop()
     if kind is Kind.LABORATORY:
         write = oru.write if family is Format.HL7 else medlab.write
-        written, changed = write(source, mapping, sender, receiver)
+        written, changed = write(source, mapping, envelope)
     elif kind is Kind.LETTER and family is Format.EDIFACT:
-        written, changed = medvri.write(source, sender, receiver)
+        written, changed = medvri.write(source, envelope)
     else:
         raise NoConversion(f"a message of the kind {kind} has no conversion to {family}")
     target = _read(family, written).documents

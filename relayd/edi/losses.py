@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
+from relayd.edi import charset
 from relayd.edi.model import (
     Document,
     Embedded,
@@ -38,6 +39,9 @@ MOVED = "Carried over as a remark: %(what)s"
 ALTERED = "Carried over in another form: %(what)s"
 
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"[^\s,;:()]+")
+#: What every message has anew and says nothing of its own, by tag and element.
+_PLUMBING = {("ORC", "1"), ("OBX", "2")}
 #: Shorter texts are found by accident inside others.
 _SHORT = 3
 
@@ -69,6 +73,7 @@ class _Comparison:
         self._values = {_plain(text) for text in texts(target)}
         # Lines that were wrapped are found too: they follow each other.
         self._whole = " ".join(_plain(text) for text in texts(target))
+        self._words = set(_WORD.findall(self._whole))
 
     def findings(self) -> Iterator[Finding]:
         for what, value, place in self._outside_results():
@@ -77,19 +82,22 @@ class _Comparison:
         for block in self._source.blocks:
             if isinstance(block, Embedded):
                 yield _finding(Severity.WARNING, LOST, "Document inside the message", block.place)
-        source = [row for row in _rows(self._source) if isinstance(row, Result)]
-        target = [row for row in _rows(self._target) if isinstance(row, Result)]
+        source = [row for row in _rows(self._source) if isinstance(row, Result) and not row.is_bare]
+        target = [row for row in _rows(self._target) if isinstance(row, Result) and not row.is_bare]
         # Those still to come may have moved behind the others.
         for pending in (False, True):
             yield from self._results(_part(source, pending), _part(target, pending))
 
     def _has(self, value: str) -> bool:
         plain = _plain(value)
-        return not plain or plain in self._values or (len(plain) >= _SHORT and plain in self._whole)
+        if not plain or plain in self._values or plain in self._words:
+            return True
+        return len(plain) >= _SHORT and plain in self._whole
 
     def _outside_results(self) -> Iterator[tuple[str, str, Place]]:
         document = self._source
         yield "Reference of the message", document.reference, Place()
+        yield "Date of the message", _minute(document.dated), Place()
         yield "Label of the message", document.label, Place()
         if document.patient is not None:
             yield from _patient(document.patient)
@@ -101,7 +109,7 @@ class _Comparison:
             elif isinstance(block, Text):
                 yield from (("Text", line, block.place) for line in block.lines)
             elif isinstance(block, Fields):
-                yield from ((pair.label, pair.value, pair.place) for pair in block.pairs)
+                yield from _pairs(block.pairs)
             elif isinstance(block, Results):
                 yield from _table(block)
             elif isinstance(block, Unread) and not _is_plumbing(block):
@@ -126,9 +134,11 @@ class _Comparison:
             ("Reference range", row.range, other.range),
         )
         for what, value, now in pairs:
-            if _plain(value) == _plain(now) or _is_limit(what, value, row, other):
+            if not value or _plain(value) == _plain(now) or _is_limit(what, row, other):
                 continue
-            kept = not value or _plain(value) in remarks
+            if value in other.artefacts:
+                continue
+            kept = _plain(value) in remarks
             yield _finding(Severity.NOTE if kept else Severity.ERROR, MOVED if kept else LOST, what, row.place)
         yield from self._marks(row, other, remarks)
         carried = {code.value for code in other.codes}
@@ -146,13 +156,15 @@ class _Comparison:
 
     def _marks(self, row: Result, other: Result, remarks: str) -> Iterator[Finding]:
         """Flag and status, which may have been written in words."""
-        if row.flag is not other.flag or (row.flag is Flag.OTHER and row.flag_text != other.flag_text):
-            yield _finding(
-                Severity.NOTE if remarks else Severity.ERROR, ALTERED if remarks else LOST, "Flag", row.place
-            )
-        if _status(row) is not _status(other):
-            text = ALTERED if remarks else LOST
-            yield _finding(Severity.NOTE if remarks else Severity.ERROR, text, "Status", row.place)
+        is_flag = row.flag is not other.flag or (row.flag is Flag.OTHER and row.flag_text != other.flag_text)
+        for what, is_changed, word in (
+            ("Flag", is_flag, "Indicatie:"),
+            ("Status", _status(row) is not _status(other), "Status:"),
+        ):
+            if is_changed and word in remarks:
+                yield _finding(Severity.NOTE, ALTERED, what, row.place)
+            elif is_changed:
+                yield _finding(Severity.ERROR, LOST, what, row.place)
 
 
 def _part(rows: Sequence[Result], pending: bool) -> list[Result]:
@@ -164,16 +176,15 @@ def _status(row: Result) -> Status:
     return Status.FINAL if row.status is Status.NONE else row.status
 
 
-def _is_limit(what: str, value: str, row: Result, other: Result) -> bool:
-    """A single limit stands in the range as ">60" in one form and as a limit in the other."""
-    one = {"Lower limit": ">", "Upper limit": "<"}
-    if what in one:
-        now = other.low if what == "Lower limit" else other.high
-        return f"{one[what]}{value}" == _plain(other.range) or f"{one[what]}{now}" == _plain(row.range).replace(" ", "")
-    if what == "Reference range":
-        written = {f">{limit}" for limit in (row.low, other.low) if limit}
-        written |= {f"<{limit}" for limit in (row.high, other.high) if limit}
-        return _plain(value or other.range).replace(" ", "") in written
+def _is_limit(what: str, row: Result, other: Result) -> bool:
+    """A single limit is ">60" as a range in one form, and the lower limit in the other."""
+    match what:
+        case "Lower limit":
+            return _plain(other.range).replace(" ", "") == f">{row.low}"
+        case "Upper limit":
+            return _plain(other.range).replace(" ", "") == f"<{row.high}"
+        case "Reference range":
+            return _plain(row.range).replace(" ", "") in (f">{other.low}", f"<{other.high}")
     return False
 
 
@@ -188,8 +199,9 @@ def _table(table: Results) -> Iterator[tuple[str, str, Place]]:
     yield "Number of the sample", table.number, table.place
     yield "Specimen", table.specimen, table.place
     yield "Time of the sample", _minute(table.sampled), table.place
+    yield "Time of the report", _minute(table.reported), table.place
     yield from (("Remark", line, table.place) for line in table.notes)
-    yield from ((pair.label, pair.value, pair.place) for pair in table.others)
+    yield from _pairs(table.others)
     yield from (("Heading", row.text, row.place) for row in table.rows if isinstance(row, Heading))
 
 
@@ -227,7 +239,9 @@ def _identifiers(what: str, identifiers: Iterable[Identifier]) -> Iterator[tuple
 
 
 def _pairs(pairs: Iterable[Pair]) -> Iterator[tuple[str, str, Place]]:
-    return ((pair.label, pair.value, pair.place) for pair in pairs)
+    return (
+        (pair.label, pair.value, pair.place) for pair in pairs if (pair.place.tag, pair.place.element) not in _PLUMBING
+    )
 
 
 def _is_plumbing(block: Unread) -> bool:
@@ -241,6 +255,9 @@ def _minute(when: str) -> str:
 
 
 def _plain(text: str) -> str:
+    """As EDIFACT would write it, with single spaces: so that "€" is found in "EUR"."""
+    if not text.isascii():
+        text = charset.encode(text)[0].decode("iso-8859-1")
     return _SPACE.sub(" ", text).strip()
 
 

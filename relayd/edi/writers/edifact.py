@@ -14,15 +14,19 @@ from relayd.edi import charset
 from relayd.edi.edifact import Syntax
 from relayd.edi.model import Address, Document, Party, Patient, PersonName
 from relayd.edi.names import Label
+from relayd.edi.writers.envelope import Envelope
+from relayd.edi.writers.remarks import written_name
 
+#: What of a patient stands in PID, and in BLG.
+PATIENT_LABELS: Final = (Label.BLOOD, Label.SENDERS_REFERENCE, Label.RECEIVERS_REFERENCE)
 #: The longest line of free text.
 LINE: Final = 70
 _SYNTAX: Final = Syntax()
 _BREAKS = re.compile(r"\r\n|\r|\n")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f]+")
-_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T(\d\d):(\d\d))?")
-
-Elements = Sequence["str | Sequence[str]"]
+_DATE = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::\d\d(?:\.\d+)?)?)?)?)?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII
+)
 
 
 class Writer:
@@ -37,15 +41,8 @@ class Writer:
         self._changed: dict[str, None] = {}
         day = iso_parts(dated)
         time = (f"{day[0][2:]}{day[1]}{day[2]}", f"{day[3]}{day[4]}") if day else ("", "")
-        self.add(
-            "UNB",
-            ("UNOA", "1"),
-            sender[:35],
-            receiver[:35],
-            time,
-            self._reference,
-            *(["", "", "", "", "", "1"] if test else []),
-        )
+        more = ["", "", "", "", "", "1"] if test else []
+        self.add("UNB", ("UNOA", "1"), sender[:35], receiver[:35], time, self._reference, *more)
 
     def begin(self, kind: str, reference: str, label: str = "") -> None:
         """Start a message of version 1."""
@@ -103,7 +100,7 @@ def wrap(text: str, width: int = LINE) -> list[str]:
 
 def iso_parts(when: str) -> tuple[str, str, str, str, str] | None:
     """Year, month, day, hour and minute, as far as given; None for what is no ISO 8601."""
-    match = _DATE.match(when)
+    match = _DATE.fullmatch(when)
     return (match[1], match[2] or "", match[3] or "", match[4] or "", match[5] or "") if match else None
 
 
@@ -124,20 +121,6 @@ def address(of: Address | None) -> tuple[str, ...]:
     if of is None:
         return ()
     return (of.street, of.number, of.box, of.city, of.postcode, of.region, of.country)
-
-
-def written_name(name: PersonName | None) -> str:
-    """A whole name in one element, as it came or in the Dutch order."""
-    if name is None:
-        return ""
-    if name.written:
-        return name.written
-    surname = " - ".join(
-        part
-        for part in (f"{name.partner_prefix} {name.partner}".strip(), f"{name.own_prefix} {name.own}".strip())
-        if part
-    )
-    return " ".join(part for part in (name.title, name.initials or name.given, surname) if part)
 
 
 def patient_name(name: PersonName | None, sex: str) -> tuple[str, ...]:
@@ -175,17 +158,18 @@ def party_elements(party: Party) -> tuple[str | Sequence[str], ...]:
     return (person, party.department, party.organisation, address(party.address), telephone)
 
 
-def agb(party: Party) -> str:
+def number_of(party: Party) -> str:
     """Its AGB code, or the first number that it has."""
     numbers = {identifier.system: identifier.value for identifier in reversed(party.identifiers)}
     return numbers.get("agb", next(iter(numbers.values()), ""))
 
 
-def open_interchange(documents: Sequence[Document], sender: str, receiver: str) -> Writer:
-    """An interchange for documents: the numbers given, or those that the first one came with."""
+def open_interchange(documents: Sequence[Document], envelope: Envelope) -> Writer:
+    """An interchange for documents; the first one says what the envelope leaves open."""
     first = documents[0]
-    sender, receiver = sender or system(first.sender), receiver or system(first.receiver)
-    return Writer(sender, receiver, first.dated, first.reference, test=first.test)
+    sender, receiver = envelope.sender or system(first.sender), envelope.receiver or system(first.receiver)
+    dated, reference = first.dated or envelope.dated, first.reference or envelope.reference or "1"
+    return Writer(sender, receiver, dated, reference, test=first.test)
 
 
 def system(name: str) -> str:

@@ -27,14 +27,16 @@ from relayd.edi.model import (
     Results,
     Role,
     Status,
-    Text,
 )
 from relayd.edi.names import Label
-from relayd.edi.writers.edifact import written_name
+from relayd.edi.writers.envelope import Envelope
+from relayd.edi.writers.remarks import described, outside_tables, said
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _AMOUNT = re.compile(r"([0-9][0-9.,]*) ([^ ]+)")
-_ISO = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,4})?)?)?)?)?(Z|[+-]\d\d:\d\d)?")
+_ISO = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d{1,4})?)?)?)?)?(Z|[+-]\d\d:\d\d)?", re.ASCII
+)
 
 _FLAGS: Final = {
     Flag.LOW: "L", Flag.HIGH: "H", Flag.VERY_LOW: "LL", Flag.VERY_HIGH: "HH", Flag.ABNORMAL: "A", Flag.NORMAL: "N",
@@ -47,22 +49,11 @@ _SEXES: Final = {"male": "M", "female": "F", "other": "O", "unknown": "U"}
 #: Names of coding systems (table 0396); NHG's codes are local ones there.
 _SYSTEMS: Final = {"loinc": "LN", "snomed": "SCT", "nhg": "99NHG"}
 _LOCAL: Final = "L"
-_ROLES: Final = {
-    Role.LABORATORY: "Laboratorium", Role.SENDER: "Afzender", Role.RECEIVER: "Ontvanger", Role.COPY: "Kopie aan",
-    Role.CONTACT: "Inlichtingen", Role.REQUESTER: "Aanvrager", Role.PRACTITIONER: "Arts", Role.PHARMACY: "Apotheek",
-    Role.INSURER: "Verzekeraar", Role.OTHER: "Overige",
-}  # fmt: skip
 
 
-def write(
-    documents: Sequence[Document], mapping: Mapping, sender: str = "", receiver: str = ""
-) -> tuple[bytes, tuple[str, ...]]:
-    """A message for each document, in ISO 8859-1 or else in UTF-8; nothing has to be written otherwise.
-
-    ``sender`` and ``receiver`` are for MSH-4 and MSH-6, where the documents' own won't do.
-    """
-    messages = [_Message(mapping).write(document, sender, receiver) for document in documents]
-    return b"".join(messages), ()
+def write(documents: Sequence[Document], mapping: Mapping, envelope: Envelope) -> tuple[bytes, tuple[str, ...]]:
+    """A message for each document, in ISO 8859-1 or else in UTF-8; nothing has to be written otherwise."""
+    return b"".join(_Message(mapping).write(document, envelope) for document in documents), ()
 
 
 def _escaped(*components: str) -> str:
@@ -75,35 +66,26 @@ class _Message:
         self._mapping = mapping
         self._segments: list[str] = []
 
-    def write(self, document: Document, sender: str, receiver: str) -> bytes:
-        text = self._text(document, sender, receiver, "8859/1")
+    def write(self, document: Document, envelope: Envelope) -> bytes:
+        text = self._text(document, envelope, "8859/1")
         try:
             return text.encode("iso-8859-1")
         except UnicodeEncodeError:
-            return self._text(document, sender, receiver, "UNICODE UTF-8").encode("utf-8", "replace")
+            return self._text(document, envelope, "UNICODE UTF-8").encode("utf-8", "replace")
 
-    def _text(self, document: Document, sender: str, receiver: str, charset: str) -> str:
+    def _text(self, document: Document, envelope: Envelope, charset: str) -> str:
         self._segments = []
-        self._add_header(document, sender, receiver, charset)
-        if document.patient is not None:
-            self._add_patient(document.patient)
-        requester = _requester(document)
+        self._add_header(document, envelope, charset)
         patient = document.patient or Patient()
-        others = [
-            f"{_DUTCH.get(pair.label, pair.label)}: {pair.value}"
-            for pair in patient.others
-            if pair.label != Label.SENDERS_REFERENCE
-        ]
+        if document.patient is not None:
+            self._add_patient(patient)
+        requester = _requester(document)
+        others = [said(pair) for pair in patient.others if pair.label != Label.SENDERS_REFERENCE]
         people = [party for party in document.parties if party is not requester and not _is_copy(party)]
-        self._add_notes([*others, *map(_described, people)])
+        self._add_notes([*others, *map(described, people), *outside_tables(document)])
         tables = [block for block in document.blocks if isinstance(block, Results)] or [Results(())]
         for number, table in enumerate(tables, 1):
             self._add_table(number, table, document, requester)
-        for block in document.blocks:
-            if isinstance(block, Text):
-                self._add_notes(block.lines)
-            elif isinstance(block, Heading):
-                self._add_notes([block.text])
         return "".join(f"{segment}\r" for segment in self._segments)
 
     def _add(self, tag: str, fields: dict[int, str]) -> None:
@@ -111,15 +93,17 @@ class _Message:
         self._segments.append(f"{tag}|{written}")
 
     def _add_notes(self, texts: Iterable[str]) -> None:
-        """Remarks of the segment before, a line each."""
+        """Remarks on the segment before, a line each."""
         lines = [line for text in texts for line in text.split("\n")]
         for number, line in enumerate(lines, 1):
             self._add("NTE", {1: str(number), 2: "L", 3: _escaped(line)})
 
-    def _add_header(self, document: Document, sender: str, receiver: str, charset: str) -> None:
-        fields = {1: "^~\\&", 6: _time(document.dated), 8: "ORU^R01^ORU_R01", 9: _escaped(document.reference)}
+    def _add_header(self, document: Document, envelope: Envelope, charset: str) -> None:
+        reference = document.reference or envelope.reference or "1"
+        # MSH-1 is the separator itself: here a field stands one place before its number.
+        fields = {1: "^~\\&", 6: _time(document.dated or envelope.dated), 8: "ORU^R01^ORU_R01", 9: _escaped(reference)}
         fields |= {10: "T" if document.test else "P", 11: "2.5", 14: "AL", 15: "NE", 16: "NLD", 17: charset}
-        for at, given, own in ((2, sender, document.sender), (4, receiver, document.receiver)):
+        for at, given, own in ((2, envelope.sender, document.sender), (4, envelope.receiver, document.receiver)):
             application, mark, facility = own.partition("^")
             fields[at] = _escaped(application) if mark else ""
             fields[at + 1] = _escaped(given or (facility if mark else own))
@@ -133,7 +117,7 @@ class _Message:
             5: _name(patient.name),
             7: _time(patient.birth_date),
             8: _escaped(_SEXES.get(patient.sex, patient.sex)),
-            11: _address(patient.address),
+            11: _address(patient.address, "M"),
             13: "~".join(f"{hl7.escape(number)}^PRN^PH" for number in patient.telephones),
         }
         self._add("PID", fields)
@@ -141,8 +125,8 @@ class _Message:
     def _add_table(self, at: int, table: Results, document: Document, requester: Party | None) -> None:
         status = table.status
         if status is Status.NONE:
-            pending = any(isinstance(row, Result) and row.status is Status.PENDING for row in table.rows)
-            status = Status.PRELIMINARY if table.complete is False or pending else Status.FINAL
+            is_pending = any(isinstance(row, Result) and row.status is Status.PENDING for row in table.rows)
+            status = Status.PRELIMINARY if table.complete is False or is_pending else Status.FINAL
         provider = _provider(requester) if requester else ""
         number = _escaped(table.number)
         self._add("ORC", {1: "RE", 3: number, 12: provider} | (_facility(requester) if requester else {}))
@@ -159,9 +143,10 @@ class _Message:
                 28: "~".join(_provider(party) for party in document.parties if _is_copy(party)),
             },
         )
-        self._add_notes(table.notes)
-        for number_, row in enumerate(table.rows, 1):
-            self._add_row(number_, row)
+        others = [said(pair) for pair in table.others if pair.label != Label.VOLUME and pair.place.tag != "ORC"]
+        self._add_notes([*table.notes, *others])
+        for row_number, row in enumerate(table.rows, 1):
+            self._add_row(row_number, row)
         self._add_specimen(table)
 
     def _add_specimen(self, table: Results) -> None:
@@ -173,15 +158,17 @@ class _Message:
         self._add("SPM", fields | ({12: _escaped(amount[1], amount[2])} if amount else {14: _escaped(volume)}))
 
     def _add_row(self, number: int, row: Result | Heading) -> None:
-        fields = {1: str(number)}
         if isinstance(row, Heading):
-            self._add("OBX", fields | {2: "TX", 3: _escaped("", row.text), 11: "F"})
+            self._add("OBX", {1: str(number), 2: "TX", 3: _escaped("", row.text), 11: "F"})
             return
-        is_number = len(row.values) == 1 and _NUMBER.fullmatch(row.values[0])
-        fields |= {
-            2: "NM" if is_number else "FT" if any("\n" in value for value in row.values) else "ST",
+        # "Zie onder" is no value, but it stands where the receiver looks for one, as it did.
+        values = row.values or row.artefacts[:1]
+        is_number = len(values) == 1 and _NUMBER.fullmatch(values[0])
+        fields = {
+            1: str(number),
+            2: "NM" if is_number else "FT" if any("\n" in value for value in values) else "ST",
             3: self._codes(row),
-            5: "~".join(hl7.escape(value) for value in row.values),
+            5: "~".join(hl7.escape(value) for value in values),
             6: _escaped(row.unit),
             7: _escaped(_range(row)),
             8: _FLAGS.get(row.flag) or _escaped(row.flag_text),
@@ -189,10 +176,10 @@ class _Message:
             14: _time(row.observed),
         }
         self._add("OBX", fields)
-        self._add_notes((*row.artefacts, *row.notes))
+        self._add_notes((*row.artefacts[not row.values :], *row.notes, *map(said, row.others)))
 
     def _codes(self, row: Result) -> str:
-        """The code that the receiver most likely knows, and the sender's own; both with the sender's name."""
+        """The code that the receiver most likely knows, and the sender's own; both with a name."""
         codes = [*self._translated(row), *row.codes]
         codes.sort(key=lambda code: code.system != "loinc")
         parts: list[str] = []
@@ -215,12 +202,6 @@ class _Message:
         return [Code(found.pop(), "loinc", row.name)] if len(found) == 1 else []
 
 
-#: What we call things in remarks to Dutch readers.
-_DUTCH: Final = {Label.BLOOD: "Bloedgroep", Label.RECEIVERS_REFERENCE: "Kenmerk ontvanger"}
-#: What a role says already.
-_IMPLIED: Final = {Label.PRACTITIONER, Label.COPY}
-
-
 def _requester(document: Document) -> Party | None:
     for role in (Role.REQUESTER, Role.PRACTITIONER):
         for party in document.parties:
@@ -240,23 +221,10 @@ def _facility(party: Party) -> dict[int, str]:
     telephones = [f"{hl7.escape(number)}^WPN^PH" for number in party.telephones]
     return {
         14: telephones[0] if telephones else "",
-        21: _escaped(party.organisation),
+        21: _escaped(" ".join(part for part in (party.organisation, party.department) if part)),
         22: _address(party.address),
         23: "~".join(telephones[1:]),
     }
-
-
-def _described(party: Party) -> str:
-    """A party in one line for people."""
-    of = party.address or Address()
-    parts = (
-        written_name(party.name), party.speciality, party.organisation, party.department,
-        f"{of.street} {of.number}".strip(), of.box, f"{of.postcode} {of.city}".strip(), of.region, of.country,
-        *(f"tel. {number}" for number in party.telephones),
-        *(f"{identifier.system.upper()} {identifier.value}" for identifier in party.identifiers),
-        *(f"{pair.label}: {pair.value}" for pair in party.others if pair.label not in _IMPLIED),
-    )  # fmt: skip
-    return f"{_ROLES[party.role]}: {', '.join(part for part in parts if part)}"
 
 
 def _identifier(identifier: Identifier) -> str:
@@ -275,10 +243,11 @@ def _family(name: PersonName) -> str:
 
 
 def _name(name: PersonName | None) -> str:
+    """A patient's name (data type XPN)."""
     if name is None:
         return ""
     rest = _escaped(name.given, name.initials, "", name.title, "", "L")
-    return f"{_family(name)}^{rest}".rstrip("^")
+    return f"{_family(name)}^{rest}"
 
 
 def _provider(party: Party) -> str:
@@ -291,14 +260,14 @@ def _provider(party: Party) -> str:
     return f"{hl7.escape(identifier.value)}^{_family(name)}^{rest}".rstrip("^")
 
 
-def _address(of: Address | None) -> str:
-    """Street and number with their parts, city, postcode, country (data type XAD)."""
+def _address(of: Address | None, kind: str = "") -> str:
+    """Street and number with their parts, city, region, postcode, country, kind of address (data type XAD)."""
     if of is None:
         return ""
     whole = f"{of.street} {of.number}".strip() or of.box
     street = "&".join(hl7.escape(part) for part in (whole, of.street, of.number)).rstrip("&")
     other = of.box if whole != of.box else ""
-    return f"{street}^{_escaped(other, of.city, of.region, of.postcode, of.country, 'M')}"
+    return f"{street}^{_escaped(other, of.city, of.region, of.postcode, of.country, kind)}".rstrip("^")
 
 
 def _range(row: Result) -> str:
