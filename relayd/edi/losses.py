@@ -8,6 +8,7 @@ names what is lost and where it stood, never its value.
 from __future__ import annotations
 
 import re
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -44,6 +45,8 @@ _WORD = re.compile(r"[^\s,;:()]+")
 _PLUMBING = {("ORC", "1"), ("OBX", "2")}
 #: Shorter texts are found by accident inside others.
 _SHORT = 3
+#: The positions for a test's name in MEDLAB.
+_NAME = 30
 
 
 def losses(source: Sequence[Document], target: Sequence[Document]) -> tuple[Finding, ...]:
@@ -82,11 +85,7 @@ class _Comparison:
         for block in self._source.blocks:
             if isinstance(block, Embedded):
                 yield _finding(Severity.WARNING, LOST, "Document inside the message", block.place)
-        source = [row for row in _rows(self._source) if isinstance(row, Result) and not row.is_bare]
-        target = [row for row in _rows(self._target) if isinstance(row, Result) and not row.is_bare]
-        # Those still to come may have moved behind the others.
-        for pending in (False, True):
-            yield from self._results(_part(source, pending), _part(target, pending))
+        yield from self._results()
 
     def _has(self, value: str) -> bool:
         plain = _plain(value)
@@ -116,12 +115,23 @@ class _Comparison:
                 yield block.name or block.tag, block.written, block.place
                 yield from ((element.name or block.tag, element.value, block.place) for element in block.elements)
 
-    def _results(self, source: Sequence[Result], target: Sequence[Result]) -> Iterator[Finding]:
-        for at, row in enumerate(source):
-            if at >= len(target):
-                yield _finding(Severity.ERROR, LOST, "Result", row.place)
+    def _results(self) -> Iterator[Finding]:
+        """Each result beside the next one of its name; one of which only the name was left looks like a heading."""
+        full, bare = defaultdict[str, deque[Result]](deque), defaultdict[str, deque[Result]](deque)
+        for row in _rows(self._target):
+            if isinstance(row, Result):
+                (bare if row.is_bare else full)[_key(row)].append(row)
+        for row in _rows(self._source):
+            if isinstance(row, Heading) or row.is_bare:
+                continue
+            found = full[_key(row)] or bare[_key(row)]
+            if found:
+                yield from self._result(row, found.popleft())
+            elif all(map(self._has, (row.name, *row.values, row.unit, row.low, row.high))):
+                # Texts of one name on lines of their own are read as one result.
+                yield _finding(Severity.NOTE, ALTERED, "Result", row.place)
             else:
-                yield from self._result(row, target[at])
+                yield _finding(Severity.ERROR, LOST, "Result", row.place)
 
     def _result(self, row: Result, other: Result) -> Iterator[Finding]:
         remarks = _plain(" ".join((*other.notes, *other.artefacts)))
@@ -167,8 +177,9 @@ class _Comparison:
                 yield _finding(Severity.ERROR, LOST, what, row.place)
 
 
-def _part(rows: Sequence[Result], pending: bool) -> list[Result]:
-    return [row for row in rows if (row.status is Status.PENDING and not row.values) is pending]
+def _key(row: Result) -> str:
+    """The name as far as every form has it."""
+    return _plain(row.name)[:_NAME].rstrip()
 
 
 def _status(row: Result) -> Status:
@@ -203,6 +214,7 @@ def _table(table: Results) -> Iterator[tuple[str, str, Place]]:
     yield from (("Remark", line, table.place) for line in table.notes)
     yield from _pairs(table.others)
     yield from (("Heading", row.text, row.place) for row in table.rows if isinstance(row, Heading))
+    yield from (("Heading", row.name, row.place) for row in table.rows if isinstance(row, Result) and row.is_bare)
 
 
 def _patient(patient: Patient) -> Iterator[tuple[str, str, Place]]:

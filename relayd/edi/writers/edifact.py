@@ -78,6 +78,16 @@ class Writer:
         return octets.decode("iso-8859-1")
 
 
+def shown(text: str) -> str:
+    """``text`` as it will be written, unescaped: this is what has a length."""
+    return text if text.isascii() else charset.encode(text)[0].decode("iso-8859-1")
+
+
+def cut(text: str, most: int) -> str:
+    """What fits into a field."""
+    return text if len(shown(text)) <= most else shown(text)[:most].rstrip()
+
+
 def wrap(text: str, width: int = LINE) -> list[str]:
     """Lines of at most ``width`` characters. Lines that fit stay as they are; longer ones break at a space.
 
@@ -85,7 +95,8 @@ def wrap(text: str, width: int = LINE) -> list[str]:
     """
     lines: list[str] = []
     for line in _BREAKS.split(text):
-        rest = charset.encode(_UNPRINTABLE.sub(" ", line))[0].decode("iso-8859-1") if not line.isascii() else line
+        # The characters themselves are kept as long as the line fits, so that what is written otherwise can be said.
+        rest = line if len(shown(line)) <= width else shown(line)
         while len(rest) > width:
             at = rest.rfind(" ", 0, width + 1)
             if not rest[: max(at, 0)].strip():

@@ -16,6 +16,7 @@ from relayd.edi.mapping import Mapping
 from relayd.edi.model import Document, Flag, Heading, Party, Result, Results, Role, Status
 from relayd.edi.names import Label
 from relayd.edi.writers import edifact
+from relayd.edi.writers.edifact import cut, shown
 from relayd.edi.writers.envelope import Envelope
 from relayd.edi.writers.remarks import described, outside_tables, said, written_name
 
@@ -74,10 +75,10 @@ class _Message:
         contacts = [party for party in document.parties if party.role is Role.CONTACT]
         for number, party in enumerate(contacts, 1):
             telephone = next(iter(party.telephones), "")
-            self._writer.add("ARA", _name_of(party)[:_PERSON], telephone, counters=(number,))
+            self._writer.add("ARA", cut(_name_of(party), _PERSON), telephone, counters=(number,))
         copies = [party for party in document.parties if party.role is Role.COPY][:5]
         if copies:
-            self._writer.add("KOP", "NAAR", *(_name_of(party)[:_PERSON] for party in copies))
+            self._writer.add("KOP", "NAAR", *(cut(_name_of(party), _PERSON) for party in copies))
         # Who has no segment, or more to say than his has places for.
         placed = [laboratory, *contacts, *copies, *([requester] if requester else [])]
         others = [described(party) for party in document.parties if party not in placed or _has_more(party)]
@@ -107,7 +108,7 @@ class _Message:
         self._writer.add("DET", edifact.date(when), edifact.time(when), counters=(number,))
         is_complete = table.complete if table.complete is not None else not any(map(_is_pending, table.rows))
         volume = next((pair.value for pair in table.others if pair.label in _VOLUMES), "")
-        sample = (_cut(table.number, _NUMBER), _cut(table.specimen, _MATERIAL), _cut(volume, _VOLUME))
+        sample = (cut(table.number, _NUMBER), cut(table.specimen, _MATERIAL), cut(volume, _VOLUME))
         self._writer.add("IDE", "J" if is_complete else "N", *sample, counters=(1,))
         remarks = [
             *_long("Labnummer", table.number, _NUMBER),
@@ -118,13 +119,13 @@ class _Message:
         ]
         self._add_lines("OPM", remarks, (number,))
         if table.title:
-            self._writer.add("SEC", _cut(table.title, _NAME), counters=(number, 1))
+            self._writer.add("SEC", cut(table.title, _NAME), counters=(number, 1))
         rows = [row for row in table.rows if not _is_pending(row)]
         for at, row in enumerate(rows, 1):
             self._add_row(row, (number, 1, at))
         pending = [row for row in table.rows if isinstance(row, Result) and _is_pending(row)]
         for at, row in enumerate(pending, 1):
-            self._writer.add("NUB", _cut(row.name, _NAME), counters=(number, at))
+            self._writer.add("NUB", cut(row.name, _NAME), counters=(number, at))
             self._add_lines("OPU", [*_long("Bepaling", row.name, _NAME), *row.artefacts, *row.notes], (number, at))
 
     def _add_lines(self, tag: str, texts: Iterable[str], counters: tuple[int, ...]) -> None:
@@ -137,17 +138,17 @@ class _Message:
             self._add_result(row, counters)
             return
         text = row.name if isinstance(row, Result) else row.text
-        self._writer.add("BEP", "1", _cut(text, _NAME), counters=counters)
-        self._add_lines("OPB", [text] if len(text) > _NAME else [], counters)
+        self._writer.add("BEP", "1", cut(text, _NAME), counters=counters)
+        self._add_lines("OPB", [text] if _is_long(text, _NAME) else [], counters)
 
     def _add_result(self, row: Result, counters: tuple[int, ...]) -> None:
         value, below = _value(row)
         lower, upper, other = _limits(row)
-        limits = lower if len(lower) <= _VALUE else "", upper if len(upper) <= _VALUE else ""
+        limits = "" if _is_long(lower, _VALUE) else lower, "" if _is_long(upper, _VALUE) else upper
         self._writer.add(
-            *("BEP", "0", _cut(row.name, _NAME), value),
+            *("BEP", "0", cut(row.name, _NAME), value),
             "1" if row.status is Status.CORRECTED else "",
-            row.unit if len(row.unit) <= _VALUE else "",
+            "" if _is_long(row.unit, _VALUE) else row.unit,
             _FLAGS.get(row.flag, ""),
             *limits,
             self._code(row),
@@ -169,7 +170,7 @@ class _Message:
         """NHG's code; for a LOINC code the one that the table has, if it has just one for the result's unit."""
         own = next((code.value for code in row.codes if code.system == "nhg"), "")
         if own:
-            return own if len(own) <= _CODE else ""
+            return "" if _is_long(own, _CODE) else own
         found = {
             known.code
             for code in row.codes
@@ -182,13 +183,13 @@ class _Message:
 
 def _value(row: Result) -> tuple[str, Sequence[str]]:
     """What stands in the field of the value, and the lines for below it."""
-    if len(row.values) > 1 or any(len(value) > _VALUE or "\n" in value for value in row.values):
+    if len(row.values) > 1 or any(_is_long(value, _VALUE) or "\n" in value for value in row.values):
         artefacts = row.artefacts[row.artefacts[:1] == (_BELOW,) :]
         return _BELOW, (*artefacts, *row.values)
     if row.values:
         return row.values[0], row.artefacts
     # A value that stood below already: its words for that are where they were.
-    first = row.artefacts[0] if row.artefacts and len(row.artefacts[0]) <= _VALUE else ""
+    first = row.artefacts[0] if row.artefacts and not _is_long(row.artefacts[0], _VALUE) else ""
     return first, row.artefacts[bool(first) :]
 
 
@@ -217,17 +218,17 @@ def _has_more(party: Party) -> bool:
             more = party.organisation or party.department or party.speciality
             return bool(more or len(party.telephones) > 1 or len(party.identifiers) > 1)
         case Role.CONTACT | Role.COPY:
-            return bool(len(_name_of(party)) > _PERSON or party.address or party.identifiers or party.department)
+            return bool(_is_long(_name_of(party), _PERSON) or party.address or party.identifiers or party.department)
     return True
 
 
-def _cut(text: str, most: int) -> str:
-    return text[:most].rstrip()
+def _is_long(text: str, most: int) -> bool:
+    return len(shown(text)) > most
 
 
 def _long(label: str, text: str, most: int) -> list[str]:
     """A line with what was cut off, where something was."""
-    return [f"{label}: {text}"] if len(text) > most else []
+    return [f"{label}: {text}"] if _is_long(text, most) else []
 
 
 def _given(label: str, text: str) -> list[str]:

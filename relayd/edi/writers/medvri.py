@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relayd.edi.model import Document, Party, Role
+from relayd.edi.model import Document, Embedded, Fields, Heading, Party, Role, Text
 from relayd.edi.writers import edifact
 from relayd.edi.writers.envelope import Envelope
-from relayd.edi.writers.remarks import described, outside_tables
+from relayd.edi.writers.remarks import described, lines_of
 
 
 def write(documents: Sequence[Document], envelope: Envelope) -> tuple[bytes, tuple[str, ...]]:
@@ -29,8 +29,8 @@ def _write(writer: edifact.Writer, document: Document, envelope: Envelope) -> No
     writer.add("DET", edifact.date(when), edifact.time(when))
     edifact.add_patient(writer, document.patient)
     others = [described(party) for party in document.parties if party not in (author, reader)]
-    lines = [text(document), *(["", *others] if others else [])]
-    for number, line in enumerate(edifact.wrap("\n".join(lines)), 1):
+    others += [line for block in document.blocks if isinstance(block, Fields | Embedded) for line in lines_of(block)]
+    for number, line in enumerate(edifact.wrap("\n".join([text(document), *([""] if others else []), *others])), 1):
         writer.add("TXT", line, counters=(number,))
     if reader is not None:
         writer.add("GGO", *edifact.party_elements(reader))
@@ -39,4 +39,4 @@ def _write(writer: edifact.Writer, document: Document, envelope: Envelope) -> No
 
 def text(document: Document) -> str:
     """A letter's text, in the lines that its sender broke it into."""
-    return "\n".join(outside_tables(document))
+    return "\n".join(line for block in document.blocks if isinstance(block, Text | Heading) for line in lines_of(block))

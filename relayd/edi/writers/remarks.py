@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from relayd.edi.model import Address, Document, Embedded, Fields, Heading, Pair, Party, PersonName, Role, Text
+from relayd.edi.model import Address, Block, Document, Embedded, Fields, Heading, Pair, Party, PersonName, Role, Text
 from relayd.edi.names import Label
 from relayd.edi.words import words_of
 
@@ -52,11 +52,17 @@ def written_name(name: PersonName | None) -> str:
 def outside_tables(document: Document) -> Iterator[str]:
     """What a laboratory's message says besides its tables, a line each."""
     for block in document.blocks:
-        if isinstance(block, Text):
+        yield from lines_of(block)
+
+
+def lines_of(block: Block) -> Iterator[str]:
+    """The lines of a block of text or fields, and a word for a document; none for others."""
+    match block:
+        case Text():
             yield from block.lines
-        elif isinstance(block, Heading):
+        case Heading():
             yield block.text
-        elif isinstance(block, Fields):
+        case Fields():
             yield from map(said, block.pairs)
-        elif isinstance(block, Embedded):
+        case Embedded():
             yield f"Bijlage in het oorspronkelijke bericht: {block.name} ({block.media_type})"
