@@ -133,7 +133,7 @@ def _table(block: TableShown, words: Words) -> Iterator[str]:
 
 
 def _rows(block: TableShown, words: Words) -> Iterator[str]:
-    head = (words("Determination"), words("Result"), words("Flag"), words("Reference"), words("Code"))
+    head = (words("Determination"), words("Result"), words("Flag"), words("Reference values"), words("Code"))
     cells = [_cells(row) for row in block.rows]
     drawn = iter(_columns((head, *(one for one in cells if one)), 5 if block.coded else 4))
     yield next(drawn)
