@@ -72,6 +72,9 @@ class InheritedSettings(Settings):
         None,
         description="PDFs of EDI for the archive, with the message inside, or for screen readers.",
     )
+    edi_mapping: Path | None = Field(
+        None, description="CSV of code,name,unit,loinc: laboratory codes, for rules that make one format of another."
+    )
     edi_templates: Path | None = Field(
         None, description="Folder with a message.html or style.css of your own for EDI that is shown."
     )
