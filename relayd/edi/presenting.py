@@ -97,7 +97,9 @@ _SHORT: Final = 9
 _NUMBER: Final = 14
 #: Of a field that couldn't be decoded no more than this is on the page: it may be ten megabytes of base64.
 _MOST_WRITTEN: Final = 10_000
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 
 
 def labels() -> frozenset[str]:

@@ -9,7 +9,6 @@ from relayd.edi.model import Finding, Format, Reading, Severity, Text
 from relayd.edi.readers import edifact, hl7, xml
 
 
-
 class Reader(Protocol):
     """What each module of :mod:`relayd.edi.readers` is."""
 

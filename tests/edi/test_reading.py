@@ -56,7 +56,7 @@ def test_any_octets_are_read_checked_and_shown(data):
 
 
 def test_what_is_no_edi_is_text_with_a_finding():
-    read = reading.read("Beste collega, geen koorts\r\nGroet".encode())
+    read = reading.read(b"Beste collega, geen koorts\r\nGroet")
     assert read.documents == ()
     assert read.outside[0].lines == ("Beste collega, geen koorts", "Groet")
     assert [finding.severity for finding in read.findings] == [Severity.ERROR]
