@@ -45,13 +45,14 @@ def _read(data: bytes, declared: str, *, strict: bool) -> Reading:
             envelope.extend(technical)
     if not documents:
         findings.append(Finding(Severity.ERROR, Says.NOTHING))
-    findings.extend(Finding(Severity.NOTE, Says.OUTSIDE, Place(part.line)) for part in transmission.outside)
+    outside = tuple(_outside(part, charset) for part in transmission.outside)
+    findings.extend(Finding(Severity.NOTE, Says.OUTSIDE, part.place) for part in outside)
     return Reading(
         Format.EDIFACT,
         tuple(documents),
         charset,
         tuple(findings),
-        tuple(_outside(part, charset) for part in transmission.outside),
+        outside,
         tuple(envelope),
     )
 
@@ -113,9 +114,15 @@ def _draft(kind: str, version: str, body: list[Segment], context: Context) -> tu
         return csiz.read(body, context), Dialect.UN
     if kind == "MEDRPT":
         return medrpt.read(body, context), Dialect.UN
-    if kind in KINDS or any(segment.tag in version1.OWN_TAGS for segment in body):
-        return version1.read(kind, body, context), Dialect.VERSION_1
+    tags = {segment.tag for segment in body}
+    if kind in KINDS or tags & version1.OWN_TAGS:
+        return version1.read(kind or _likely(tags), body, context), Dialect.VERSION_1
     return generic.read(body), Dialect.UN
+
+
+def _likely(tags: set[str]) -> str:
+    """The type of a message whose UNH is lost, by its segments."""
+    return "MEDLAB" if "BEP" in tags else "MEDRAD" if "VRS" in tags else "MEDSPE" if "SPE" in tags else "MEDVRI"
 
 
 def _kind(kind: str, draft: Draft) -> Kind:
@@ -125,5 +132,8 @@ def _kind(kind: str, draft: Draft) -> Kind:
 
 
 def _outside(part: Outside, charset: str) -> Text:
-    octets = part.octets.removeprefix(charsets.BOM)
-    return Text(tuple(lines(text(octets, charset).strip("\r\n\0\x1a"))), place=Place(part.line))
+    written = lines(text(part.octets.removeprefix(charsets.BOM), charset).strip("\0\x1a"))
+    blank = next((at for at, written_line in enumerate(written) if written_line.strip()), 0)
+    while len(written) > blank + 1 and not written[-1]:
+        written.pop()
+    return Text(tuple(written[blank:]), place=Place(part.line + blank))
