@@ -13,7 +13,7 @@ from relayd.edi.edifact import Interchange, Message, Outside, Segment, parse
 from relayd.edi.model import Document, Finding, Format, Kind, Place, Reading, Results, Severity, Text, Unread
 from relayd.edi.names import KINDS, Dialect, Says
 from relayd.edi.readers import csiz, edifact_check, generic, medrpt, version1
-from relayd.edi.readers.taking import Context, Draft, iso_digits, lines, time_apart, unread
+from relayd.edi.readers.taking import Context, Draft, iso_digits, joined, lines, time_apart, unread
 
 #: The year that two digits are read near to where no interchange says when it was made.
 _NO_YEAR = 2030
@@ -84,7 +84,7 @@ def _document(message: Message, context: Context, *, strict: bool) -> tuple[Docu
         kind,
         version,
         head.get(1).strip() if head else "",
-        ":".join(head.elements[2]).rstrip(":") if head and len(head.elements) > 2 else "",
+        joined(head.elements[2]) if head and len(head.elements) > 2 else "",
         draft.dated or context.prepared,
         context.sender,
         context.receiver,
@@ -105,7 +105,7 @@ def identity(head: Segment | None) -> tuple[str, str]:
     if head is None or len(head.elements) < 2:
         return "", ""
     kind, *version = (component.strip() for component in head.elements[1])
-    return kind.upper(), ":".join(version).rstrip(":")
+    return kind.upper(), joined(version)
 
 
 def _draft(kind: str, version: str, body: list[Segment], context: Context) -> tuple[Draft, Dialect]:

@@ -190,7 +190,8 @@ class _MedRpt:
 
     def adr(self, segment: Segment) -> bool:
         adr = taken(segment)
-        adr.parts(1, 1)
+        if adr.parts(1, 1)[0]:
+            return False
         form, street, *number = adr.parts(2, 5)
         city, postcode, country = adr.text(3), adr.text(4), adr.text(5)
         if form not in ("", "1"):
@@ -358,7 +359,8 @@ class _MedRpt:
     def inv(self, segment: Segment) -> bool:
         inv, table = taken(segment), self.the_table(segment)
         kind, (code, kind_of_list, agency, name, more) = inv.text(1), inv.parts(2, 5)
-        system = _SYSTEMS.get(agency) or ":".join(filter(None, (kind_of_list, agency)))
+        known = agency in _SYSTEMS and kind_of_list in ("", "AMB")
+        system = _SYSTEMS[agency] if known else ":".join(filter(None, (kind_of_list, agency)))
         row = Row(" ".join(filter(None, (name, more))) or code, inv.place())
         if code:
             row.codes.append(Code(code, system))
