@@ -22,7 +22,6 @@ from relayd.edi.model import (
     Party,
     Patient,
     PersonName,
-    Results,
     Role,
 )
 from relayd.edi.names import Dialect, Label
@@ -54,6 +53,8 @@ _NAME_PARTS = {
     "TI": "title",
     "IN": "initials",
 }
+#: Numbers and marks of the British reports that say nothing to a reader.
+_TECHNICAL = frozenset({"SEQ", "GIS", "SPR", "UNS"})
 #: The subjects of a text that say no more than where it stands.
 _SUBJECTS = ("UIT", "GMR", "SPC", "RIT", "ACB")
 
@@ -66,6 +67,8 @@ class _MedRpt:
         self.table: Table | None = None
         self.pairs: list[Pair] = []
         self.number = self.reported = ""
+        #: A table has the number and the date of the report.
+        self.said = True
         self.letter: list[list[str]] = []
         self.letter_of: Segment | None = None
         self.verbs: dict[str, Callable[[Segment], bool]] = {
@@ -92,11 +95,14 @@ class _MedRpt:
             if _GROUP.fullmatch(segment.tag):
                 self.open(segment)
                 continue
+            if segment.tag in _TECHNICAL:
+                self.draft.technical.append(unread(segment, Dialect.UN))
+                continue
             verb = self.verbs.get(segment.tag)
             if segment.raw and not (verb and verb(segment)):
                 self.close()
                 self.draft.blocks.append(unread(segment, Dialect.UN))
-        if not self.table and not any(isinstance(block, Results) for block in self.draft.blocks):
+        if not self.said:
             self.pairs += [
                 Pair(label, value)
                 for label, value in ((Label.LABORATORY_NUMBER, self.number), (Label.REPORTED, self.reported))
@@ -184,7 +190,8 @@ class _MedRpt:
 
     def adr(self, segment: Segment) -> bool:
         adr = taken(segment)
-        adr.parts(1, 1)
+        if adr.parts(1, 1)[0]:
+            return False
         form, street, *number = adr.parts(2, 5)
         city, postcode, country = adr.text(3), adr.text(4), adr.text(5)
         if form not in ("", "1"):
@@ -292,8 +299,8 @@ class _MedRpt:
             self.draft.patient = replace(self.draft.patient or Patient(), birth_date=born)
         elif kind == "SCO" and not self.the_table(segment).sampled:
             self.the_table(segment).sampled = when
-        elif kind == "ISR" and not self.reported:
-            self.reported = when
+        elif kind == "ISR" and not self.reported and not self.table:
+            self.reported, self.said = when, False
         elif kind in ("ISO", "SRI"):
             label = Label.ORDERED if kind == "ISO" else Label.RECEIVED
             if not any((pair.label, pair.value) == (label, when) for pair in self.pairs):  # MRPN32 wants it twice
@@ -307,8 +314,8 @@ class _MedRpt:
         kind, value = rff.parts(1, 2)
         if rff.rest() or not value:
             return False
-        if kind == "SRI" and self.number in ("", value):
-            self.number = value
+        if kind == "SRI" and not self.number and not self.table:
+            self.number, self.said = value, False
         elif kind == "LZB":
             patient = self.draft.patient or Patient()
             self.draft.patient = replace(patient, identifiers=_with(patient.identifiers, (numbers.bsn(value),)))
@@ -332,6 +339,7 @@ class _MedRpt:
         if self.table is None:
             self.close()
             self.table = Table(place(segment), reported=self.reported, number=self.number)
+            self.said = True
         return self.table
 
     def row(self) -> Row | None:
@@ -351,7 +359,8 @@ class _MedRpt:
     def inv(self, segment: Segment) -> bool:
         inv, table = taken(segment), self.the_table(segment)
         kind, (code, kind_of_list, agency, name, more) = inv.text(1), inv.parts(2, 5)
-        system = _SYSTEMS.get(agency) or ":".join(filter(None, (kind_of_list, agency)))
+        known = agency in _SYSTEMS and kind_of_list in ("", "AMB")
+        system = _SYSTEMS[agency] if known else ":".join(filter(None, (kind_of_list, agency)))
         row = Row(" ".join(filter(None, (name, more))) or code, inv.place())
         if code:
             row.codes.append(Code(code, system))
