@@ -453,6 +453,12 @@ def unescape(raw: str, separators: Separators, charset: str = "ascii") -> str:
     return _escapes(separators.escape).sub(meant, raw)
 
 
+def has_unread_escape(raw: str, separators: Separators) -> bool:
+    """Whether an escape character stands in a written value that begins no escape that is read."""
+    mark = separators.escape
+    return bool(mark) and mark in raw and mark in _escapes(mark).sub("", raw)
+
+
 def _from_hexadecimal(digits: str, charset: str) -> str:
     """A run of ``\\X..\\``: octets of the message's character set, or of UTF-16 as some senders write."""
     octets = bytes.fromhex(digits)

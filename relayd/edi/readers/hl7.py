@@ -27,6 +27,7 @@ from relayd.edi.model import (
     Text,
 )
 from relayd.edi.names_hl7 import COMPLETIONS, SEGMENTS, kind
+from relayd.edi.readers.hl7_check import strict
 from relayd.edi.readers.hl7_groups import Group, Item, Part, parts_of
 from relayd.edi.readers.hl7_orders import Orders
 from relayd.edi.readers.hl7_parts import (
@@ -69,6 +70,13 @@ def read(data: bytes, charset: str = "") -> Reading:
         Format.HL7, documents, charsets.pop() if len(charsets) == 1 else charset or "ascii", tuple(findings), outside,
         tuple(unread(segment) for segment in file.envelope),
     )  # fmt: skip
+
+
+def check(data: bytes, charset: str = "") -> list[Finding]:
+    """Every finding in ``data``: those of :func:`read`, and where it isn't as the standard wants it."""
+    reading = read(data, charset)
+    found = [*reading.findings, *(finding for document in reading.documents for finding in document.findings)]
+    return [*found, *strict(hl7.split(data, charset))]
 
 
 def _counts(file: hl7.File) -> list[Finding]:
@@ -253,8 +261,3 @@ def _status(statuses: list[Status]) -> Status:
     if found & {Status.PENDING, Status.PRELIMINARY}:
         return Status.PRELIMINARY
     return found.pop() if len(found) == 1 else Status.NONE
-
-
-def check(data: bytes, charset: str = "") -> list[Finding]:
-    reading = read(data, charset)
-    return [*reading.findings, *(finding for document in reading.documents for finding in document.findings)]

@@ -29,6 +29,7 @@ from relayd.edi.readers.hl7_groups import Group, Item
 from relayd.edi.readers.hl7_parts import note_lines, parties, unread
 from relayd.edi.readers.hl7_values import (
     DELETED,
+    VALUE_TYPES,
     Parts,
     address,
     code_text,
@@ -319,7 +320,7 @@ class Orders:
         if segment.raw(14) != DELETED and is_single(segment, 14):
             observed = moment(segment.value(14))
             taken.add(14)
-        if type and type not in _TYPES:
+        if type and type not in VALUE_TYPES:
             others.append(Pair(name_of("OBX", 2).text, type, segment.place("2")))
         others += left(segment, taken)
         return Result(
@@ -343,7 +344,9 @@ class Orders:
         blocks: list[Block] = []
         for raw in segment.repetitions(5):
             if not is_embedded(segment, raw, type):
-                blocks.append(Text(tuple(value(segment, raw, type)[0].split("\n")), place=segment.place("5")))
+                text, value_codes = value(segment, raw, type)
+                lines = (*text.split("\n"), *map(code_text, value_codes))
+                blocks.append(Text(lines, place=segment.place("5")))
                 continue
             data, media_type, source = embedded(segment, raw)
             pairs = (*others, Pair("Source application", source, segment.place("5.1"))) if source else tuple(others)
@@ -358,14 +361,6 @@ class Orders:
             others = []
         notes = note_lines(item.notes)
         return [*blocks, Text(notes, "Remark", place=segment.place())] if notes else blocks
-
-
-#: Data types that OBX-2 may name (table 0125).
-_TYPES: Final = frozenset({
-    "AD", "CE", "CF", "CK", "CN", "CNE", "CP", "CWE", "CX", "DR", "DT", "DTM", "ED", "EI", "FT", "HD", "ID", "IS",
-    "MA", "MO", "NA", "NM", "NR", "PL", "PN", "RP", "SI", "SN", "ST", "TM", "TN", "TS", "TX", "XAD", "XCN", "XON",
-    "XPN", "XTN",
-})  # fmt: skip
 
 
 def _texts(segment: Segment) -> list[str]:

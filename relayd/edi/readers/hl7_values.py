@@ -297,6 +297,13 @@ def left(segment: Segment, taken: Iterable[int]) -> list[Pair]:
 # The values of OBX-5
 
 
+#: Data types that OBX-2 may name (table 0125).
+VALUE_TYPES: Final = frozenset({
+    "AD", "CE", "CF", "CK", "CN", "CNE", "CP", "CWE", "CX", "DR", "DT", "DTM", "ED", "EI", "FT", "HD", "ID", "IS",
+    "MA", "MO", "NA", "NM", "NR", "PL", "PN", "RP", "SI", "SN", "ST", "TM", "TN", "TS", "TX", "XAD", "XCN", "XON",
+    "XPN", "XTN",
+})  # fmt: skip
+
 _NO_TEXT = re.compile(r"\s+")
 _MAGIC: Final = (
     (b"%PDF-", "application/pdf"), (b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"),
