@@ -21,6 +21,8 @@ from relayd.edi.hl7 import Message, Segment
 _DETAILS = frozenset({"TQ1", "TQ2", "TCD", "CTD", "CTI", "BLG", "FT1", "SAC", "INV", "SID", "DG1"})
 #: Segments of the patient and his visit, which belong to no order even behind one.
 _PATIENT = frozenset({"PD1", "NK1", "PV1", "PV2", "IN1", "IN2", "IN3", "GT1", "AL1", "IAM", "MRG", "ROL"})
+#: Specimens that several orders can share; in a message of more, the rest stand by themselves.
+_MOST_SPECIMENS = 20
 _AROUND = frozenset({"MSH", "SFT", "DSC", "EVN", "MSA", "ERR", "QAK", "QPD", "UAC", "TXA"})
 
 
@@ -160,6 +162,10 @@ class _Grouping:
     def _take_specimen(self, segment: Segment) -> None:
         item = Item(segment)
         self._notes = item.notes
+        known = self._specimens if self._specimen_first else self._group.specimens if self._group else []
+        if self._after_specimen and len(known) >= _MOST_SPECIMENS:
+            self._parts[-1].items.append(item)
+            return
         if self._specimen_first is None:
             self._specimen_first = self._group is None
         if self._specimen_first:

@@ -90,7 +90,8 @@ class Orders:
         self.parties: list[Party] = []
         self.findings: list[Finding] = []
         self.statuses: list[Status] = []
-        self._specimens_noted: set[int] = set()
+        #: Of each SPM (by its item) that has been read: name, time of collection, and what else it says.
+        self._specimens: dict[int, tuple[str, str, list[Pair]]] = {}
 
     def blocks(self, groups: Sequence[Group]) -> list[Block]:
         """The blocks of orders that follow each other. Orders of one test each, alike in all else, are one table."""
@@ -245,20 +246,17 @@ class Orders:
     def _read_specimens(self, group: Group, head: Head) -> None:
         names: list[str] = []
         for item in group.specimens:
-            segment = item.segment
-            parts = Parts(segment, segment.raw(4))
-            name, given = codes(parts)
+            is_new = id(item) not in self._specimens
+            if is_new:
+                self._specimens[id(item)] = _specimen(item.segment)
+            name, period, pairs = self._specimens[id(item)]
             names.append(name)
-            others = [text for text in (*map(code_text, given), parts.rest()) if text not in ("", name)]
-            head.others += [Pair(name_of("SPM", 4).text, text, segment.place("4")) for text in others]
-            taken = {4}
-            period = shown(segment, segment.raw(17), "DR")
-            if period in ("", head.sampled) or not head.sampled:
-                head.sampled = head.sampled or period
-                taken.add(17)
-            head.others += left(segment, taken)
-            if id(item) not in self._specimens_noted:
-                self._specimens_noted.add(id(item))
+            head.others += pairs
+            if not head.sampled:
+                head.sampled = period
+            elif period not in ("", head.sampled):
+                head.others.append(Pair(name_of("SPM", 17).text, period, item.segment.place("17")))
+            if is_new:
                 head.notes = (*head.notes, *note_lines(item.notes))
         head.specimen = joined(names, ", ")
 
@@ -361,6 +359,14 @@ class Orders:
             others = []
         notes = note_lines(item.notes)
         return [*blocks, Text(notes, "Remark", place=segment.place())] if notes else blocks
+
+
+def _specimen(segment: Segment) -> tuple[str, str, list[Pair]]:
+    parts = Parts(segment, segment.raw(4))
+    name, given = codes(parts)
+    others = [text for text in (*map(code_text, given), parts.rest()) if text not in ("", name)]
+    pairs = [Pair(name_of("SPM", 4).text, text, segment.place("4")) for text in others]
+    return name, shown(segment, segment.raw(17), "DR"), [*pairs, *left(segment, {4, 17})]
 
 
 def _texts(segment: Segment) -> list[str]:
