@@ -95,7 +95,7 @@ class _Grouping:
             elif tag == "OBR":
                 self._take_request(segment)
             elif tag == "ORC":
-                self._take_order(segment, self._segments[index + 1].tag if index + 1 < len(self._segments) else "")
+                self._take_order(segment, self._segments[index + 1] if index + 1 < len(self._segments) else None)
             elif tag == "SPM":
                 self._take_specimen(segment)
             elif tag == "PID":
@@ -141,7 +141,7 @@ class _Grouping:
             self._orderless.update(dict.fromkeys(_numbers(segment), group))
         self._notes = group.notes
 
-    def _take_order(self, segment: Segment, following: str) -> None:
+    def _take_order(self, segment: Segment, following: Segment | None) -> None:
         numbers = _numbers(segment)
         group = self._group
         if group is not None and group.obr is not None and group.orc is None and not group.items:
@@ -149,7 +149,8 @@ class _Grouping:
             group = group if fits else None
         else:
             group = None
-        if group is None and following != "OBR":
+        is_before = following is not None and following.tag == "OBR" and set(numbers) <= set(_numbers(following))
+        if group is None and not is_before:
             late = (self._orderless.pop(number, None) for number in numbers)
             group = next((each for each in late if each is not None and each.orc is None), None)
         if group is None:
