@@ -8,7 +8,7 @@ when they are shown; what is stored and forwarded is what came. Senders' habits 
 * a line that doesn't begin with a segment's name and the field separator goes on in the field before it;
 * the separators are what MSH-1 and MSH-2 say, per message; what they don't say is as usual;
 * MLLP's octets around messages (0x0B, 0x1C) separate them;
-* strict UTF-8 is believed over MSH-18, and a wrong MSH-18 is a finding.
+* the octets are believed over MSH-18 (relayd/edi/charset.py), and a wrong MSH-18 is a finding.
 
 Nothing raises here for any octets, and everything takes time linear in them.
 """
@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from relayd.edi.charset import LENIENT
+from relayd.edi.charset import find as charset_of
 from relayd.edi.model import Finding, Place, Severity
 
 #: The segments around messages (HL7 2.5 §2.10.3).
@@ -342,7 +344,7 @@ def _footer(data: bytes, last: Segment, stop: int) -> int:
 
 
 _SETS: Final = {
-    "ASCII": "ascii", "ISOIR6": "ascii", "USASCII": "ascii", "ISOIR100": "iso8859-1", "LATIN1": "iso8859-1",
+    "ASCII": "ascii", "ISOIR6": "ascii", "USASCII": "ascii", "ISOIR100": "iso-8859-1", "LATIN1": "iso-8859-1",
     "UNICODEUTF8": "utf-8", "UTF8": "utf-8", "UNICODE": "utf-8",
     "WINDOWS1252": "cp1252", "CP1252": "cp1252", "WIN1252": "cp1252", "ANSI": "cp1252",
     "CP850": "cp850", "IBM850": "cp850", "CP437": "cp437", "IBM437": "cp437",
@@ -354,19 +356,12 @@ def character_set(name: str) -> str:
     """A character set by a name of table 0211, or by the Internet's, as Python names it; "" for one unknown."""
     plain = re.sub(r"[^A-Z0-9]", "", name.upper())
     iso = _ISO_8859.fullmatch(plain)
-    return f"iso8859-{iso[1]}" if iso else _SETS.get(plain, "")
+    return f"iso-8859-{iso[1]}" if iso else _SETS.get(plain, "")
 
 
 def decode(octets: bytes, charset: str) -> str:
     """Text of a segment; octets that its message's character set doesn't have are read as Windows-1252."""
-    try:
-        return octets.decode(charset)
-    except UnicodeDecodeError:
-        pass
-    try:
-        return octets.decode("cp1252")
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")
+    return octets.decode(charset, LENIENT)
 
 
 def _charset(octets: bytes, header: Segment | None, declared: str) -> tuple[str, tuple[Finding, ...]]:
@@ -386,28 +381,16 @@ def _charset(octets: bytes, header: Segment | None, declared: str) -> tuple[str,
         findings.append(Finding(Severity.WARNING, text, place, {"name": claims[0][:40]}))
     if octets.isascii():
         return claimed or "ascii", tuple(findings)
-    try:
-        octets.decode("utf-8")
-    except UnicodeDecodeError:
-        is_utf8 = False
-    else:
-        is_utf8 = True
-    if is_utf8:
-        if claimed and claimed != "utf-8":
-            text = "The message is in UTF-8, but says that it is in %(name)s"
-            findings.append(Finding(Severity.WARNING, text, place, {"name": claims[0] if claims else declared}))
-        return "utf-8", tuple(findings)
-    if claimed == "utf-8":
-        text = "The message says that it is in UTF-8, but some of it isn't"
-        findings.append(Finding(Severity.WARNING, text, place))
-        # Mostly UTF-8 with a character cut in two, or no UTF-8 at all; each segment is read as it can be.
-        return "utf-8", tuple(findings)
-    if claimed not in ("", "ascii", "iso8859-1"):
-        return claimed, tuple(findings)
     if claimed == "ascii":
         findings.append(Finding(Severity.WARNING, "The message says that it is in ASCII, but it isn't", place))
-    # Windows-1252 has all of ISO 8859-1's letters, and what its senders mean by the octets in between.
-    return "cp1252", tuple(findings)
+    found, odd = charset_of(octets, claimed)
+    findings += [replace(finding, place=place) for finding in odd]
+    if found == "utf-8" and claimed not in ("", "ascii", "utf-8"):
+        text = "The message is in UTF-8, but says that it is in %(name)s"
+        findings.append(Finding(Severity.WARNING, text, place, {"name": (claims[0] if claims else declared)[:40]}))
+    elif found != "utf-8" and claimed == "utf-8":
+        findings.append(Finding(Severity.WARNING, "The message says that it is in UTF-8, but it isn't", place))
+    return found, tuple(findings)
 
 
 # Escapes

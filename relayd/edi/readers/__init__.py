@@ -1,1 +1,1 @@
-"""What each format's messages mean: octets in, a :class:`relayd.edi.model.Reading` out."""
+"""The readers: octets of one format in, :class:`relayd.edi.model.Reading` out. None raises for what a message holds."""

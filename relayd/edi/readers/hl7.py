@@ -86,25 +86,25 @@ def _counts(file: hl7.File) -> list[Finding]:
     for piece in file.pieces:
         if isinstance(piece, hl7.Message):
             messages += 1
-        elif isinstance(piece, hl7.Segment):
-            said = piece.value(1).strip()
-            if piece.tag == "BHS":
-                messages = 0
-            elif piece.tag == "BTS":
-                findings += _count(
-                    piece, said, messages, "The batch says that it has %(said)s messages; it has %(count)s"
-                )
-                messages, batches = 0, batches + 1
-            elif piece.tag == "FTS":
-                findings += _count(piece, said, batches, "The file says that it has %(said)s batches; it has %(count)s")
+        elif isinstance(piece, hl7.Outside) or piece.tag == "FHS":
+            continue
+        elif piece.tag == "BHS":
+            messages = 0
+        elif piece.tag == "BTS":
+            text = "The batch says that it has %(said)s messages; it has %(count)s"
+            findings += _count(piece, messages, text)
+            messages, batches = 0, batches + 1
+        else:
+            text = "The file says that it has %(said)s batches; it has %(count)s"
+            findings += _count(piece, batches, text)
     return findings
 
 
-def _count(segment: hl7.Segment, said: str, count: int, text: str) -> list[Finding]:
+def _count(segment: hl7.Segment, count: int, text: str) -> list[Finding]:
+    said = segment.value(1).strip()
     if not said or said.lstrip("0") == str(count or ""):
         return []
-    values = {"said": said[:20], "count": str(count)}
-    return [Finding(Severity.WARNING, text, segment.place("1"), values)]
+    return [Finding(Severity.WARNING, text, segment.place("1"), {"said": said[:20], "count": str(count)})]
 
 
 class _Reader:
