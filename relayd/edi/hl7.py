@@ -33,6 +33,10 @@ _BARE: Final = frozenset(b"BLG BTS DSC FTS GT1 IN1 IN2 NTE OBR ORC PD1 PDA PV1 P
 
 #: CR, LF and MLLP's framing all end a line here.
 _ONE_LINE_END: Final = bytes.maketrans(b"\r\x0b\x1c", b"\n\n\n")
+_CR: Final = 0x0D
+_LF: Final = 0x0A
+#: MLLP's end of a block.
+_BLOCK_END: Final = 0x1C
 _START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t]{0,8}([A-Z][A-Z0-9]{2})([!-/:-@\[-`{-~]|\Z)")
 # A header: its field separator stands again behind the encoding characters, unless the line ends there.
 _HEADER = re.compile(rb"(?:MSH|FHS|BHS)([!-/:-@\[-`{-~]).{0,8}?(?:\1|\Z)", re.DOTALL)
@@ -84,8 +88,10 @@ class Segment:
     def close(self, stop: int) -> None:
         """It ends here, line end and framing included."""
         self.stop = stop
-        end = self.begin + len(self._data[self.begin : stop].rstrip(b"\r\n\x0b\x1c"))
-        self.end = max(end, self.begin + 3)
+        data, end = self._data, stop
+        while end > self.begin + 3 and data[end - 1] in b"\r\n\x0b\x1c":
+            end -= 1
+        self.end = end
 
     @property
     def octets(self) -> bytes:
@@ -236,21 +242,23 @@ class _Splitter:
         self._segments: list[Segment] = []
         self._outside = 0
         self._line = 1
-        self._counted = 0
         self._number = 0
 
     def split(self) -> File:
+        data, size = self._data, len(self._data)
         offset = 0
-        for line in self._data.translate(_ONE_LINE_END).split(b"\n"):
-            match = _START.match(line)
+        for line in data.translate(_ONE_LINE_END).split(b"\n"):
+            match = _START.match(line) if line else None
             if match is not None and self._begins(match, line):
-                self._close_segment(offset)
                 self._begin(match, line, offset)
             end = offset + len(line)
-            if self._data[end : end + 1] == b"\x1c" and self._data[end + 1 : end + 2] in _BEHIND_BLOCK:
+            last = data[end] if end < size else 0
+            if last == _CR or (last == _LF and data[end - 1 : end] != b"\r"):
+                self._line += 1
+            elif last == _BLOCK_END and data[end + 1 : end + 2] in _BEHIND_BLOCK:
                 self._close_message(end + 1)
             offset = end + 1
-        self._close_message(len(self._data))
+        self._close_message(size)
         return self._file
 
     def _begins(self, match: re.Match[bytes], line: bytes) -> bool:
@@ -260,6 +268,8 @@ class _Splitter:
         return _HEADER.match(line, match.start(1)) is not None if mark else tag in _BARE
 
     def _begin(self, match: re.Match[bytes], line: bytes, offset: int) -> None:
+        if self._segments:
+            self._segments[-1].close(offset)
         tag, begin = match[1].decode(), offset + match.start(1)
         if tag in HEADERS and _HEADER.match(line, match.start(1)):
             self._close_message(offset)
@@ -269,15 +279,8 @@ class _Splitter:
             self._close_message(offset)
         if not self._segments:
             self._take_outside(offset)
-        passed = self._data[self._counted : begin]
-        self._line += passed.count(b"\r") + passed.count(b"\n") - passed.count(b"\r\n")
-        self._counted = begin
         self._number += 1
         self._segments.append(Segment(self._data, tag, offset, begin, self._separators, self._line, self._number))
-
-    def _close_segment(self, stop: int) -> None:
-        if self._segments:
-            self._segments[-1].close(stop)
 
     def _close_message(self, stop: int) -> None:
         """The open message ends here; text behind its last segment is outside."""
@@ -352,6 +355,7 @@ _SETS: Final = {
 _ISO_8859 = re.compile(r"(?:ISO)?8859(1[013456]|[1-9])")
 
 
+@lru_cache(maxsize=256)
 def character_set(name: str) -> str:
     """A character set by a name of table 0211, or by the Internet's, as Python names it; "" for one unknown."""
     plain = re.sub(r"[^A-Z0-9]", "", name.upper())
@@ -371,9 +375,9 @@ def _charset(octets: bytes, header: Segment | None, declared: str) -> tuple[str,
     if header is not None and header.tag == "MSH":
         written = octets[: header.end - header.begin].split(header.separators.field.encode(), 18)
         if len(written) > 17 and written[17]:
-            claims = written[17].decode("latin-1").split(header.separators.repetition or "~")
+            claims = written[17][:200].decode("latin-1").split(header.separators.repetition or "~")
             place = header.place("18")
-    names = [name for name in map(character_set, [*claims, declared]) if name]
+    names = [name for name in map(character_set, [*claims, declared[:40]]) if name]
     claimed = names[0] if names else ""
     findings: list[Finding] = []
     if claims and claims[0] and not character_set(claims[0]):
