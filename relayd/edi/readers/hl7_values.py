@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from relayd.edi import bsn
+from relayd.edi import numbers
 from relayd.edi.hl7 import Segment
 from relayd.edi.model import Address, Code, Identifier, Pair, PersonName
 from relayd.edi.names_hl7 import PLUMBING, SYSTEMS, TABLES, name_of
@@ -141,7 +141,7 @@ def _identifier(number: str, words: list[str]) -> tuple[Identifier, str]:
     known = {word.upper() for word in each}
     rest = " ".join(word for word in each if word.upper() not in _ISSUER_WORDS)
     if known & _BSN:
-        return Identifier("bsn", number, bsn.is_sound(number)), rest
+        return numbers.bsn(number), rest
     if known & _UZOVI:
         return Identifier("uzovi", number), rest
     if known & _VEKTIS:
@@ -296,6 +296,13 @@ def left(segment: Segment, taken: Iterable[int]) -> list[Pair]:
 
 # The values of OBX-5
 
+
+#: Data types that OBX-2 may name (table 0125).
+VALUE_TYPES: Final = frozenset({
+    "AD", "CE", "CF", "CK", "CN", "CNE", "CP", "CWE", "CX", "DR", "DT", "DTM", "ED", "EI", "FT", "HD", "ID", "IS",
+    "MA", "MO", "NA", "NM", "NR", "PL", "PN", "RP", "SI", "SN", "ST", "TM", "TN", "TS", "TX", "XAD", "XCN", "XON",
+    "XPN", "XTN",
+})  # fmt: skip
 
 _NO_TEXT = re.compile(r"\s+")
 _MAGIC: Final = (
