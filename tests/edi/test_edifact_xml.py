@@ -93,6 +93,11 @@ def test_what_was_written_oddly_stays_so_until_it_is_changed() -> None:
                    "<TXT.01><TXT.01.1>Nu") == b"UNH+1+MEDVRI:1'TXT:1+?Z?o'TXT:2+Nu'"  # fmt: skip
 
 
+def test_a_terminator_in_the_wrong_place_stays_there() -> None:
+    data = b"UNH+1+MEDLAB:1'BEP':1:1:1+1+K'"
+    assert from_xml(to_xml(data)) == (data, ())
+
+
 def test_a_character_that_the_set_lacks_is_written_in_words_and_said() -> None:
     document = to_xml("UNH+1+MEDVRI:1'TXT:1+één'".encode("latin-1")).decode().replace("één", "één €")
     octets, findings = from_xml(document.encode())

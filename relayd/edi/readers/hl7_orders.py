@@ -286,7 +286,13 @@ class Orders:
     def _add_result(self, rows: list[Result | Heading], item: Item, type: str, head: Head) -> None:
         result = self._result(item, type, head)
         last = rows[-1] if rows else None
-        if isinstance(last, Result) and type in _TEXT_TYPES and _goes_on(last, result):
+        if (
+            type in _TEXT_TYPES
+            and result == Result(result.name, status=Status.FINAL, place=result.place)
+            and result.name
+        ):
+            rows.append(Heading(result.name, result.place))
+        elif isinstance(last, Result) and type in _TEXT_TYPES and _goes_on(last, result):
             rows[-1] = replace(last, values=last.values + result.values, notes=result.notes)
         else:
             rows.append(result)
