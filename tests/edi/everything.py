@@ -14,38 +14,10 @@ from relayd.edi.words import words_of
 DATES = {"birth_date", "dated", "sampled", "reported", "observed"}
 #: What our words and symbols say of a flag.
 SIGNS = {"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI"}
-TAGS = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "article",
-        "header",
-        "section",
-        "footer",
-        "h1",
-        "h2",
-        "p",
-        "span",
-        "strong",
-        "dl",
-        "div",
-        "dt",
-        "dd",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "ul",
-        "li",
-        "br",
-    ]
-)
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "article", "header", "section", "footer", "h1", "h2", "p"),
+    *("span", "strong", "dl", "div", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"),
+}
 ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "scope", "colspan", "rowspan"}
 MOST_WRITTEN = 10_000
 
