@@ -26,7 +26,6 @@ EXAMPLES = {
     "oul_r22": "oul_r22_lab2lab_latin1.hl7",
     "oml_o21": "oml_o21_lab2lab_latin1.hl7",
     "ack": "ack_ae.hl7",
-    "several": "multi_message_3.edi",
     "unknown": "unknown_type_MEDXYZ.edi",
 }
 _WIDTH = 940
