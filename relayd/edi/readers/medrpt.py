@@ -38,6 +38,8 @@ _ROLES = {
     "MS": Role.SENDER,
     "GP": Role.PRACTITIONER,
 }
+#: Numbers that one party may have; what comes in greater number is shown as it stands.
+_MOST = 20
 _PERSONS = (Role.REQUESTER, Role.COPY, Role.PRACTITIONER)
 _SEXES = {"1": "male", "2": "female", "9": "unknown", "0": "unknown"}
 _FLAGS = {"": Flag.NONE, "HI": Flag.HIGH, "LO": Flag.LOW, "H": Flag.HIGH, "L": Flag.LOW, "HH": Flag.VERY_HIGH,
@@ -217,11 +219,15 @@ class _MedRpt:
         numbers_ = () if label or not number else (number,)
         if self.group == "S01" and self.draft.parties:
             party = self.draft.parties[-1]
+            if len(party.telephones) + len(party.others) >= _MOST:
+                return False
             self.draft.parties[-1] = replace(
                 party, telephones=(*party.telephones, *numbers_), others=(*party.others, *pairs)
             )
         elif self.group in ("S06", "S07"):
             patient = self.draft.patient or Patient()
+            if len(patient.telephones) + len(patient.others) >= _MOST:
+                return False
             self.draft.patient = replace(
                 patient, telephones=(*patient.telephones, *numbers_), others=(*patient.others, *pairs)
             )
@@ -303,7 +309,7 @@ class _MedRpt:
             self.reported, self.said = when, False
         elif kind in ("ISO", "SRI"):
             label = Label.ORDERED if kind == "ISO" else Label.RECEIVED
-            if not any((pair.label, pair.value) == (label, when) for pair in self.pairs):  # MRPN32 wants it twice
+            if not self.pairs or (self.pairs[-1].label, self.pairs[-1].value) != (label, when):  # MRPN32 wants it twice
                 self.pair(label, when, segment)
         else:
             return False
@@ -316,7 +322,7 @@ class _MedRpt:
             return False
         if kind == "SRI" and not self.number and not self.table:
             self.number, self.said = value, False
-        elif kind == "LZB":
+        elif kind == "LZB" and not (self.draft.patient and len(self.draft.patient.identifiers) >= _MOST):
             patient = self.draft.patient or Patient()
             self.draft.patient = replace(patient, identifiers=_with(patient.identifiers, (numbers.bsn(value),)))
         elif kind == "ROI":
