@@ -230,6 +230,24 @@ def test_lines_of_one_text_are_one_result() -> None:
     assert (row.values, row.notes) == (("regel 1", "regel 2", "regel 3"), ("noot",))
 
 
+def test_a_name_alone_is_a_heading() -> None:
+    document = only(
+        message(PID, "OBR|1|||X^Panel", "OBX|1|ST|^Hematologie||||||||F", "OBX|2|NM|HB^Hb||8,1", "OBX|3|ST|L^Lipase")
+    )
+    (table,) = results(document)
+    assert [type(row) for row in table.rows] == [Heading, Result, Result]
+
+
+def test_a_specimen_of_older_versions_is_in_the_request() -> None:
+    (table,) = results(only(message(PID, "OBR|1|||K^Kweek|||20260901||||||||URI&Urine", "OBX|1|ST|K||negatief")))
+    assert table.specimen == "URI Urine"
+    assert "Specimen" not in pairs(table)
+
+
+def test_a_type_written_as_its_structure_is_known() -> None:
+    assert only(message(PID, "OBR|1|||K", "OBX|1|NM|K||4", type="ORU_R01")).kind is Kind.LABORATORY
+
+
 def test_orders_of_one_test_each_are_one_table() -> None:
     segments = ["SPM|1|S1||SER^Serum"]
     for number, test in enumerate(("Kalium", "Natrium", "Kreatinine"), 1):

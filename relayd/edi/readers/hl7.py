@@ -114,7 +114,8 @@ class _Reader:
         self._message = message
         self._parts = parts_of(message)
         self._header = message.header
-        code = self._header.value(9) if self._header is not None else ""
+        # Some write the structure, "ORU_R01", for the type.
+        code = self._header.value(9).partition("_")[0] if self._header is not None else ""
         sections = frozenset(
             section for segment in message.segments if segment.tag == "OBR" and (section := segment.value(24).upper())
         )

@@ -70,7 +70,7 @@ def _line_ends(message: Message) -> Iterator[Finding]:
 
 def _in_place(message: Message) -> Iterator[Finding]:
     header = message.header
-    code = header.value(9) if header is not None else ""
+    code = header.value(9).partition("_")[0] if header is not None else ""
     subject = _SUBJECTS.get(code, "MSH")
     if header is not None and all(segment.tag != subject for segment in message.segments):
         text = "The message lacks a segment that its type must have: %(tag)s"

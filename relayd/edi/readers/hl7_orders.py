@@ -202,6 +202,9 @@ class Orders:
             pairs = self._with_parties(orc, taken)
             head.others = [*pairs, *head.others]
         self._read_specimens(group, head)
+        if obr is not None and obr.raw(15) not in ("", DELETED) and not head.specimen:
+            head.specimen = joined((shown(obr, raw, "SPS") for raw in obr.repetitions(15)), ", ")
+            head.others = [pair for pair in head.others if pair.place != obr.place("15")]
         for segment in group.details:
             head.others += left(segment, ())
         head.notes = (*head.notes, *note_lines(group.notes))
@@ -286,11 +289,7 @@ class Orders:
     def _add_result(self, rows: list[Result | Heading], item: Item, type: str, head: Head) -> None:
         result = self._result(item, type, head)
         last = rows[-1] if rows else None
-        if (
-            type in _TEXT_TYPES
-            and result == Result(result.name, status=Status.FINAL, place=result.place)
-            and result.name
-        ):
+        if _is_heading(result):
             rows.append(Heading(result.name, result.place))
         elif isinstance(last, Result) and type in _TEXT_TYPES and _goes_on(last, result):
             rows[-1] = replace(last, values=last.values + result.values, notes=result.notes)
@@ -409,6 +408,13 @@ def _flag(segment: Segment) -> tuple[Flag, str]:
         return Flag.NONE, ""
     is_plain = len(written) == 1 and written[0] in FLAGS
     return flag, "" if is_plain else joined(written)
+
+
+def _is_heading(result: Result) -> bool:
+    """Whether it is but a name: what senders make of the headings in their own systems."""
+    return result == Result(result.name, status=result.status, place=result.place) and (
+        bool(result.name) and result.status in (Status.NONE, Status.FINAL)
+    )
 
 
 def _goes_on(last: Result, result: Result) -> bool:

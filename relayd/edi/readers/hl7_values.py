@@ -54,18 +54,19 @@ class Parts:
 
     def whole(self, component: int) -> str:
         """All that is left of a component; its sub-components are parted by spaces."""
-        count = len(self._left[component - 1]) if component <= len(self._left) else 0
-        return joined(self.take(component, number) for number in range(1, count + 1))
+        if component > len(self._left) or not any(subcomponents := self._left[component - 1]):
+            return ""
+        return joined([self.take(component, number) for number in range(1, len(subcomponents) + 1)])
 
     def rest(self, known: frozenset[str] = frozenset()) -> str:
         """What is left, parted by spaces, without the ``known`` words."""
-        left = (self.whole(component) for component in range(1, len(self._left) + 1))
-        return joined(value for value in left if value.upper() not in known)
+        left = [self.whole(number) for number, subcomponents in enumerate(self._left, 1) if any(subcomponents)]
+        return joined([value for value in left if value.upper() not in known]) if left else ""
 
 
 def joined(values: Iterable[str], between: str = " ") -> str:
     """The values that aren't empty."""
-    return between.join(value for value in values if value)
+    return between.join([value for value in values if value])
 
 
 def moment(written: str) -> str:
