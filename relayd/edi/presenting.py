@@ -253,7 +253,8 @@ def _meant(pair: Pair, words: Words) -> str:
 
 
 def _remarks(findings: Iterable[Finding], words: Words) -> tuple[tuple[Remark, ...], tuple[Remark, ...]]:
-    errors, others = [], []
+    errors: list[Remark] = []
+    others: list[Remark] = []
     for one in findings:
         remark = Remark(
             one.severity.value, words(one.severity.value), clean(words.finding(one)), clean(words.place(one.place))

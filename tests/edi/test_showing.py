@@ -45,7 +45,9 @@ from tests.edi.everything import Page, missing, smuggled
 
 texts = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["", "<script>alert(1)</script>", '" onload="x', "{{ 7*7 }}", "&amp;", "%(x)s", "\x00\x1b[2J", "\u202e"]),
+    st.sampled_from(
+        ["", "<script>alert(1)</script>", '" onload="x', "{{ 7*7 }}", "&amp;", "%(x)s", "\x00\x1b[2J", "\u202e"]
+    ),
 )
 many = st.lists(texts, max_size=3).map(tuple)
 places = st.builds(Place, st.integers(0, 9), st.integers(0, 9), texts, texts)
@@ -206,7 +208,9 @@ def test_what_changed_what_is_still_to_come_and_what_no_longer_holds_is_marked()
 
 def test_patient_sender_and_receiver_come_before_the_results_and_an_orders_numbers_after_them():
     shown = text(reading(LAB), "nl")
-    positions = [shown.index(one) for one in ("M. van der Dijk", "Van: Streeklab", "Aan: drs. A.B.", "142 µmol/l", "ZD2020")]
+    positions = [
+        shown.index(one) for one in ("M. van der Dijk", "Van: Streeklab", "Aan: drs. A.B.", "142 µmol/l", "ZD2020")
+    ]
     assert positions == sorted(positions)
 
 
@@ -268,8 +272,8 @@ def test_a_senders_line_length_isnt_the_authors():
     assert list(paragraphs(lines)) == [
         "Geachte collega,",
         "",
-        "Hierbij zend ik u het verslag van de behandeling van bovengenoemde patiënt, die ik zag op verzoek van de huisarts. "
-        "De klachten zijn na zes behandelingen verminderd.",
+        "Hierbij zend ik u het verslag van de behandeling van bovengenoemde patiënt, die ik zag op verzoek van de "
+        "huisarts. De klachten zijn na zes behandelingen verminderd.",
         "",
         "Medicatie:",
         "- naproxen 500 mg, twee maal daags",

@@ -31,7 +31,7 @@ def read(segments: list[Segment], context: Context) -> Draft:
             draft.patient = replace(patient or Patient(), birth_date=dated(segment, context.year - 10)[1])
         elif tag == "PDI" and kind in _SEXES and len(segment.elements) == 1:
             draft.patient = replace(patient or Patient(), sex=_SEXES[kind])
-        elif tag == "PID" and not (patient and patient.name):
+        elif tag == "PID" and kind in ("", "PAT") and not (patient and patient.name):
             draft.patient = _patient(segment, patient or Patient())
         elif tag == "NAD" and kind == "PAT" and not (patient and patient.address):
             nad = taken(segment)

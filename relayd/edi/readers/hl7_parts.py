@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from relayd.edi import bsn
+from relayd.edi import numbers
 from relayd.edi.hl7 import HEADERS, Segment
 from relayd.edi.model import (
     Address,
@@ -130,7 +130,7 @@ class PatientReader:
         taken = {2, 3, 4, 5, 7, 8, 11, 13, 14, 19}
         identifiers = [each for number in (3, 2, 4) for each in self._identifiers(number)]
         if social := segment.value(19):
-            sound = bsn.is_sound(social)
+            sound = numbers.bsn_sound(social)
             identifiers.append(Identifier("bsn" if sound else name_of("PID", 19).text, social, sound or None))
             rest = segment.raw(19) != segment.repetitions(19)[0] or len(segment.components(segment.raw(19))) > 1
             taken -= {19} if rest else set()

@@ -204,6 +204,9 @@ class _Version1:
 
     def blg(self, segment: Segment) -> None:
         taken, patient = _taken(segment), self.draft.patient or Patient()
+        if any(pair.label == Label.BLOOD for pair in patient.others):
+            self.unread(segment)
+            return
         pair = Pair(Label.BLOOD, taken.text(1), taken.place("1"))
         self.draft.patient = replace(patient, others=(*patient.others, *([pair] if pair.value else []), *taken.rest()))
 
