@@ -44,12 +44,13 @@ log = structlog.get_logger("relayd.deriving")
 
 #: Copies that are made or wait for it at once, in one worker.
 _AT_ONCE: Final = 8
+#: Seconds that one waits at least for its turn, and how much the last copy counts in how long one takes.
+_LEAST_WAIT: Final = 1.0
+_WEIGHT: Final = 0.1
 #: Octets of all leaves together that one copy is made from.
 _MOST: Final = 32 * 2**20
 #: A child that died or took too long is tried again in later attempts, up to so many: it may have been the machine.
 _TRIES: Final = 3
-#: What the old content is called where it has no name.
-_ORIGINAL: Final = "original"
 #: A part of no more octets than that is an empty line.
 _EMPTY: Final = 2
 
@@ -90,6 +91,8 @@ class Deriving:
         self._services = services
         self._renderer = renderer
         self._making = 0
+        self._takes = 0.0
+        self._full_until = 0.0
 
     async def __call__(
         self, message: Message, copy: int, body: Body, meta: MessageMeta, attempts: int
@@ -108,12 +111,16 @@ class Deriving:
         self, message: Message, copy: int, body: Body, meta: MessageMeta, key: MessageKey, *, last: bool
     ) -> DerivedCopy:
         """Make it, and keep it; or find what another worker kept meanwhile."""
+        clock = self._services.clock
         if self._making >= _AT_ONCE:
-            raise Crowded("too many copies are made at once")
+            raise Crowded(self._wait(clock.boot()))
         self._making += 1
+        start = clock.boot()
         try:
             derived, event = await self._make(copy, body, meta, key, last=last)
         finally:
+            # With so many at once, each took its own time and that of those before it.
+            self._takes += ((clock.boot() - start) / self._making - self._takes) * _WEIGHT
             self._making -= 1
         store, place = self._services.store, {"message_id": message.id, "copy": copy}
         failpoints.reach("copy-made")
@@ -124,6 +131,12 @@ class Deriving:
         if kept is None:
             raise NotFound(f"message {message.id} has no copy {copy} any more")
         return kept
+
+    def _wait(self, now: float) -> float:
+        """How long one more has to wait, when each of those that wait already takes as long as the last ones did. A
+        laboratory's thousand results of one morning come back when it is their turn, and not all every few seconds."""
+        self._full_until = max(self._full_until, now + _LEAST_WAIT) + self._takes
+        return self._full_until - now
 
     async def _make(
         self, copy: int, body: Body, meta: MessageMeta, key: MessageKey, *, last: bool
@@ -162,7 +175,7 @@ class Deriving:
         headers = Headers(body.head)
         keep = not content.says_all or _says_more(meta.parts, used)
         names = used[0].names if used else ()
-        name = "" if meta.parts and meta.parts[0].is_container else next(iter(names), _ORIGINAL)
+        name = "" if meta.parts and meta.parts[0].is_container else next(iter(names), content.name)
         new = remade(headers, content.shown, content.files, f"relayd-{os.urandom(16).hex()}", keep=keep, name=name)
         hashed = BodyHash()
         async for block in _content(new, body):

@@ -56,7 +56,9 @@ def remake(request: Remake, make_pdf: MakesPdf) -> Remade:
     options = request.options
     everything = [(leaf, read(leaf.data, leaf.charset)) for leaf in request.leaves]
     made = _made(options["form"], everything, options, make_pdf)
-    return msgspec.structs.replace(made, facts={**made.facts, **_facts([reading for _, reading in everything])})
+    readings = [reading for _, reading in everything]
+    name = f"message.{_EXTENSIONS[readings[0].format]}"
+    return msgspec.structs.replace(made, name=name, facts={**made.facts, **_facts(readings)})
 
 
 def _made(form: str, everything: Sequence[Read], options: Mapping[str, str], make_pdf: MakesPdf) -> Remade:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -25,16 +25,17 @@ from relayd.vault.vault import Vault
 
 log = structlog.get_logger("relayd.queue")
 
-#: Seconds after which a copy that had to wait is looked at again.
-_GIVE_WAY: Final = 5.0
-
 #: Judges undecided deliveries again. A settlement says QUEUED with its route, UNDECIDED (still), FAILED (refused) or
 #: HELD; ``last_reply`` is the reply as text ("451 4.4.3 …"). Its next attempt and its report are the lanes' business.
 Rejudge = Callable[[Claimed, Body, MessageMeta], Awaitable[Sequence[Settlement]]]
 
 
 class Crowded(RelaydError):
-    """So many copies are being made anew that this one has to wait."""
+    """So many copies are being made anew that this one has to wait, for about so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many copies are made at once")
+        self.seconds = seconds
 
 
 class Derive(Protocol):
@@ -103,9 +104,8 @@ class Attempt:
             if route is None:
                 return self._deferred(work, "4.3.5", f"no route is called {deliveries[0].route}", settings)
             outcomes = await route.deliver(await self._job(work, body, meta, still_mine))
-        except Crowded:
-            due = self._clock.now() + _GIVE_WAY * (1 + self._random())
-            return [given_back(delivery, due) for delivery in deliveries]
+        except Crowded as crowded:
+            return [given_back(delivery, self._clock.now() + crowded.seconds) for delivery in deliveries]
         except KeyDestroyed:
             gone = [Outcome(d.number, Result.FAILED, "5.3.0", "its retention has ended") for d in deliveries]
             return self._after(work, gone, settings)

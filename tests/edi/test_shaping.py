@@ -42,6 +42,7 @@ def test_html_is_text_and_a_page_with_every_message() -> None:
     assert not remade.says_all
     assert remade.facts["recognised"] == ["MEDLAB 1", "MEDVRI 1"]
     assert remade.facts["messages"] == 2
+    assert remade.name == "message.edi"
 
 
 def test_nothing_of_the_message_is_markup_or_a_fact() -> None:
