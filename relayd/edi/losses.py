@@ -56,13 +56,48 @@ def losses(source: Sequence[Document], target: Sequence[Document]) -> tuple[Find
         if at < len(target):
             findings.extend(_Comparison(document, target[at]).findings())
         else:
-            findings.append(_finding(Severity.ERROR, LOST, "Message", Place()))
+            findings.append(_finding(Severity.ERROR, LOST, _What.MESSAGE, Place()))
     return tuple(findings)
 
 
 def labels() -> frozenset[str]:
-    """The texts of findings, keys of translation."""
-    return frozenset({LOST, MOVED, ALTERED})
+    """Every text that a finding may have, and those of ours that name what was lost: keys of translation."""
+    return frozenset({LOST, MOVED, ALTERED, *(text for name, text in vars(_What).items() if name.isupper())})
+
+
+class _What:
+    """What can be lost; other things are called by their own labels."""
+
+    ADDRESS = "Address"
+    BIRTH_DATE = "Birth date"
+    CODE = "Code of a result"
+    DATE = "Date of the message"
+    DOCUMENT = "Document inside the message"
+    FLAG = "Flag"
+    HEADING = "Heading"
+    LABEL = "Label of the message"
+    LOWER = "Lower limit"
+    MESSAGE = "Message"
+    NAME = "Name"
+    NUMBER = "Number"
+    ORGANISATION = "Organisation"
+    RANGE = "Reference range"
+    REFERENCE = "Reference of the message"
+    REMARK = "Remark"
+    REPORTED = "Time of the report"
+    RESULT = "Result"
+    RESULT_NAME = "Name of a result"
+    SAMPLE_NUMBER = "Number of the sample"
+    SAMPLED = "Time of the sample"
+    SPECIMEN = "Specimen"
+    STATUS = "Status"
+    TELEPHONE = "Telephone"
+    TEXT = "Text"
+    TIME = "Time of a result"
+    TITLE = "Title"
+    UNIT = "Unit of a result"
+    UPPER = "Upper limit"
+    VALUE = "Value of a result"
 
 
 def _finding(severity: Severity, text: str, what: str, place: Place) -> Finding:
@@ -84,7 +119,7 @@ class _Comparison:
                 yield _finding(Severity.WARNING, LOST, what, place)
         for block in self._source.blocks:
             if isinstance(block, Embedded):
-                yield _finding(Severity.WARNING, LOST, "Document inside the message", block.place)
+                yield _finding(Severity.WARNING, LOST, _What.DOCUMENT, block.place)
         yield from self._results()
 
     def _has(self, value: str) -> bool:
@@ -95,18 +130,18 @@ class _Comparison:
 
     def _outside_results(self) -> Iterator[tuple[str, str, Place]]:
         document = self._source
-        yield "Reference of the message", document.reference, Place()
-        yield "Date of the message", _minute(document.dated), Place()
-        yield "Label of the message", document.label, Place()
+        yield _What.REFERENCE, document.reference, Place()
+        yield _What.DATE, _minute(document.dated), Place()
+        yield _What.LABEL, document.label, Place()
         if document.patient is not None:
             yield from _patient(document.patient)
         for party in document.parties:
             yield from _party(party)
         for block in document.blocks:
             if isinstance(block, Heading):
-                yield "Heading", block.text, block.place
+                yield _What.HEADING, block.text, block.place
             elif isinstance(block, Text):
-                yield from (("Text", line, block.place) for line in block.lines)
+                yield from ((_What.TEXT, line, block.place) for line in block.lines)
             elif isinstance(block, Fields):
                 yield from _pairs(block.pairs)
             elif isinstance(block, Results):
@@ -129,24 +164,24 @@ class _Comparison:
                 yield from self._result(row, found.popleft())
             elif all(map(self._has, (row.name, *row.values, row.unit, row.low, row.high))):
                 # Texts of one name on lines of their own are read as one result.
-                yield _finding(Severity.NOTE, ALTERED, "Result", row.place)
+                yield _finding(Severity.NOTE, ALTERED, _What.RESULT, row.place)
             else:
-                yield _finding(Severity.ERROR, LOST, "Result", row.place)
+                yield _finding(Severity.ERROR, LOST, _What.RESULT, row.place)
 
     def _result(self, row: Result, other: Result) -> Iterator[Finding]:
         remarks = _plain(" ".join((*other.notes, *other.artefacts)))
         pairs = (
-            ("Name of a result", row.name, other.name),
-            ("Value of a result", "\n".join(row.values), "\n".join(other.values)),
-            ("Unit of a result", row.unit, other.unit),
-            ("Lower limit", row.low, other.low),
-            ("Upper limit", row.high, other.high),
-            ("Reference range", row.range, other.range),
+            (_What.RESULT_NAME, row.name, other.name),
+            (_What.VALUE, "\n".join(row.values), "\n".join(other.values)),
+            (_What.UNIT, row.unit, other.unit),
+            (_What.LOWER, row.low, other.low),
+            (_What.UPPER, row.high, other.high),
+            (_What.RANGE, row.range, other.range),
         )
         for what, value, now in pairs:
             if not value or _plain(value) == _plain(now) or _is_limit(what, row, other):
                 continue
-            if value in other.artefacts:
+            if value in other.artefacts or (what == _What.VALUE and set(row.values) <= set(other.values)):
                 continue
             kept = _plain(value) in remarks
             yield _finding(Severity.NOTE if kept else Severity.ERROR, MOVED if kept else LOST, what, row.place)
@@ -154,12 +189,12 @@ class _Comparison:
         carried = {code.value for code in other.codes}
         for code in row.codes:
             if code.value and code.value not in carried and _plain(code.value) not in remarks:
-                yield _finding(Severity.WARNING, LOST, "Code of a result", row.place)
+                yield _finding(Severity.WARNING, LOST, _What.CODE, row.place)
         for line in (*row.notes, *row.artefacts):
             if _plain(line) not in remarks and not self._has(line):
-                yield _finding(Severity.ERROR, LOST, "Remark", row.place)
+                yield _finding(Severity.ERROR, LOST, _What.REMARK, row.place)
         if row.observed and not self._has(row.observed):
-            yield _finding(Severity.WARNING, LOST, "Time of a result", row.place)
+            yield _finding(Severity.WARNING, LOST, _What.TIME, row.place)
         for pair in row.others:
             if _plain(pair.value) not in remarks and not self._has(pair.value):
                 yield _finding(Severity.WARNING, LOST, pair.label, pair.place)
@@ -168,8 +203,8 @@ class _Comparison:
         """Flag and status, which may have been written in words."""
         is_flag = row.flag is not other.flag or (row.flag is Flag.OTHER and row.flag_text != other.flag_text)
         for what, is_changed, word in (
-            ("Flag", is_flag, "Indicatie:"),
-            ("Status", _status(row) is not _status(other), "Status:"),
+            (_What.FLAG, is_flag, "Indicatie:"),
+            (_What.STATUS, _status(row) is not _status(other), "Status:"),
         ):
             if is_changed and word in remarks:
                 yield _finding(Severity.NOTE, ALTERED, what, row.place)
@@ -190,11 +225,11 @@ def _status(row: Result) -> Status:
 def _is_limit(what: str, row: Result, other: Result) -> bool:
     """A single limit is ">60" as a range in one form, and the lower limit in the other."""
     match what:
-        case "Lower limit":
+        case _What.LOWER:
             return _plain(other.range).replace(" ", "") == f">{row.low}"
-        case "Upper limit":
+        case _What.UPPER:
             return _plain(other.range).replace(" ", "") == f"<{row.high}"
-        case "Reference range":
+        case _What.RANGE:
             return _plain(row.range).replace(" ", "") in (f">{other.low}", f"<{other.high}")
     return False
 
@@ -206,35 +241,35 @@ def _rows(document: Document) -> Iterator[Result | Heading]:
 
 
 def _table(table: Results) -> Iterator[tuple[str, str, Place]]:
-    yield "Title", table.title, table.place
-    yield "Number of the sample", table.number, table.place
-    yield "Specimen", table.specimen, table.place
-    yield "Time of the sample", _minute(table.sampled), table.place
-    yield "Time of the report", _minute(table.reported), table.place
-    yield from (("Remark", line, table.place) for line in table.notes)
+    yield _What.TITLE, table.title, table.place
+    yield _What.SAMPLE_NUMBER, table.number, table.place
+    yield _What.SPECIMEN, table.specimen, table.place
+    yield _What.SAMPLED, _minute(table.sampled), table.place
+    yield _What.REPORTED, _minute(table.reported), table.place
+    yield from ((_What.REMARK, line, table.place) for line in table.notes)
     yield from _pairs(table.others)
-    yield from (("Heading", row.text, row.place) for row in table.rows if isinstance(row, Heading))
-    yield from (("Heading", row.name, row.place) for row in table.rows if isinstance(row, Result) and row.is_bare)
+    yield from ((_What.HEADING, row.text, row.place) for row in table.rows if isinstance(row, Heading))
+    yield from ((_What.HEADING, row.name, row.place) for row in table.rows if isinstance(row, Result) and row.is_bare)
 
 
 def _patient(patient: Patient) -> Iterator[tuple[str, str, Place]]:
-    yield from _name("Name of the patient", patient.name)
-    yield "Birth date", patient.birth_date, Place()
-    yield from _identifiers("Number of the patient", patient.identifiers)
+    yield from _name(_What.NAME, patient.name)
+    yield _What.BIRTH_DATE, patient.birth_date, Place()
+    yield from _identifiers(_What.NUMBER, patient.identifiers)
     if patient.address is not None:
-        yield from (("Address of the patient", value, Place()) for value in texts(patient.address))
-    yield from (("Telephone of the patient", number, Place()) for number in patient.telephones)
+        yield from ((_What.ADDRESS, value, Place()) for value in texts(patient.address))
+    yield from ((_What.TELEPHONE, number, Place()) for number in patient.telephones)
     yield from _pairs(patient.others)
 
 
 def _party(party: Party) -> Iterator[tuple[str, str, Place]]:
-    yield from _name(f"Name of the {party.role}", party.name)
+    yield from _name(_What.NAME, party.name)
     for value in (party.organisation, party.department, party.speciality):
-        yield f"Organisation of the {party.role}", value, Place()
+        yield _What.ORGANISATION, value, Place()
     if party.address is not None:
-        yield from ((f"Address of the {party.role}", value, Place()) for value in texts(party.address))
-    yield from ((f"Telephone of the {party.role}", number, Place()) for number in party.telephones)
-    yield from _identifiers(f"Number of the {party.role}", party.identifiers)
+        yield from ((_What.ADDRESS, value, Place()) for value in texts(party.address))
+    yield from ((_What.TELEPHONE, number, Place()) for number in party.telephones)
+    yield from _identifiers(_What.NUMBER, party.identifiers)
     yield from _pairs(pair for pair in party.others if not pair.meaning)
 
 

@@ -83,7 +83,8 @@ class Words:
         """What was found, in this language."""
         text = self(finding.text)
         try:
-            return text % finding.values if finding.values else text
+            # A value may be a label too; one that is none stays as it is.
+            return text % {name: self(value) for name, value in finding.values.items()} if finding.values else text
         except (KeyError, ValueError, TypeError):
             return f"{text} {' '.join(finding.values.values())}"
 

@@ -12,7 +12,7 @@ from babel.messages.pofile import read_po
 
 import relayd.edi
 from relayd.cli import edi as command
-from relayd.edi import names, names_hl7, presenting
+from relayd.edi import losses, names, names_hl7, presenting
 from relayd.edi.words import FOLDER, LANGUAGES
 
 PACKAGE = Path(relayd.edi.__file__).parent
@@ -82,7 +82,7 @@ def mentioned() -> set[str]:
 def test_a_catalogue_has_all_that_is_said_and_nothing_that_isnt(language):
     with (FOLDER / f"{language}.po").open("rb") as file:
         catalogue = {entry.id: entry for entry in read_po(file, locale=language) if entry.id}
-    said = from_code() | from_templates() | names.labels() | names_hl7.labels() | presenting.labels()
+    said = from_code() | from_templates() | names.labels() | names_hl7.labels() | presenting.labels() | losses.labels()
     assert said - set(catalogue) == set()
     assert set(catalogue) - said - mentioned() == set()
     for entry in catalogue.values():

@@ -73,8 +73,9 @@ class _Message:
             self._add_requester(requester)
         self._writer.add("AFD", laboratory.department or _name_of(laboratory), *laboratory.telephones[1:2])
         contacts = [party for party in document.parties if party.role is Role.CONTACT]
-        for number, party in enumerate(contacts, 1):
-            telephone = next(iter(party.telephones), "")
+        # AFD and ARA must be there.
+        for number, party in enumerate(contacts or [laboratory], 1):
+            telephone = next(iter(party.telephones), "") if contacts else ""
             self._writer.add("ARA", cut(_name_of(party), _PERSON), telephone, counters=(number,))
         copies = [party for party in document.parties if party.role is Role.COPY][:5]
         if copies:
