@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from relayd.edi.flowing import has_columns, paragraphs
+from relayd.edi.flowing import paragraphs
 from relayd.edi.history import over_time
 from relayd.edi.model import (
     Block,
@@ -297,10 +297,8 @@ def _heading(heading: Heading, words: Words) -> HeadingShown:
 
 
 def _text(text: Text, words: Words) -> TextShown:
-    lines = tuple(map(clean, text.lines))
-    columns = has_columns(lines)
-    flowing = text.flowing and not columns
-    return TextShown(clean(words(text.title)), tuple(paragraphs(lines)) if flowing else lines, columns)
+    lines = [clean(line) for line in text.lines]
+    return TextShown(clean(words(text.title)), tuple(paragraphs(lines, flowing=text.flowing)))
 
 
 def _fields(fields: Fields, words: Words) -> FieldsShown:
