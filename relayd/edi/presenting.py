@@ -149,9 +149,12 @@ def _document(document: Document, words: Words) -> DocumentShown:
     if document.parts > 1:
         part = words("part %(part)d of %(parts)d") % {"part": document.part, "parts": document.parts}
     type = " ".join(part for part in (document.type, document.version) if part)
+    title = words(TITLES[document.kind])
+    if document.kind is Kind.UNKNOWN:  # then its type is all that there is to say of it
+        title = clean(f"{title} {type}".strip())
     return DocumentShown(
         style=document.kind.value,
-        title=words(TITLES[document.kind]),
+        title=title,
         type=clean(type),
         dated=clean(words.moment(document.dated)),
         test=document.test,
