@@ -157,7 +157,7 @@ class _Reader:
                 for item in run:
                     assert isinstance(item, Item)
                     blocks += self._item_blocks(item, part, people)
-        blocks += [unread(segment, _said_of(segment)) for segment in plumbing]
+        blocks += [unread(segment, _said_of(segment) if segment is header else ()) for segment in plumbing]
         if header is None:
             findings.append(Finding(Severity.ERROR, "The message has no header (MSH)", message.segments[0].place()))
         elif not header.value(9):
@@ -235,8 +235,6 @@ def _system(header: hl7.Segment | None, number: int) -> str:
 
 def _said_of(segment: hl7.Segment) -> set[int]:
     """The fields of MSH that the document has; one with more in it than that is shown whole."""
-    if segment.tag != "MSH":
-        return set()
     plain = {number for number in (3, 4, 5, 6, 7, 10, 12) if is_single(segment, number)}
     code, event, structure, *rest = [*segment.components(segment.raw(9)), "", "", ""]
     follows = structure in ("", code, f"{code}_{event}") and not any(rest) and len(segment.repetitions(9)) == 1

@@ -189,7 +189,7 @@ class Orders:
             status = obr.value(25)
             head.status = STATUSES.get(status, Status.NONE)
             head.complete = False if status in _UNFINISHED else None
-            is_plain = head.status is not Status.NONE and status not in STATUS_DETAILS
+            is_plain = head.status is not Status.NONE and status not in STATUS_DETAILS and is_single(obr, 25)
             taken = {3, 4, 7, 22, *((25,) if is_plain else ())}
             head.others += self._with_parties(obr, taken)
             number = shown(obr, filler, "EI")
@@ -273,8 +273,7 @@ class Orders:
     def _add_prose(self, prose: list[_Prose], item: Item) -> None:
         segment = item.segment
         name, given, others = self._test(segment)
-        status = segment.value(11)
-        others += left(segment, {2, 3, 4, 5, *((11,) if status in ("", "F") else ())})
+        others += left(segment, {2, 3, 4, 5, *((11,) if segment.raw(11) == "F" else ())})
         if segment.raw(4).strip("0123456789"):
             others.append(Pair(name_of("OBX", 4).text, segment.unescape(segment.raw(4)), segment.place("4")))
         pairs = (*(_code_pair(segment, code) for code in given), *others)
@@ -314,7 +313,7 @@ class Orders:
         status = STATUSES.get(segment.value(11), Status.NONE)
         taken = {2, 3, 5, 6, 7, 8}
         if status is not Status.NONE:
-            taken |= set() if segment.value(11) in STATUS_DETAILS else {11}
+            taken |= {11} if segment.value(11) not in STATUS_DETAILS and is_single(segment, 11) else set()
         elif segment.raw(11):
             text = "The status of a result isn't known: %(code)s"
             found = Finding(Severity.WARNING, text, segment.place("11"), {"code": segment.value(11)[:20]})
