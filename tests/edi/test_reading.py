@@ -65,7 +65,9 @@ def mutations(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 6))):
         start = draw(st.integers(0, len(data)))
         end = start + draw(st.integers(0, 12))
-        data[start:end] = draw(st.binary(max_size=6) | st.sampled_from([b"+", b":", b"'", b"?", b"\r", b"|", b"^", b"&"]))
+        data[start:end] = draw(
+            st.binary(max_size=6) | st.sampled_from([b"+", b":", b"'", b"?", b"\r", b"|", b"^", b"&"])
+        )
     return bytes(data)
 
 
