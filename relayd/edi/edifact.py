@@ -26,7 +26,7 @@ from relayd.edi.charset import BOM, text
 _START = re.compile(rb"(?<![A-Za-z0-9])UN(?:A|[BH](?=[^\w\s]))")
 _UNA = re.compile(rb"UNA(.)(.)(.)(.)(.)(.)(?=[\s\x00]{0,8}+UN[BGH])", re.DOTALL)
 _SHORT_UNA = re.compile(rb"UNA([^\w\s])([^\w\s])([^\w\s])(.)([^\w\s])(?=[\s\x00]{0,8}+UN[BGH])")
-_UNB = re.compile(rb"UNB([^\w\s])\w{1,6}([^\w\s])")
+_UNB = re.compile(rb"UNB([^\w\s'?])\w{1,6}([^\w\s])")
 _UNH = re.compile(rb"UNH\+[^+\r\n]{1,40}\+[A-Za-z]")
 _LOOKS_LIKE_SEGMENTS = re.compile(rb"(?:[\s\x00\x1a]*+[A-Z][A-Z0-9]{2}[+:][^'\r\n]*+'){2}")
 

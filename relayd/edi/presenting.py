@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from relayd.edi.flowing import has_columns, paragraphs
+from relayd.edi.flowing import paragraphs
 from relayd.edi.history import over_time
 from relayd.edi.model import (
     Block,
@@ -149,9 +149,12 @@ def _document(document: Document, words: Words) -> DocumentShown:
     if document.parts > 1:
         part = words("part %(part)d of %(parts)d") % {"part": document.part, "parts": document.parts}
     type = " ".join(part for part in (document.type, document.version) if part)
+    title = words(TITLES[document.kind])
+    if document.kind is Kind.UNKNOWN:  # then its type is all that there is to say of it
+        title = clean(f"{title} {type}".strip())
     return DocumentShown(
         style=document.kind.value,
-        title=words(TITLES[document.kind]),
+        title=title,
         type=clean(type),
         dated=clean(words.moment(document.dated)),
         test=document.test,
@@ -297,10 +300,8 @@ def _heading(heading: Heading, words: Words) -> HeadingShown:
 
 
 def _text(text: Text, words: Words) -> TextShown:
-    lines = tuple(map(clean, text.lines))
-    columns = has_columns(lines)
-    flowing = text.flowing and not columns
-    return TextShown(clean(words(text.title)), tuple(paragraphs(lines)) if flowing else lines, columns)
+    lines = [clean(line) for line in text.lines]
+    return TextShown(clean(words(text.title)), tuple(paragraphs(lines, flowing=text.flowing)))
 
 
 def _fields(fields: Fields, words: Words) -> FieldsShown:

@@ -179,6 +179,10 @@ def test_citizen_numbers(number: str, identifiers: tuple[Identifier, ...], other
     assert [pair.value for pair in found.others] == others
 
 
+def test_a_citizen_number_in_the_place_of_a_reference() -> None:
+    assert patient("PID+1975:03:18+V+Jansen+BSN999990019").identifiers == (bsn("999990019"),)
+
+
 @pytest.mark.parametrize(
     ("number", "sound"),
     [("999990019", True), ("123456782", True), ("000000000", False), ("123456789", False), ("١٢٣٤٥٦٧٨٢", False)],
@@ -558,6 +562,16 @@ def test_every_text_of_a_reader_can_be_translated() -> None:
                         assert {element.name for element in block.elements} <= known | {""}
                     case _:
                         pass
+
+
+@pytest.mark.parametrize(
+    "segment", ["BLG+A", "COM+1:TE", "RFF+LZB:1", "DTM+ISO:2026:102", "PAD+Laan", "OPB+x", "DET+26:01:01"]
+)
+@pytest.mark.parametrize("kind", ["MEDLAB:1", "MEDRPT:D:93A:UN:MRPN32"])
+def test_one_segment_without_end_is_no_burden(kind: str, segment: str) -> None:
+    """Work grows with the number of segments, not with its square: the test's own time limit sees."""
+    document = message(kind, "S06+1", *[segment] * 30_000)
+    assert document.blocks or document.patient
 
 
 @needs_samples

@@ -55,6 +55,32 @@ def test_any_octets_are_read_checked_and_shown(data):
     assert html(read, "nl").html
 
 
+SMALL = [data for file in files() for data in edi(file) if len(data) < 4000]
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    """A sample with some of its octets gone, changed or in another place."""
+    data = bytearray(draw(st.sampled_from(SMALL)))
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(data)))
+        end = start + draw(st.integers(0, 12))
+        data[start:end] = draw(
+            st.binary(max_size=6) | st.sampled_from([b"+", b":", b"'", b"?", b"\r", b"|", b"^", b"&"])
+        )
+    return bytes(data)
+
+
+@given(mutations())
+@settings(max_examples=60, deadline=None)
+def test_a_damaged_message_is_shown_whole(data):
+    read = reading.read(data)
+    page = Page(html(read, "en").html)
+    assert missing(read, "".join(page.text)) == []
+    assert missing(read, text(read, "en")) == []
+    assert smuggled(page) == set()
+
+
 def test_what_is_no_edi_is_text_with_a_finding():
     read = reading.read(b"Beste collega, geen koorts\r\nGroet")
     assert read.documents == ()

@@ -255,7 +255,7 @@ class _MedRpt:
             return False
         patient, parts, others = self.draft.patient or Patient(), {}, []  # type: Patient, dict[str, str], list[Pair]
         pna = taken(segment)
-        pna.text(1)
+        pna.parts(1, 1)
         ids = identifier(pna.parts(2, 6))
         for at in range(3, len(pna.elements) + 1):
             kind, value = pna.parts(at, 2)
@@ -368,7 +368,7 @@ class _MedRpt:
         known = agency in _SYSTEMS and kind_of_list in ("", "AMB")
         system = _SYSTEMS[agency] if known else ":".join(filter(None, (kind_of_list, agency)))
         row = Row(" ".join(filter(None, (name, more))) or code, inv.place())
-        if code:
+        if code or system:
             row.codes.append(Code(code, system))
         if kind not in ("", "1", "MQ"):
             row.others.append(Pair(Label.LINE, kind, inv.place("1")))
