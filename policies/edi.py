@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from relayd.directory.directory import EDI_GATEWAY, Directory, OrganisationSettings
@@ -194,9 +195,12 @@ def _options(settings: OrganisationSettings, form: str, rule: str) -> tuple[tupl
     options = [("form", form), ("rule", rule), ("language", settings.language)]
     if form in ("pdf", "folder"):
         options.append(("pdf", settings.edi_pdf))
-    if settings.edi_templates is not None:
-        options.append(("templates", str(settings.edi_templates)))
+    options += [(name, str(path)) for name, path in _files(settings) if path is not None]
     return tuple(options)
+
+
+def _files(settings: OrganisationSettings) -> tuple[tuple[str, Path | None], ...]:
+    return ("templates", settings.edi_templates), ("mapping", settings.edi_mapping)
 
 
 def _told(heading: Heading) -> str:

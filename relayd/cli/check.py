@@ -13,6 +13,7 @@ from relayd.cli.certificates import shown
 from relayd.cli.common import add_config, add_json, print_json
 from relayd.cli.dkim_advice import notices_domain, unsigned
 from relayd.clock import Clock, SystemClock
+from relayd.daemon.in_force import unfit_mappings
 from relayd.directory.load import build
 from relayd.errors import ConfigurationError, Problem, VaultError
 from relayd.pipeline.load import build_pipeline
@@ -67,6 +68,7 @@ def examine(folder: Path, clock: Clock) -> tuple[Loaded | None, list[Problem]]:
     except ConfigurationError as error:
         return None, error.problems
     problems = [*missing_or_unfit(loaded), *out_of_date(loaded, clock.now()), *_weak_certificates(loaded)]
+    problems += unfit_mappings(loaded)
     try:
         pipeline = build_pipeline(loaded)
     except ConfigurationError as error:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from relayd.cli.common import add_json, print_json
+from relayd.cli.edi_convert import add_convert
+from relayd.cli.edi_files import edi_in, finding_json, finding_line
 from relayd.cli.table import printable
 from relayd.edi import reading
-from relayd.edi.detect import Leaf, leaves, sniff
+from relayd.edi.detect import Leaf
 from relayd.edi.model import Finding, Reading, Severity
 from relayd.edi.rendering import OURS, Pdfs, Templates, html, text
 from relayd.edi.words import LANGUAGES, Words, words_of
 from relayd.errors import RelaydError
-from relayd.mail.mime_header import is_header
 from relayd.rendering.renderer import ProcessRenderer
 
 _EPILOG: Final = """\
@@ -32,19 +32,18 @@ examples:
   relayd edi show result.hl7 --json             what was read, for scripts
   relayd edi check result.edi                   every finding: line, segment, element and what it means
   cat result.edi | relayd edi check -
+  relayd edi convert result.edi --to hl7        in another form; relayd edi convert --help
 
 FILE is EDIFACT, HL7 v2, their XML, or a mail with one of these in it. '-' is standard input.
 exit status: 0 done, 1 it can't be read or check finds an error, 2 the call itself was wrong
 """
-#: Larger files aren't what this is for, and would be in memory several times.
-_MOST: Final = 64 * 2**20
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``edi``."""
     parser = commands.add_parser(
         "edi",
-        help="read EDIFACT and HL7 messages, and check them",
+        help="read EDIFACT and HL7 messages, check and convert them",
         description="Show what an EDI message says, or everything that is wrong with it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -63,6 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.add_argument("--language", choices=LANGUAGES, default="en", help="of the findings (%(default)s)")
     add_json(check)
     check.set_defaults(run=run_check)
+    add_convert(actions)
     for action in (show, check):
         action.add_argument("file", metavar="FILE")
         action.add_argument("--part", type=int, metavar="N", help="the Nth EDI message of a mail that has several")
@@ -70,7 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_show(arguments: argparse.Namespace) -> int:
     """Print what the message says; exit status 1 when it can't be read."""
-    found = _edi(arguments)
+    found = edi_in(arguments.file, arguments.part)
     readings = [(one, reading.read(one.data, one.charset)) for one in found]
     templates = Templates(arguments.templates) if arguments.templates else OURS
     if arguments.json:
@@ -113,9 +113,11 @@ def _write(made: bytes, output: Path | None, *, is_pdf: bool) -> None:
 def run_check(arguments: argparse.Namespace) -> int:
     """Print every finding; exit status 1 when there is an error among them."""
     words = words_of(arguments.language)
-    found = [(one, reading.check(one.data, one.charset)) for one in _edi(arguments)]
+    found = [(one, reading.check(one.data, one.charset)) for one in edi_in(arguments.file, arguments.part)]
     if arguments.json:
-        print_json([_finding_json(leaf, finding, words) for leaf, findings in found for finding in findings])
+        print_json(
+            [{"file": leaf.name} | finding_json(finding, words) for leaf, findings in found for finding in findings]
+        )
     else:
         for leaf, findings in found:
             for line in _described(leaf, findings, words):
@@ -126,50 +128,6 @@ def run_check(arguments: argparse.Namespace) -> int:
 def _described(leaf: Leaf, findings: list[Finding], words: Words) -> Iterator[str]:
     name = leaf.name or leaf.path or "-"
     for one in findings:
-        place = words.place(one.place)
-        yield f"{name}: {f'{place}: ' if place else ''}{words(one.severity.value)}: {words.finding(one)}"
+        yield f"{name}: {finding_line(one, words)}"
     if not findings:
         yield f"{name}: {words('nothing found')}"
-
-
-def _finding_json(leaf: Leaf, finding: Finding, words: Words) -> dict[str, Any]:
-    where = finding.place
-    return {
-        "file": leaf.name,
-        "severity": finding.severity.value,
-        "text": words.finding(finding),
-        "line": where.line or None,
-        "segment": where.segment or None,
-        "tag": where.tag,
-        "element": where.element,
-    }
-
-
-def _edi(arguments: argparse.Namespace) -> list[Leaf]:
-    """The EDI in the file: the file itself, or what is in it if it is a mail."""
-    data = _octets(arguments.file)
-    name = Path(arguments.file).name if arguments.file != "-" else ""
-    format = sniff(data)
-    found: list[Leaf] = []
-    if format is None or is_header(data):
-        found = list(leaves(data))
-    if not found and format:
-        found = [Leaf("", format, name, "", "", data)]
-    if not found:
-        raise RelaydError(f"there is no EDI in {arguments.file}")
-    if arguments.part is not None:
-        if not 0 < arguments.part <= len(found):
-            raise RelaydError(f"{arguments.file} has {len(found)} EDI messages")
-        found = [found[arguments.part - 1]]
-    return found
-
-
-def _octets(name: str) -> bytes:
-    try:
-        with open(name, "rb") if name != "-" else os.fdopen(os.dup(sys.stdin.fileno()), "rb") as file:
-            data = file.read(_MOST + 1)
-    except OSError as error:
-        raise RelaydError(f"{name} can't be read: {error.strerror}") from error
-    if len(data) > _MOST:
-        raise RelaydError(f"{name} is larger than {_MOST // 2**20} MiB")
-    return data

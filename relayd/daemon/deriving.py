@@ -24,18 +24,19 @@ from relayd.journal.event import Event
 from relayd.mail.body import Body
 from relayd.mail.decode import decoder
 from relayd.mail.headers import Headers
-from relayd.mail.meta import Derived, MessageMeta, Part, Transformation
+from relayd.mail.meta import Derived, MessageMeta, Part
 from relayd.mail.mime import MimeScanner
 from relayd.mail.patch import apply
 from relayd.mail.remade import Remade as NewContent
 from relayd.mail.remade import remade
 from relayd.queue.attempt import Crowded
-from relayd.rendering.renderer import NotRendered
+from relayd.rendering.renderer import NotAnswered, NotRendered
 from relayd.rendering.wire import Leaf, Remade
 from relayd.store.blobs import Blobs
 from relayd.store.derived import NOT_MADE, DerivedCopy
 from relayd.store.interface import Store
 from relayd.store.records import Message
+from relayd.telemetry.metrics import COPIES_MADE
 from relayd.vault.meta import copy_part, open_derived, seal_derived
 from relayd.vault.vault import MessageKey, Vault
 
@@ -43,12 +44,13 @@ log = structlog.get_logger("relayd.deriving")
 
 #: Copies that are made or wait for it at once, in one worker.
 _AT_ONCE: Final = 8
+#: Seconds that one waits at least for its turn, and how much the last copy counts in how long one takes.
+_LEAST_WAIT: Final = 1.0
+_WEIGHT: Final = 0.1
 #: Octets of all leaves together that one copy is made from.
 _MOST: Final = 32 * 2**20
-#: A child that died or took too long is tried once more: it may have been the machine.
-_TRIES: Final = 2
-#: What the old content is called where it has no name.
-_ORIGINAL: Final = "original"
+#: A child that died or took too long is tried again in later attempts, up to so many: it may have been the machine.
+_TRIES: Final = 3
 #: A part of no more octets than that is an empty line.
 _EMPTY: Final = 2
 
@@ -89,63 +91,77 @@ class Deriving:
         self._services = services
         self._renderer = renderer
         self._making = 0
+        self._takes = 0.0
+        self._full_until = 0.0
 
-    async def __call__(self, message: Message, copy: int, body: Body, meta: MessageMeta) -> tuple[Body, Derived] | None:
+    async def __call__(
+        self, message: Message, copy: int, body: Body, meta: MessageMeta, attempts: int
+    ) -> tuple[Body, Derived] | None:
         services = self._services
         key = services.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
         kept: DerivedCopy | None = await services.store.call("derived_copy", message_id=message.id, copy=copy)
         if kept is None:
-            kept = await self._made(message, copy, body, meta, key)
+            kept = await self._made(message, copy, body, meta, key, last=attempts + 1 >= _TRIES)
         if not kept.made:
             return None
         derived = open_derived(key, copy, kept.meta)
         return services.blobs.open(kept.body, key, derived.head_length, kept.size, copy_part(copy)), derived
 
-    async def _made(self, message: Message, copy: int, body: Body, meta: MessageMeta, key: MessageKey) -> DerivedCopy:
+    async def _made(
+        self, message: Message, copy: int, body: Body, meta: MessageMeta, key: MessageKey, *, last: bool
+    ) -> DerivedCopy:
         """Make it, and keep it; or find what another worker kept meanwhile."""
+        clock = self._services.clock
         if self._making >= _AT_ONCE:
-            raise Crowded("too many copies are made at once")
+            raise Crowded(self._wait(clock.boot()))
         self._making += 1
+        start = clock.boot()
         try:
-            derived, event = await self._make(copy, body, meta, key)
+            derived, event = await self._make(copy, body, meta, key, last=last)
         finally:
+            # With so many at once, each took its own time and that of those before it.
+            self._takes += ((clock.boot() - start) / self._making - self._takes) * _WEIGHT
             self._making -= 1
         store, place = self._services.store, {"message_id": message.id, "copy": copy}
         failpoints.reach("copy-made")
         if await store.call("derived_keep", derived=derived, events=[event], **place):
+            COPIES_MADE.add(meta.transformations[copy].name, "made" if derived.made else "not-made")
             return derived
         kept: DerivedCopy | None = await store.call("derived_copy", **place)
         if kept is None:
             raise NotFound(f"message {message.id} has no copy {copy} any more")
         return kept
 
-    async def _make(self, copy: int, body: Body, meta: MessageMeta, key: MessageKey) -> tuple[DerivedCopy, Event]:
+    def _wait(self, now: float) -> float:
+        """How long one more has to wait, when each of those that wait already takes as long as the last ones did. A
+        laboratory's thousand results of one morning come back when it is their turn, and not all every few seconds."""
+        self._full_until = max(self._full_until, now + _LEAST_WAIT) + self._takes
+        return self._full_until - now
+
+    async def _make(
+        self, copy: int, body: Body, meta: MessageMeta, key: MessageKey, *, last: bool
+    ) -> tuple[DerivedCopy, Event]:
         """The copy, its body durable, with what the journal says of it."""
         transformation, now = meta.transformations[copy], self._services.clock.now()
         facts = {"transform": transformation.name, **dict(transformation.options)}
         try:
             leaves, used = await _leaves(body, meta.parts, transformation.parts)
-            content = await self._remade(transformation, leaves)
+            content = await self._renderer.remake(transformation.name, dict(transformation.options), leaves)
             if not content.shown and not content.files:
                 return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, **content.facts})
             derived = await self._sealed(copy, body, meta, key, content, used)
         except (StoreError, VaultError, OSError):
             raise  # not the copy's fault: another try may work
-        except NotMade as error:
+        except NotAnswered as error:
+            if not last:
+                raise
+            return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, "reason": str(error)})
+        except (NotMade, NotRendered) as error:
             return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, "reason": str(error)})
         except Exception as error:
             log.exception("transform_defect", id=key.message_id, transform=transformation.name)
             return NOT_MADE, Event(now, kinds.NOT_TRANSFORMED, facts={**facts, "reason": type(error).__name__})
         return derived, Event(now, kinds.TRANSFORMED, facts={**facts, **content.facts})
-
-    async def _remade(self, transformation: Transformation, leaves: tuple[Leaf, ...]) -> Remade:
-        for last in (False, True):
-            try:
-                return await self._renderer.remake(transformation.name, dict(transformation.options), leaves)
-            except NotRendered as error:
-                if last:
-                    raise NotMade("the rendering process can't make it, or not within its limits") from error
-        raise AssertionError("the second try returns or raises")
 
     async def _sealed(
         self,
@@ -159,7 +175,7 @@ class Deriving:
         headers = Headers(body.head)
         keep = not content.says_all or _says_more(meta.parts, used)
         names = used[0].names if used else ()
-        name = "" if meta.parts and meta.parts[0].is_container else next(iter(names), _ORIGINAL)
+        name = "" if meta.parts and meta.parts[0].is_container else next(iter(names), content.name)
         new = remade(headers, content.shown, content.files, f"relayd-{os.urandom(16).hex()}", keep=keep, name=name)
         hashed = BodyHash()
         async for block in _content(new, body):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from relayd.authenticity.dkim_store import load_signers
 from relayd.clock import Clock
 from relayd.directory.directory import Directory
 from relayd.directory.load import build
-from relayd.errors import ConfigurationError
+from relayd.edi.mapping import read_mapping
+from relayd.errors import ConfigurationError, Problem
 from relayd.mail.address import Domain
 from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.runner import Pipeline
@@ -22,6 +23,7 @@ from relayd.pipeline.trial import try_out
 from relayd.settings.load import Loaded, load
 from relayd.settings.machine import missing_or_unfit, out_of_date
 from relayd.settings.models import Configuration
+from relayd.settings.organisations import scopes
 
 log = structlog.get_logger("relayd.daemon")
 
@@ -42,7 +44,7 @@ def load_tried(folder: Path, clock: Clock) -> Loaded:
     Raises ConfigurationError with all that is wrong. Runs an event loop of its own.
     """
     loaded = load(folder)
-    problems = missing_or_unfit(loaded)
+    problems = [*missing_or_unfit(loaded), *unfit_mappings(loaded)]
     if not problems:
         in_force = prepare(loaded)
         problems = asyncio.run(try_out(in_force.pipeline, loaded, in_force.directory, clock))
@@ -52,6 +54,17 @@ def load_tried(folder: Path, clock: Clock) -> Loaded:
         # Those who check it send us nothing, but what waits here still goes out: better than not to start.
         log.error("certificate_out_of_date", problem=str(outdated))
     return loaded
+
+
+def unfit_mappings(loaded: Loaded) -> Iterator[Problem]:
+    """Every mistake in the tables of laboratory codes, each table read once."""
+    files = dict.fromkeys(settings.edi_mapping for _, settings in scopes(loaded.organisations))
+    for file in files:
+        try:
+            if file is not None:
+                read_mapping(file)
+        except ConfigurationError as error:
+            yield from error.problems
 
 
 def prepare(loaded: Loaded) -> InForce:

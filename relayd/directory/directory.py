@@ -88,6 +88,7 @@ class OrganisationSettings:
     edi_outside: str = "untouched"
     edi_pdf: str = "pdf/a-3a"
     edi_sender: str = ""
+    edi_mapping: Path | None = None
     edi_templates: Path | None = None
     mta_sts: PublishedStsSettings | None = None
 

@@ -27,7 +27,6 @@ _LATER = re.compile(
 #: Only so far a beginning is looked for.
 _FAR: Final = 64 * 1024
 
-_XML = re.compile(rb"<\?xml\b|<(?:[A-Za-z_][\w.-]*:)?[A-Za-z_][\w.-]*(?=[\s/>])")
 _ROOT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)(?=[\s/>])[^>]*")
 _V2: Final = b"urn:hl7-org:v2xml"
 #: Root elements of what is XML by accident of its format: pages and pictures.
@@ -74,15 +73,14 @@ def _xml(data: bytes) -> Format | None:
     if head[:2] in _BOMS:
         head = head.decode("utf-16", "replace").encode()
     head = head.removeprefix(_BOMS[0]).lstrip(_SPACE)
-    begun = _XML.match(head)
     root = _root(head)
-    if not begun or not root or (name := root[1].decode()).lower() in _NO_EDI:
+    if not head.startswith(b"<") or not root or (name := root[1].decode()).lower() in _NO_EDI:
         return None
     if name in ROOTS:
         return Format.EDI_XML
     if _V2 in root[0]:
         return Format.V2_XML
-    if begun[0].startswith(b"<?") or data.rstrip(_SPACE).endswith((b"/" + root[1] + b">", b":" + root[1] + b">")):
+    if head.startswith(b"<?xml") or data.rstrip(_SPACE).endswith((b"/" + root[1] + b">", b":" + root[1] + b">")):
         return Format.XML
     return None
 

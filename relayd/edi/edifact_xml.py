@@ -178,7 +178,7 @@ def _read_interchange(root: Node, name: str, findings: list[Finding]) -> bytes:
     syntax = _syntax(root, name)
     is_usual = syntax == Syntax(charset=name, decimal=syntax.decimal)
     has_una = root.attributes.get("una", "false" if is_usual else "true").lower() == "true"
-    una = (_attribute(root, "unaWritten", name) or syntax.una) if has_una else b""
+    una = (_attribute(root, "unaWritten", "iso-8859-1") or syntax.una) if has_una else b""
     between = _attribute(root, "lineEnd", name)
     usual_before = between if has_una else b""
     out = [una]
@@ -197,9 +197,8 @@ def _syntax(root: Node, name: str) -> Syntax:
         for attribute, part in _SEPARATORS.items()
         if attribute in root.attributes or f"{attribute}Octets" in root.attributes
     }
-    given = {part: mark for part, mark in found.items() if mark or part == "release"}
-    syntax = Syntax(**given, charset=name)
-    return syntax if syntax.sound else Syntax(charset=name)
+    # Separators that can't be told from each other are taken as they are: a message that came so goes back so.
+    return Syntax(**{part: mark for part, mark in found.items() if mark or part == "release"}, charset=name)
 
 
 def _read_segment(node: Node, syntax: Syntax, findings: list[Finding]) -> bytes:
@@ -223,7 +222,10 @@ def _read_segment(node: Node, syntax: Syntax, findings: list[Finding]) -> bytes:
 
 
 def _same(written: list[list[str]], parts: list[list[str]]) -> bool:
-    """Equal, but for what XML can't hold."""
+    """Equal, but for what XML can't hold, and what a sender wrote between the tag and the first separator."""
+    if not written[0][0].startswith(parts[0][0]):
+        return False
+    written[0][0] = parts[0][0]
     return [[_held(value) for value in part] for part in written] == [
         [_held(value) for value in part] for part in parts
     ]

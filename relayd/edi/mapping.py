@@ -99,6 +99,15 @@ def _row(cells: list[str]) -> tuple[Row | None, str]:
     code, name, unit, loinc = cells[0].rstrip(), *(cell.strip() for cell in cells[1:])
     if not code.strip() or len(code) > _LONGEST_CODE:
         return None, "code must have 1 to 10 characters: the test's code in NHG table 45 with its blanks"
-    if loinc and not _LOINC.fullmatch(loinc):
+    if loinc and not _is_loinc(loinc):
         return None, f"loinc must be like 2823-3, not {loinc!r}; leave it empty where there is none"
     return Row(code, name, unit, loinc), ""
+
+
+def _is_loinc(code: str) -> bool:
+    """Digits, a hyphen and the check digit that they give (modulus 10, as LOINC's manual has it)."""
+    if not _LOINC.fullmatch(code):
+        return False
+    number, _, check = code.partition("-")
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in number[::-2])
+    return (sum(doubled) + sum(map(int, number[-2::-2])) + int(check)) % 10 == 0

@@ -222,6 +222,12 @@ class Result:
     others: tuple[Pair, ...] = ()
     place: Place = Place()
 
+    @property
+    def is_bare(self) -> bool:
+        """It has a name and nothing else: a heading, in forms that have none of their own."""
+        is_final = self.status in (Status.NONE, Status.FINAL)
+        return is_final and bool(self.name) and self == Result(self.name, status=self.status, place=self.place)
+
 
 @dataclass(frozen=True, slots=True)
 class Heading:

@@ -100,7 +100,8 @@ def _block(block: BlockShown, words: Words) -> Iterator[str]:
             if block.title:
                 yield block.title
             for paragraph in block.paragraphs:
-                yield from paragraph.split("\n") if block.columns or not paragraph else _wrapped(paragraph)
+                unwrapped = paragraph.columns or not paragraph.text
+                yield from paragraph.text.split("\n") if unwrapped else _wrapped(paragraph.text)
         case HeadingShown():
             yield from _wrapped(block.text)
         case FieldsShown():
@@ -126,10 +127,14 @@ def _table(block: TableShown, words: Words) -> Iterator[str]:
     yield from _facts(block.facts)
     for said in (block.status, block.incomplete, *block.notes):
         yield from _wrapped(said)
-    if not block.rows:
-        return
-    yield ""
-    head = (words("Determination"), words("Result"), words("Flag"), words("Reference"), words("Code"))
+    if block.rows:
+        yield ""
+        yield from _rows(block, words)
+    yield from _facts(block.more)
+
+
+def _rows(block: TableShown, words: Words) -> Iterator[str]:
+    head = (words("Determination"), words("Result"), words("Flag"), words("Reference values"), words("Code"))
     cells = [_cells(row) for row in block.rows]
     drawn = iter(_columns((head, *(one for one in cells if one)), 5 if block.coded else 4))
     yield next(drawn)

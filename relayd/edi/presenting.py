@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from relayd.edi.flowing import has_columns, paragraphs
+from relayd.edi.flowing import paragraphs
 from relayd.edi.history import over_time
 from relayd.edi.model import (
     Block,
@@ -91,8 +91,10 @@ _SYMBOLS: Final = {
 _SIGNS: Final = frozenset({"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI"})
 #: Names of identifiers; any other is the sender's own word.
 _SYSTEMS: Final = {"bsn": "BSN", "agb": "AGB", "uzovi": "UZOVI", "loinc": "LOINC", "nhg": "NHG", "snomed": "SNOMED CT"}
-#: A longer value isn't a number.
-_NUMBER: Final = 16
+
+#: What is longer, and has a space in it or is longer still, isn't a number.
+_SHORT: Final = 9
+_NUMBER: Final = 14
 #: Of a field that couldn't be decoded no more than this is on the page: it may be ten megabytes of base64.
 _MOST_WRITTEN: Final = 10_000
 _UNSAFE = re.compile(
@@ -147,9 +149,12 @@ def _document(document: Document, words: Words) -> DocumentShown:
     if document.parts > 1:
         part = words("part %(part)d of %(parts)d") % {"part": document.part, "parts": document.parts}
     type = " ".join(part for part in (document.type, document.version) if part)
+    title = words(TITLES[document.kind])
+    if document.kind is Kind.UNKNOWN:  # then its type is all that there is to say of it
+        title = clean(f"{title} {type}".strip())
     return DocumentShown(
         style=document.kind.value,
-        title=words(TITLES[document.kind]),
+        title=title,
         type=clean(type),
         dated=clean(words.moment(document.dated)),
         test=document.test,
@@ -199,7 +204,7 @@ def _side(parties: list[Party], number: str, role: str, words: Words) -> tuple[P
     """Those on one side; where no party is on it, the number or name of its system."""
     if parties:
         return tuple(_party(party, words, role) for party in parties)
-    return (Person(role, clean(number)),) if number else ()
+    return (Person(role, clean(", ".join(part for part in number.split("^") if part))),) if number else ()
 
 
 def _party(party: Party, words: Words, role: str) -> Person:
@@ -231,7 +236,7 @@ def _patient(patient: Patient, words: Words) -> Person:
 
 
 def _identifier(identifier: Identifier, words: Words) -> Line:
-    label = _SYSTEMS.get(identifier.system, clean(identifier.system)) or words("Number")
+    label = _SYSTEMS.get(identifier.system, clean(words(identifier.system))) or words("Number")
     if identifier.sound is None:
         return Line(label, clean(identifier.value))
     remark = words("valid number") if identifier.sound else words("not a valid number")
@@ -247,11 +252,12 @@ def _pairs(pairs: Iterable[Pair], words: Words) -> tuple[Line, ...]:
 
 
 def _meant(pair: Pair, words: Words) -> str:
-    return f"{words(pair.meaning)} ({pair.value})" if pair.meaning else pair.value
+    return f"{words(pair.meaning)} ({pair.value})" if pair.meaning else words.value(pair.value)
 
 
 def _remarks(findings: Iterable[Finding], words: Words) -> tuple[tuple[Remark, ...], tuple[Remark, ...]]:
-    errors, others = [], []
+    errors: list[Remark] = []
+    others: list[Remark] = []
     for one in findings:
         remark = Remark(
             one.severity.value, words(one.severity.value), clean(words.finding(one)), clean(words.place(one.place))
@@ -267,7 +273,7 @@ def _blocks(document: Document, words: Words) -> tuple[tuple[BlockShown, ...], t
         rest = [block for block in blocks if isinstance(block, Unread)]
         blocks = [block for block in blocks if not isinstance(block, Unread)]
     tables = [block for block in blocks if isinstance(block, Results)]
-    if tables:
+    if tables and document.kind is Kind.LABORATORY:
         first = blocks.index(tables[0])
         before = [block for block in blocks[:first] if isinstance(block, Fields)]
         blocks = [*(block for block in blocks[:first] if not isinstance(block, Fields)), *blocks[first:], *before]
@@ -294,10 +300,8 @@ def _heading(heading: Heading, words: Words) -> HeadingShown:
 
 
 def _text(text: Text, words: Words) -> TextShown:
-    lines = tuple(map(clean, text.lines))
-    columns = has_columns(lines)
-    flowing = text.flowing and not columns
-    return TextShown(clean(words(text.title)), tuple(paragraphs(lines)) if flowing else lines, columns)
+    lines = [clean(line) for line in text.lines]
+    return TextShown(clean(words(text.title)), tuple(paragraphs(lines, flowing=text.flowing)))
 
 
 def _fields(fields: Fields, words: Words) -> FieldsShown:
@@ -308,16 +312,13 @@ def _results(results: Results, words: Words) -> TableShown:
     rows = tuple(
         Row(heading=clean(row.text)) if isinstance(row, Heading) else _row(row, results, words) for row in results.rows
     )
-    facts = (
-        *_lines(
-            (
-                (words("Sampled"), words.moment(results.sampled)),
-                (words("Specimen"), results.specimen),
-                (words("Laboratory number"), results.number),
-                (words("Reported"), words.moment(results.reported)),
-            )
-        ),
-        *_pairs(results.others, words),
+    facts = _lines(
+        (
+            (words("Sampled"), words.moment(results.sampled)),
+            (words("Specimen"), results.specimen),
+            (words("Laboratory number"), results.number),
+            (words("Reported"), words.moment(results.reported)),
+        )
     )
     return TableShown(
         title=clean(words(results.title)),
@@ -327,6 +328,7 @@ def _results(results: Results, words: Words) -> TableShown:
         status_style=_style(results.status),
         notes=tuple(clean(note) for note in results.notes),
         rows=rows,
+        more=_pairs(results.others, words),
         coded=any(row.codes for row in rows),
     )
 
@@ -336,7 +338,7 @@ def _row(result: Result, table: Results, words: Words) -> Row:
     if result.observed and result.observed != table.sampled:
         facts = (*_lines(((words("Observed"), words.moment(result.observed)),)), *facts)
     final = result.status in (Status.NONE, Status.FINAL)
-    is_long = len(result.values) > 1 or any(len(value) > _NUMBER for value in result.values)
+    is_long = len(result.values) > 1 or any(map(_is_words, result.values))
     range, flag = clean(_range(result, words)), _flag(result, words)
     return Row(
         name=clean(result.name),
@@ -356,6 +358,10 @@ def _row(result: Result, table: Results, words: Words) -> Row:
         artefacts=tuple(clean(line) for line in result.artefacts if line),
         facts=facts,
     )
+
+
+def _is_words(value: str) -> bool:
+    return len(value) > _NUMBER or (len(value) > _SHORT and " " in value)
 
 
 def _range(result: Result, words: Words) -> str:

@@ -1,11 +1,12 @@
 """The transform ``edi``: what a mail's EDI becomes by an in-box rule. Pure over octets; runs in the rendering process.
 
 Options: ``form`` as in the rule, ``language``, ``pdf`` (the variant), ``templates`` (a folder); of the form ``folder``
-also ``content``, the form of the files, and ``names``, how they are called.
+also ``content``, the form of the files, and ``names``, how they are called. ``mapping`` is a table of laboratory codes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,9 @@ from typing import Final
 
 import msgspec
 
-from relayd.edi.model import Document, Embedded, Format, Reading
+from relayd.edi.convert import Converted, NoConversion, convert
+from relayd.edi.mapping import read_mapping
+from relayd.edi.model import Document, Embedded, Format, Reading, Severity
 from relayd.edi.reading import read
 from relayd.edi.rendering import OURS, Templates, html, text
 from relayd.mail.remade import NewPart
@@ -37,6 +40,7 @@ _MEDIA_TYPES: Final = {
     Format.V2_XML: "application/xml",
     Format.XML: "application/xml",
 }
+_EDIFACT: Final = (Format.EDIFACT, Format.EDI_XML)
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST: Final = 40
@@ -52,7 +56,9 @@ def remake(request: Remake, make_pdf: MakesPdf) -> Remade:
     options = request.options
     everything = [(leaf, read(leaf.data, leaf.charset)) for leaf in request.leaves]
     made = _made(options["form"], everything, options, make_pdf)
-    return msgspec.structs.replace(made, facts={**made.facts, **_facts([reading for _, reading in everything])})
+    readings = [reading for _, reading in everything]
+    name = f"message.{_EXTENSIONS[readings[0].format]}"
+    return msgspec.structs.replace(made, name=name, facts={**made.facts, **_facts(readings)})
 
 
 def _made(form: str, everything: Sequence[Read], options: Mapping[str, str], make_pdf: MakesPdf) -> Remade:
@@ -64,8 +70,42 @@ def _made(form: str, everything: Sequence[Read], options: Mapping[str, str], mak
         case "folder":
             return _files(everything, options, make_pdf)
         case "system":
-            return Remade((), tuple(_messages(everything)), says_all=True)
+            return _messages(everything, options)
+        case "edifact" | "hl7" | "edi-xml" | "v2.xml":
+            return _converted(everything, Format(form), options)
     return Remade()
+
+
+def _converted(everything: Sequence[Read], to: Format, options: Mapping[str, str]) -> Remade:
+    """Each part as a file of that format. One that has no way there stays in the mail as it came."""
+    files: list[NewPart] = []
+    lost, reason, whole = 0, "", True
+    for number, one in enumerate(everything, 1):
+        try:
+            converted = _convert(one, to, options)
+        except NoConversion as error:
+            reason = str(error)
+            continue
+        lost += len(converted.losses)
+        whole = whole and _says_all(one, converted)
+        files.append(NewPart(_MEDIA_TYPES[to], converted.data, f"{_stem(one, number)}.{_EXTENSIONS[to]}"))
+    facts: dict[str, str | int | list[str]] = {"losses": lost} if files else {}
+    if reason:
+        facts["reason"] = reason
+    return Remade((), tuple(files), says_all=whole and not reason, facts=facts)
+
+
+def _says_all(one: Read, converted: Converted) -> bool:
+    """True of a message and its own XML, when nothing was lost between them. From one family to the other the original
+    always goes along."""
+    same = (one[1].format in _EDIFACT) == (converted.format in _EDIFACT)
+    return same and all(loss.severity is Severity.NOTE for loss in converted.losses)
+
+
+def _convert(one: Read, to: Format, options: Mapping[str, str]) -> Converted:
+    leaf, _ = one
+    mapping = read_mapping(Path(file)) if (file := options.get("mapping")) else None
+    return convert(leaf.data, to, mapping=mapping, charset=leaf.charset)
 
 
 def _html(everything: Sequence[Read], options: Mapping[str, str]) -> Remade:
@@ -95,33 +135,55 @@ def _one_pdf(one: Read, options: Mapping[str, str], make_pdf: MakesPdf, name: st
 
 
 def _files(everything: Sequence[Read], options: Mapping[str, str], make_pdf: MakesPdf) -> Remade:
-    content = options["content"]
+    """The files of a folder, each in the form that the rule wants; as it came, where there is no way to that."""
     files: list[NewPart] = []
-    for one in everything:
-        name = _file_name(options["names"], one[1], len(files) + 1, content)
-        files.append(_one_file(content, one, options, make_pdf, name))
-    return Remade((), tuple(files), says_all=content == "untouched")
+    says_all = True
+    for number, one in enumerate(everything, 1):
+        file, whole = _one_file(number, one, options, make_pdf)
+        files.append(file)
+        says_all = says_all and whole
+    return Remade((), tuple(files), says_all=says_all)
 
 
-def _one_file(content: str, one: Read, options: Mapping[str, str], make_pdf: MakesPdf, name: str) -> NewPart:
-    leaf, reading = one
+def _one_file(number: int, one: Read, options: Mapping[str, str], make_pdf: MakesPdf) -> tuple[NewPart, bool]:
+    """One file, and whether it says all that the message does."""
+    (leaf, reading), content = one, options["content"]
+
+    def named(extension: str) -> str:
+        return _file_name(options["names"], reading, number, extension)
+
     match content:
         case "html":
             page = html(reading, options["language"], _templates(options))
-            return NewPart("text/html; charset=utf-8", page.html.encode(), name)
+            return NewPart("text/html; charset=utf-8", page.html.encode(), named("html")), False
         case "pdf":
-            return _one_pdf(one, options, make_pdf, name)
-    return NewPart(_MEDIA_TYPES[reading.format], leaf.data, name)
+            return _one_pdf(one, options, make_pdf, named("pdf")), False
+        case "edifact" | "hl7" | "edi-xml" | "v2.xml":
+            to = Format(content)
+            with contextlib.suppress(NoConversion):
+                made = _convert(one, to, options)
+                return NewPart(_MEDIA_TYPES[to], made.data, named(_EXTENSIONS[to])), _says_all(one, made)
+    return NewPart(_MEDIA_TYPES[reading.format], leaf.data, named(_EXTENSIONS[reading.format])), True
 
 
-def _messages(everything: Sequence[Read]) -> Iterator[NewPart]:
-    """What a system can take."""
-    for number, (leaf, reading) in enumerate(everything, 1):
-        if reading.format is Format.HL7:
-            yield NewPart(_MEDIA_TYPES[Format.HL7], leaf.data, f"message-{number}.hl7")
+def _messages(everything: Sequence[Read], options: Mapping[str, str]) -> Remade:
+    """HL7 for a system, which takes nothing beside it: so only what loses nothing on the way there."""
+    if any(reading.format not in (Format.HL7, Format.V2_XML) for _, reading in everything):
+        return Remade(facts={"reason": "a system takes HL7 alone"})
+    try:
+        made = [
+            leaf.data if r.format is Format.HL7 else _convert((leaf, r), Format.HL7, options).data
+            for leaf, r in everything
+        ]
+    except NoConversion as error:
+        return Remade(facts={"reason": str(error)})
+    files = tuple(
+        NewPart(_MEDIA_TYPES[Format.HL7], data, f"message-{number}.hl7") for number, data in enumerate(made, 1)
+    )
+    return Remade((), files, says_all=True)
 
 
-def _file_name(names: str, reading: Reading, number: int, content: str) -> str:
+def _file_name(names: str, reading: Reading, number: int, extension: str) -> str:
     """A name by the folder's pattern. What comes from the message is cut down to letters, digits and a few signs."""
     first = reading.documents[0] if reading.documents else None
     fields = {
@@ -131,7 +193,7 @@ def _file_name(names: str, reading: Reading, number: int, content: str) -> str:
         "reference": first.reference if first else "",
         "sender": first.sender if first else "",
         "receiver": first.receiver if first else "",
-        "extension": content if content in ("html", "pdf") else _EXTENSIONS[reading.format],
+        "extension": extension,
     }
     return re.sub(r"\{([a-z]+)\}", lambda found: _UNSAFE.sub("_", fields.get(found[1], ""))[:_LONGEST], names)
 

@@ -83,13 +83,20 @@ class HeadingShown:
 
 
 @dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A paragraph, or an empty line. ``columns``: it is a table by its spaces, which needs letters of one width."""
+
+    text: str
+    columns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TextShown:
-    """Paragraphs. ``columns``: they need letters of one width."""
+    """Paragraphs below each other."""
 
     kind: ClassVar[str] = "text"
     title: str
-    paragraphs: tuple[str, ...]
-    columns: bool = False
+    paragraphs: tuple[Paragraph, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,8 @@ class FieldsShown:
 
 @dataclass(frozen=True, slots=True)
 class TableShown:
-    """A laboratory's table. ``coded``: some row has codes, so there is a column for them."""
+    """A laboratory's table. ``more`` are facts that stand below it. ``coded``: some row has codes, so there is a column
+    for them."""
 
     kind: ClassVar[str] = "table"
     title: str
@@ -113,6 +121,7 @@ class TableShown:
     status_style: str
     notes: tuple[str, ...]
     rows: tuple[Row, ...]
+    more: tuple[Line, ...]
     coded: bool
 
 

@@ -28,6 +28,7 @@ LANGUAGES: Final = ("en", *sorted(file.stem for file in FOLDER.glob("*.po")))
 _ISO = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?)?)?", re.ASCII
 )
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(?:T|$)", re.ASCII)
 #: A time in its own zone needs no word about it; the messages are of the Netherlands.
 _HERE: Final = ZoneInfo("Europe/Amsterdam")
 
@@ -67,6 +68,10 @@ class Words:
         elsewhere = f" ({zone})" if zone and not _is_here(datetime.combine(first, at), zone) else ""
         return f"{said}, {hour}:{minute}{seconds}{elsewhere}"
 
+    def value(self, text: str) -> str:
+        """``text`` written out if it is a day or a moment, else as it is."""
+        return self.moment(text) if _DAY.match(text) else text
+
     def size(self, octets: int) -> str:
         """Octets in the largest unit that gives a number of at least 1."""
         for unit, step in (("MB", 10**6), ("kB", 10**3)):
@@ -78,7 +83,8 @@ class Words:
         """What was found, in this language."""
         text = self(finding.text)
         try:
-            return text % finding.values if finding.values else text
+            # A value may be a label too; one that is none stays as it is.
+            return text % {name: self(value) for name, value in finding.values.items()} if finding.values else text
         except (KeyError, ValueError, TypeError):
             return f"{text} {' '.join(finding.values.values())}"
 

@@ -17,8 +17,8 @@ TRANSFORMS: Final = {"edi": "relayd.edi.shaping:remake"}
 
 
 class RouteKind(StrEnum):
-    """Where one recipient's copy goes. SYSTEM: by MLLP to a system that takes HL7. REPORT: relayd reads it itself, as a report on TLS or DMARC;
-    BOUNCE: as one on a notification of the Viewer's."""
+    """Where one recipient's copy goes. SYSTEM: by MLLP to a system that takes HL7. REPORT: relayd reads it itself, as a
+    report on TLS or DMARC; BOUNCE: as one on a notification of the Viewer's."""
 
     RELAY = "relay"
     MAILBOX = "mailbox"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -25,28 +25,31 @@ from relayd.vault.vault import Vault
 
 log = structlog.get_logger("relayd.queue")
 
-#: Seconds after which a copy that had to wait is looked at again.
-_GIVE_WAY: Final = 5.0
-
 #: Judges undecided deliveries again. A settlement says QUEUED with its route, UNDECIDED (still), FAILED (refused) or
 #: HELD; ``last_reply`` is the reply as text ("451 4.4.3 …"). Its next attempt and its report are the lanes' business.
 Rejudge = Callable[[Claimed, Body, MessageMeta], Awaitable[Sequence[Settlement]]]
 
 
 class Crowded(RelaydError):
-    """So many copies are being made anew that this one has to wait."""
+    """So many copies are being made anew that this one has to wait, for about so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many copies are made at once")
+        self.seconds = seconds
 
 
 class Derive(Protocol):
     """Makes a copy's content anew, once, or finds what was made: None for one that can't be, which goes out as it came.
-    Raises Crowded, VaultError, StoreError or OSError."""
+    ``attempts`` were made before this one. Raises Crowded; RelaydError or OSError where a later try may work."""
 
     async def __call__(
-        self, message: Message, copy: int, body: Body, meta: MessageMeta
+        self, message: Message, copy: int, body: Body, meta: MessageMeta, attempts: int
     ) -> tuple[Body, Derived] | None: ...
 
 
-async def no_transforms(message: Message, copy: int, body: Body, meta: MessageMeta) -> tuple[Body, Derived] | None:
+async def no_transforms(
+    message: Message, copy: int, body: Body, meta: MessageMeta, attempts: int
+) -> tuple[Body, Derived] | None:
     """Where nothing is made anew."""
     return None
 
@@ -101,9 +104,8 @@ class Attempt:
             if route is None:
                 return self._deferred(work, "4.3.5", f"no route is called {deliveries[0].route}", settings)
             outcomes = await route.deliver(await self._job(work, body, meta, still_mine))
-        except Crowded:
-            due = self._clock.now() + _GIVE_WAY * (1 + self._random())
-            return [given_back(delivery, due) for delivery in deliveries]
+        except Crowded as crowded:
+            return [given_back(delivery, self._clock.now() + crowded.seconds) for delivery in deliveries]
         except KeyDestroyed:
             gone = [Outcome(d.number, Result.FAILED, "5.3.0", "its retention has ended") for d in deliveries]
             return self._after(work, gone, settings)
@@ -125,10 +127,10 @@ class Attempt:
         return self._contents.open(work.message, work.body)
 
     async def _job(self, work: Work, body: Body, meta: MessageMeta, still_mine: Callable[[], bool]) -> Job:
-        copy = work.deliveries[0].copy
+        copy, attempts = work.deliveries[0].copy, work.deliveries[0].attempts
         if copy >= len(meta.copies):
             raise NotFound(f"message {work.message.id} has no copy {copy}")
-        if copy in meta.transformations and (made := await self._derive(work.message, copy, body, meta)):
+        if copy in meta.transformations and (made := await self._derive(work.message, copy, body, meta, attempts)):
             content, derived = made
             meta = msgspec.structs.replace(meta, head_length=derived.head_length, parts=derived.parts)
             transformation = meta.transformations[copy]

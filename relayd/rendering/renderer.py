@@ -42,6 +42,10 @@ class NotRendered(RelaydError):
     """This content can't be rendered, or not within the limits."""
 
 
+class NotAnswered(NotRendered):
+    """The rendering process died or took too long: by this content, or because the machine has too much to do."""
+
+
 class Renderer(Protocol):
     """Makes PDFs and shows them. Both raise NotRendered."""
 
@@ -100,7 +104,7 @@ class ProcessRenderer:
             except (TimeoutError, OSError, ValueError) as error:
                 self._kill()
                 log.warning("not_rendered", reason=type(error).__name__)
-                raise NotRendered("the rendering process didn't answer") from error
+                raise NotAnswered("the rendering process didn't answer") from error
             except asyncio.CancelledError:
                 self._kill()
                 raise

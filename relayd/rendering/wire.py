@@ -56,12 +56,14 @@ class Remake(msgspec.Struct, frozen=True, tag="remake"):
 
 
 class Remade(msgspec.Struct, frozen=True, tag="remade"):
-    """What becomes of it: what is shown, and files. ``says_all``: the leaves needn't go along. ``facts`` are for the
-    journal and hold no content. With neither parts nor files it stays as it came."""
+    """What becomes of it: what is shown, and files. ``says_all``: the leaves needn't go along. ``name`` is what the old
+    content is called where it has no name. ``facts`` are for the journal and hold no content. With neither parts nor
+    files it stays as it came."""
 
     shown: tuple[NewPart, ...] = ()
     files: tuple[NewPart, ...] = ()
     says_all: bool = False
+    name: str = ""
     facts: dict[str, str | int | list[str]] = {}
 
 

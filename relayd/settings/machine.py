@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from relayd.errors import Problem
 from relayd.settings.load import CONFIGURATION, DOMAINBOOK, NTA, ORGANISATIONS, Loaded
+from relayd.settings.organisations import InheritedSettings, scopes
 from relayd.settings.sms import LONGEST_PASSWORD, GatewaySettings, SmsSettings
 from relayd.settings.source import Location, Source
 
@@ -102,6 +104,20 @@ def _organisations(loaded: Loaded) -> Iterator[Problem]:
         if entry.contacts_file is not None:
             at = ["organisations", name, "contacts_file"]
             yield from _kept(source, at, entry.contacts_file, _OTHERS, 0o640)
+    for where, settings in scopes(loaded.organisations):
+        if settings.edi_templates is not None and not settings.edi_templates.is_dir():
+            text = f"{settings.edi_templates} isn't a folder; make it or remove it here"
+            yield source.problem([*where, "edi_templates"], text)
+        if find_spec("weasyprint") is None and (place := _wants_pdf(settings)):
+            yield source.problem([*where, *place], "needs the extra pdf: pip install relayd[pdf]")
+
+
+def _wants_pdf(settings: InheritedSettings) -> tuple[str | int, ...]:
+    """Where settings ask for PDFs, () where they don't."""
+    if settings.edi_outside == "pdf":
+        return ("edi_outside",)
+    rules = enumerate(settings.edi_rules or ())
+    return next((("edi_rules", number) for number, rule in rules if "pdf" in (rule.form, rule.content)), ())
 
 
 def _registers(loaded: Loaded) -> Iterator[Problem]:

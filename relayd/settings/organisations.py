@@ -75,6 +75,9 @@ class InheritedSettings(Settings):
     edi_sender: MailAddress | None = Field(
         None, description="From what address mail comes that is made of HL7 messages which its systems send by MLLP."
     )
+    edi_mapping: Path | None = Field(
+        None, description="CSV of code,name,unit,loinc: laboratory codes, for rules that make one format of another."
+    )
     edi_templates: Path | None = Field(
         None, description="Folder with a message.html or style.css of your own for EDI that is shown."
     )

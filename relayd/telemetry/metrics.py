@@ -97,6 +97,11 @@ DELIVERIES: Final = Counter(
         "result": ("delivered", "relayed", "failed", "deferred", "ambiguous"),
     },
 )
+COPIES_MADE: Final = Counter(
+    "relayd_copies_made_anew_total",
+    "Copies whose content was to be made anew, such as EDI as HTML: one that can't be made goes out as it came.",
+    {"transform": ("edi",), "result": ("made", "not-made")},
+)
 TLS_IN: Final = Counter(
     "relayd_tls_inbound_sessions_total",
     "Finished TLS handshakes on the SMTP listeners, by version; failed for those that came to nothing.",

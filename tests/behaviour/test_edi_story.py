@@ -29,7 +29,8 @@ pytestmark = [
 ]
 SAMPLES = Path(__file__).parents[1] / "edi" / "samples"
 MEDLAB = (SAMPLES / "medlab_full_latin1_crlf.edi").read_bytes()
-LAB, FILES, PATIENT = "lab@noord.example", "archief@praktijk.example", "patient@outside.example"
+LAB, PATIENT = "lab@noord.example", "patient@outside.example"
+FILES, LIMS = "archief@praktijk.example", "lims@praktijk.example"
 GATEWAY = "gateway.example"
 
 
@@ -87,7 +88,7 @@ def stage(tmp_path_factory):
         }
     }
     (folder / "results").mkdir()
-    site.accounts[FILES] = site.accounts[ANNA]
+    site.accounts |= {FILES: site.accounts[ANNA], LIMS: site.accounts[ANNA]}
     site.policies.insert(2, {"policy": "edi"})
     site.organisations["organisations"]["noord"]["settings"] = {"edi_outside": "html"}
     site.organisations["organisations"]["praktijk"] |= {
@@ -95,6 +96,7 @@ def stage(tmp_path_factory):
         "settings": {
             "edi_rules": [
                 {"mailboxes": [BRAM], "type": "MEDLAB", "form": "pdf"},
+                {"mailboxes": [LIMS], "form": "hl7"},
                 {"mailboxes": [FILES], "form": "folder", "folder": "results", "receipt": True},
                 {"type": "MEDLAB", "form": "html"},
             ]
@@ -134,7 +136,7 @@ def test_by_the_html_rule_a_mail_that_can_be_read_arrives_with_the_original(stag
     signed = octets.partition(b"\r\n")[2]  # without the Return-Path that the mailbox puts there
     assert dkim.verify(signed, dnsfunc=lambda name, timeout=5: records.get(name.decode().rstrip(".")))
     told = next(event for event in stage.journal(ANNA) if event["kind"] == "transformed")
-    assert (told["facts"]["recognised"], told["facts"]["rule"], told["facts"]["messages"]) == (["MEDLAB 1"], "3", 1)
+    assert (told["facts"]["recognised"], told["facts"]["rule"], told["facts"]["messages"]) == (["MEDLAB 1"], "4", 1)
 
 
 def test_by_the_pdf_rule_it_arrives_as_a_pdf(stage):
@@ -155,6 +157,15 @@ def test_by_the_folder_rule_it_is_a_file_and_the_sender_gets_a_receipt(stage):
         lambda: any(one.recipients == [LAB] and one.reported == {FILES: "delivered"} for one in stage.sink.receipts),
         "a receipt",
     )
+
+
+def test_by_the_hl7_rule_it_is_a_file_for_a_laboratory_system(stage):
+    stage.post(LIMS)
+    mail = stage.arrived(LIMS)
+    message = next(part for part in mail.walk() if part.get_filename() == "uitslag-1.hl7").get_payload(decode=True)
+    assert message.startswith(b"MSH|")
+    assert b"|ORU^R01" in message
+    assert original(mail) == MEDLAB
 
 
 def test_what_came_with_the_file_is_written_too(stage):
@@ -212,3 +223,18 @@ def test_explain_says_which_rule_it_meets(stage, tmp_path):
     told = stage.relayd.cli(*asked, f"edi@{GATEWAY}").stdout
     assert f"→ {ANNA}" in told
     assert f"{ANNA}: mailbox hosted" in told
+
+
+def test_a_worker_that_dies_over_a_copy_loses_nothing_and_makes_none_twice(stage):
+    before = len(list((stage.site.mailbox(ANNA) / "new").glob("*")))
+    stage.relayd.stop()
+    stage.relayd.start({"RELAYD_FAILPOINT": "copy-made"})
+    with stage.relayd.hospital() as client:
+        assert say(client, LAB, [ANNA], stage.mail(ANNA))[0] == 250
+    wait_for(lambda: stage.relayd.log.count("status=-9") >= 1, "a death over the copy", 60)
+    stage.relayd.kill()
+    assert len(list((stage.site.mailbox(ANNA) / "new").glob("*"))) == before
+    stage.relayd.start()
+    assert original(stage.arrived(ANNA, before + 1)) == MEDLAB
+    assert [event["kind"] for event in stage.journal(ANNA)].count("transformed") == 1
+    assert stage.relayd.cli("verify", "--deep").returncode == 0

@@ -19,7 +19,7 @@ from relayd.mail.mime import MimeScanner
 from relayd.mail.remade import NewPart
 from relayd.queue.outcome import Result
 from relayd.queue.scheduler import Lanes
-from relayd.rendering.renderer import NotRendered
+from relayd.rendering.renderer import NotAnswered, NotRendered
 from relayd.rendering.wire import Leaf, Remade
 from relayd.store.records import Claimed, State
 from tests.kit.lanes import Site, open_site
@@ -120,7 +120,7 @@ async def test_every_try_sends_the_same_octets(site: Site, renderer: ToldRendere
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (NotRendered("killed"), "the rendering process can't make it, or not within its limits"),
+        (NotRendered("it can't be rendered: ValueError"), "it can't be rendered: ValueError"),
         (ZeroDivisionError("patient Jansen"), "ZeroDivisionError"),
         (Remade(facts={"reason": "no EDI"}), "no EDI"),
     ],
@@ -137,19 +137,26 @@ async def test_what_cant_be_made_goes_out_as_it_came(
     assert (event.kind, event.facts["reason"]) == ("not-transformed", reason)
 
 
-async def test_a_child_that_died_once_gets_a_second_try(site: Site, renderer: ToldRenderer) -> None:
+async def test_a_child_that_died_is_tried_again_later(site: Site, renderer: ToldRenderer) -> None:
     claimed = await accepted(site)
-    answers: list[Remade | Exception] = [NotRendered("killed"), PAGE]
-
-    async def remake(*_: object) -> Remade:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    renderer.remake = remake  # type: ignore[method-assign]
+    renderer.answer = NotAnswered("it died")
     await delivered(site, lanes_with(site, renderer))
-    assert "transformed" in await site.kinds(claimed)
+    assert (await site.states(claimed), site.route.contents) == ([State.QUEUED], [])
+    renderer.answer = PAGE
+    site.clock.forward(120)
+    await delivered(site, lanes_with(site, renderer))
+    assert b"made anew" in site.route.contents[0]
+
+
+async def test_content_that_every_child_dies_over_goes_out_as_it_came(site: Site, renderer: ToldRenderer) -> None:
+    claimed = await accepted(site)
+    renderer.answer = NotAnswered("it died")
+    for _ in range(3):
+        await delivered(site, lanes_with(site, renderer))
+        site.clock.forward(600)
+    assert site.route.contents == [b"Received: x\r\n" + MAIL]
+    assert len(renderer.asked) == 3
+    assert "not-transformed" in await site.kinds(claimed)
 
 
 async def test_a_sick_store_loses_nothing_and_the_copy_is_made_when_it_is_well(
@@ -187,8 +194,8 @@ async def test_many_copies_at_once_leave_the_lanes_to_other_mail(site: Site, ren
     renderer.gate.set()
     await lanes.idle()
     await lanes.drain()
-    for _ in range(10):
-        site.clock.forward(20)
+    for _ in range(3):
+        site.clock.forward(5)
         await delivered(site, lanes_with(site, renderer))
     assert len(site.route.contents) == 21
     assert sum(b"made anew" in one for one in site.route.contents) == 20

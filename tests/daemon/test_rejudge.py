@@ -22,10 +22,11 @@ from relayd.directory.nta7516 import NtaRecord
 from relayd.directory.nta7516_dns import NtaDns
 from relayd.dns.records import Answer
 from relayd.mail.address import Domain
+from relayd.mail.meta import Transformation
 from relayd.mail.patch import PatchedBody
 from relayd.pipeline.policy import Context, Mail, OnError, Options, Policy, Stage
 from relayd.pipeline.runner import Pipeline, Step
-from relayd.pipeline.verdict import Pass, Verdict
+from relayd.pipeline.verdict import Pass, RouteKind, RouteTarget, RouteTo, Transform, Verdict
 from relayd.queue.attempt import SealedContents
 from relayd.store.records import Claimed, Settlement, State
 from relayd.vault.meta import open_meta
@@ -39,6 +40,7 @@ CONTENT = b"From: a@hospital.example\r\nSubject: hi\r\n\r\nKNOWN\r\n\r\n"
 RECEIVED = b"Received: from x by y\r\n"
 KEY = Ed25519PrivateKey.generate()
 SIGNER = Signer(OURS, "s", KEY)
+HTML = Transformation("edi", (("form", "html"),), ("1",))
 RECORD = "v=NTA7516-1;startdate=2020-01;enddate=2030-12;provider=x"
 DIRECTORY = Directory(
     {"hospital": Organisation("hospital", "Hospital", frozenset({OURS}))}, {}, {}, {}, {},
@@ -150,3 +152,23 @@ async def test_a_strangers_message_stays_a_strangers(site: Site, sender: str, re
     pipeline = Pipeline((Step(Listening(Options()), 10.0, OnError.DEFER),))
     await judged(site, Claimed(message, claimed.deliveries), DNS, pipeline)
     assert seen == [recognised]
+
+
+async def test_an_undecided_copy_is_made_anew_in_the_way_that_is_found_later(site: Site) -> None:
+    class Shaping(Policy[Options]):
+        name = "shaping"
+        stages = frozenset({Stage.ROUTE})
+
+        async def judge(self, mail: Mail, stage: Stage, context: Context) -> list[Verdict]:
+            keys = ("b@clinic.example",)
+            way = RouteTo("a way", ("b@clinic.example", "c@clinic.example"), route=RouteTarget(RouteKind.RELAY, "x"))
+            return [Transform("as HTML", keys, transformation=HTML), way]
+
+    claimed = await undecided(site, RECEIVED)
+    pipeline = Pipeline((Step(Shaping(Options()), 10.0, OnError.DEFER),))
+    first, second, _ = await judged(site, claimed, DNS, pipeline)
+    assert (first.copy, second.copy) == (1, None)
+    assert first.meta is not None
+    message = claimed.message
+    key = site.vault.open(message.organisation, message.epoch, message.id, message.wrapped_key)
+    assert open_meta(key, first.meta).transformations == {1: HTML}

@@ -19,9 +19,9 @@ SAMPLES = sorted([*HERE.glob("*.edi"), *OUTSIDE.glob("*/*.edi"), *OUTSIDE.glob("
 #: What EDIFACT and its mistakes are made of.
 PIECES = st.lists(
     st.sampled_from([
-        b"UNA:+.? '", b"UNA|^,# ~", b"UNA:+.?'", b"UNB+UNOA:1+1+2", b"UNB|UNOA^1", b"UNH+1+MEDVRI:1", b"UNT+1+1", b"UNZ+1+1",
-        b"TXT:1", b"BEP:1:1:1+0+K", b"+", b":", b"?", b"'", b" ", b"\r\n", b"\0", b"\x1d", b"\xc3\xa9", b"\xe9", b"\x81",
-        b"\xef\xbb\xbf", b"a", b"1A+", b"<&>\"", b"]]>", b"UNH",
+        b"UNA:+.? '", b"UNA|^,# ~", b"UNA:+.?'", b"UNB+UNOA:1+1+2", b"UNB|UNOA^1", b"UNH+1+MEDVRI:1", b"UNT+1+1",
+        b"UNZ+1+1", b"TXT:1", b"BEP:1:1:1+0+K", b"UNH", b"+", b":", b"?", b"'", b" ", b"\r\n", b"\0", b"\x1d",
+        b"\xc3\xa9", b"\xe9", b"\x81", b"\xef\xbb\xbf", b"a", b"1A+", b"<&>\"", b"]]>",
     ])
 ).map(b"".join)  # fmt: skip
 
@@ -61,7 +61,7 @@ def test_any_pieces_come_back(data: bytes) -> None:
 
 
 def test_elements_are_named_by_their_places() -> None:
-    document = to_xml("UNH+1+MEDLAB:1'BEP:1:1:2+0+Kreat++<b>:x'".encode())
+    document = to_xml(b"UNH+1+MEDLAB:1'BEP:1:1:2+0+Kreat++<b>:x'")
     assert (
         b"""<BEP><BEP.00><BEP.00.1>1</BEP.00.1><BEP.00.2>1</BEP.00.2><BEP.00.3>2</BEP.00.3></BEP.00>\
 <BEP.01><BEP.01.1>0</BEP.01.1></BEP.01><BEP.02><BEP.02.1>Kreat</BEP.02.1></BEP.02><BEP.03/>\
@@ -93,6 +93,11 @@ def test_what_was_written_oddly_stays_so_until_it_is_changed() -> None:
                    "<TXT.01><TXT.01.1>Nu") == b"UNH+1+MEDVRI:1'TXT:1+?Z?o'TXT:2+Nu'"  # fmt: skip
 
 
+def test_a_terminator_in_the_wrong_place_stays_there() -> None:
+    data = b"UNH+1+MEDLAB:1'BEP':1:1:1+1+K'"
+    assert from_xml(to_xml(data)) == (data, ())
+
+
 def test_a_character_that_the_set_lacks_is_written_in_words_and_said() -> None:
     document = to_xml("UNH+1+MEDVRI:1'TXT:1+één'".encode("latin-1")).decode().replace("één", "één €")
     octets, findings = from_xml(document.encode())
@@ -116,10 +121,14 @@ def test_what_has_no_place_is_found() -> None:
     assert [finding.values["name"] for finding in findings] == ["TXT.01", "x", "TXT.99999", "TXT.02.1"]
 
 
-@given(st.dictionaries(st.sampled_from([
+NAMES = (
     *("charset", "una", "unaWritten", "segmentDelimiter", "elementDelimiter", "elementDelimiterOctets", "lineEnd"),
     *("releaseCharacter", "before", "after", "afterOctets"),
-]), st.sampled_from(["", "'", "+", "++", "zz", "ff", "\u20ac", "utf-16", "utf-7", "hex", "undefined", "true", "\0"])))  # fmt: skip
+)
+WORDS = ("", "'", "+", "++", "zz", "ff", "\u20ac", "utf-16", "utf-7", "hex", "undefined", "true", "\0")
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(WORDS)))
 def test_any_attributes_give_octets(attributes: dict[str, str]) -> None:
     root = f"<EDIFACTFile><EDIFACTMessage{xmltree.write_attributes(attributes)}><TXT tag='x' before=''>a<TXT.01>\u20ac"
     document = root + "</TXT.01></TXT><Segment tag='' written='q'/></EDIFACTMessage></EDIFACTFile>"

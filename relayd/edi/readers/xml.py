@@ -18,7 +18,6 @@ from relayd.edi.model import (
     Kind,
     Place,
     Reading,
-    Severity,
     Text,
     Unread,
 )

@@ -13,21 +13,26 @@ from typing import Final
 from relayd.edi import charset
 from relayd.edi.edifact import Syntax
 from relayd.edi.model import Address, Document, Party, Patient, PersonName
+from relayd.edi.names import Label
+from relayd.edi.writers.envelope import Envelope
+from relayd.edi.writers.remarks import written_name
 
+#: What of a patient stands in PID, and in BLG.
+PATIENT_LABELS: Final = (Label.BLOOD, Label.SENDERS_REFERENCE, Label.RECEIVERS_REFERENCE)
 #: The longest line of free text.
 LINE: Final = 70
 _SYNTAX: Final = Syntax()
 _BREAKS = re.compile(r"\r\n|\r|\n")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f]+")
-_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T(\d\d):(\d\d))?")
-
-Elements = Sequence["str | Sequence[str]"]
+_DATE = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::\d\d(?:\.\d+)?)?)?)?)?(?:Z|[+-]\d\d:?\d\d)?", re.ASCII
+)
 
 
 class Writer:
     """Collects the segments of an interchange."""
 
-    def __init__(self, sender: str, receiver: str, dated: str, reference: str) -> None:
+    def __init__(self, sender: str, receiver: str, dated: str, reference: str, *, test: bool = False) -> None:
         self._segments: list[bytes] = []
         self._messages = 0
         self._start = 0
@@ -36,7 +41,8 @@ class Writer:
         self._changed: dict[str, None] = {}
         day = iso_parts(dated)
         time = (f"{day[0][2:]}{day[1]}{day[2]}", f"{day[3]}{day[4]}") if day else ("", "")
-        self.add("UNB", ("UNOA", "1"), sender[:35], receiver[:35], time, self._reference)
+        more = ["", "", "", "", "", "1"] if test else []
+        self.add("UNB", ("UNOA", "1"), sender[:35], receiver[:35], time, self._reference, *more)
 
     def begin(self, kind: str, reference: str, label: str = "") -> None:
         """Start a message of version 1."""
@@ -72,6 +78,16 @@ class Writer:
         return octets.decode("iso-8859-1")
 
 
+def shown(text: str) -> str:
+    """``text`` as it will be written, unescaped: this is what has a length."""
+    return text if text.isascii() else charset.encode(text)[0].decode("iso-8859-1")
+
+
+def cut(text: str, most: int) -> str:
+    """What fits into a field."""
+    return text if len(shown(text)) <= most else shown(text)[:most].rstrip()
+
+
 def wrap(text: str, width: int = LINE) -> list[str]:
     """Lines of at most ``width`` characters. Lines that fit stay as they are; longer ones break at a space.
 
@@ -79,7 +95,8 @@ def wrap(text: str, width: int = LINE) -> list[str]:
     """
     lines: list[str] = []
     for line in _BREAKS.split(text):
-        rest = charset.encode(_UNPRINTABLE.sub(" ", line))[0].decode("iso-8859-1") if not line.isascii() else line
+        # The characters themselves are kept as long as the line fits, so that what is written otherwise can be said.
+        rest = line if len(shown(line)) <= width else shown(line)
         while len(rest) > width:
             at = rest.rfind(" ", 0, width + 1)
             if not rest[: max(at, 0)].strip():
@@ -94,7 +111,7 @@ def wrap(text: str, width: int = LINE) -> list[str]:
 
 def iso_parts(when: str) -> tuple[str, str, str, str, str] | None:
     """Year, month, day, hour and minute, as far as given; None for what is no ISO 8601."""
-    match = _DATE.match(when)
+    match = _DATE.fullmatch(when)
     return (match[1], match[2] or "", match[3] or "", match[4] or "", match[5] or "") if match else None
 
 
@@ -117,28 +134,14 @@ def address(of: Address | None) -> tuple[str, ...]:
     return (of.street, of.number, of.box, of.city, of.postcode, of.region, of.country)
 
 
-def written_name(name: PersonName | None) -> str:
-    """A whole name in one element, as it came or in the Dutch order."""
-    if name is None:
-        return ""
-    if name.written:
-        return name.written
-    surname = " - ".join(
-        part
-        for part in (f"{name.partner_prefix} {name.partner}".strip(), f"{name.own_prefix} {name.own}".strip())
-        if part
-    )
-    return " ".join(part for part in (name.title, name.initials or name.given, surname) if part)
-
-
-def patient_name(name: PersonName | None) -> tuple[str, ...]:
-    """Partner's name and prefix, own name and prefix, given name, initials; the own name first without a partner."""
+def patient_name(name: PersonName | None, sex: str) -> tuple[str, ...]:
+    """Surnames with their prefixes, given name, initials. A woman's partner's name stands first, and a man's own."""
     if name is None:
         return ()
     own = (name.own or ("" if name.partner else name.written), name.own_prefix)
     partner = (name.partner, name.partner_prefix)
-    surnames = (*partner, *own) if name.partner else (*own, "", "")
-    return (*surnames, name.given, name.initials)
+    is_first = bool(name.partner) and sex != "male"
+    return (*(partner if is_first else own), *(own if is_first else partner), name.given, name.initials)
 
 
 def add_patient(writer: Writer, patient: Patient | None) -> None:
@@ -148,11 +151,12 @@ def add_patient(writer: Writer, patient: Patient | None) -> None:
     born = iso_parts(patient.birth_date)
     birth_date = (patient.birth_date,) if born is None else tuple(part for part in born[:3] if part)
     sex = {"male": "M", "female": "V", "other": "O", "unknown": ""}.get(patient.sex, patient.sex)
-    numbers = [each for each in patient.identifiers if each.system != "bsn"]
+    numbers = [each.value for each in patient.identifiers if each.system != "bsn"]
+    others = {pair.label: pair.value for pair in patient.others}
     bsn = next((each.value for each in patient.identifiers if each.system == "bsn"), "")
-    own = numbers[0].value if numbers else ""
-    other = f"BSN{bsn}" if bsn else (numbers[1].value if len(numbers) > 1 else "")
-    writer.add("PID", birth_date, sex, patient_name(patient.name), own, other)
+    own = others.get(Label.SENDERS_REFERENCE) or next(iter(numbers), "")
+    other = f"BSN{bsn}" if bsn else others.get(Label.RECEIVERS_REFERENCE) or next(iter(numbers[1:]), "")
+    writer.add("PID", birth_date, sex, patient_name(patient.name, patient.sex), own, other)
     telephone = patient.telephones[0] if patient.telephones else ""
     if patient.address or telephone:
         writer.add("PAD", address(patient.address), telephone)
@@ -165,13 +169,21 @@ def party_elements(party: Party) -> tuple[str | Sequence[str], ...]:
     return (person, party.department, party.organisation, address(party.address), telephone)
 
 
-def agb(party: Party) -> str:
+def number_of(party: Party) -> str:
     """Its AGB code, or the first number that it has."""
     numbers = {identifier.system: identifier.value for identifier in reversed(party.identifiers)}
     return numbers.get("agb", next(iter(numbers.values()), ""))
 
 
-def open_interchange(documents: Sequence[Document], sender: str, receiver: str) -> Writer:
-    """An interchange for documents: the numbers given, or those that the first one came with."""
+def open_interchange(documents: Sequence[Document], envelope: Envelope) -> Writer:
+    """An interchange for documents; the first one says what the envelope leaves open."""
     first = documents[0]
-    return Writer(sender or first.sender, receiver or first.receiver, first.dated, first.reference)
+    sender, receiver = envelope.sender or system(first.sender), envelope.receiver or system(first.receiver)
+    dated, reference = first.dated or envelope.dated, first.reference or envelope.reference or "1"
+    return Writer(sender, receiver, dated, reference, test=first.test)
+
+
+def system(name: str) -> str:
+    """The number of a system in "application^facility": the facility's, where it has one."""
+    application, _, facility = name.partition("^")
+    return facility or application

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relayd.edi.model import Document, Heading, Party, Role, Text
+from relayd.edi.model import Document, Embedded, Fields, Heading, Party, Role, Text
 from relayd.edi.writers import edifact
+from relayd.edi.writers.envelope import Envelope
+from relayd.edi.writers.remarks import described, lines_of
 
 
-def write(documents: Sequence[Document], sender: str = "", receiver: str = "") -> tuple[bytes, tuple[str, ...]]:
-    """An interchange with a MEDVRI:1 for each document, and the characters that had to be written otherwise.
-
-    ``sender`` and ``receiver`` are the numbers for UNB, where the documents' own won't do.
-    """
-    writer = edifact.open_interchange(documents, sender, receiver)
+def write(documents: Sequence[Document], envelope: Envelope) -> tuple[bytes, tuple[str, ...]]:
+    """An interchange with a MEDVRI:1 for each document, and the characters that had to be written otherwise."""
+    writer = edifact.open_interchange(documents, envelope)
     for document in documents:
-        _write(writer, document)
+        _write(writer, document, envelope)
     return writer.finish()
 
 
-def _write(writer: edifact.Writer, document: Document) -> None:
+def _write(writer: edifact.Writer, document: Document, envelope: Envelope) -> None:
     writer.begin("MEDVRI", document.reference, document.label)
     parties = {party.role: party for party in reversed(document.parties)}
-    author = parties.get(Role.SENDER) or parties.get(Role.PRACTITIONER) or Party(Role.SENDER)
-    writer.add("GGA", *edifact.party_elements(author))
-    writer.add("DET", edifact.date(document.dated), edifact.time(document.dated))
+    author, reader = parties.get(Role.SENDER) or parties.get(Role.PRACTITIONER), parties.get(Role.RECEIVER)
+    # GGA has to name someone.
+    unnamed = Party(Role.SENDER, organisation=envelope.sender or edifact.system(document.sender))
+    writer.add("GGA", *edifact.party_elements(author or unnamed))
+    when = document.dated or envelope.dated
+    writer.add("DET", edifact.date(when), edifact.time(when))
     edifact.add_patient(writer, document.patient)
-    for number, line in enumerate(edifact.wrap(text(document)), 1):
+    others = [described(party) for party in document.parties if party not in (author, reader)]
+    others += [line for block in document.blocks if isinstance(block, Fields | Embedded) for line in lines_of(block)]
+    for number, line in enumerate(edifact.wrap("\n".join([text(document), *([""] if others else []), *others])), 1):
         writer.add("TXT", line, counters=(number,))
-    if (reader := parties.get(Role.RECEIVER)) is not None:
+    if reader is not None:
         writer.add("GGO", *edifact.party_elements(reader))
     writer.end()
 
 
 def text(document: Document) -> str:
     """A letter's text, in the lines that its sender broke it into."""
-    lines: list[str] = []
-    for block in document.blocks:
-        if isinstance(block, Heading):
-            lines.append(block.text)
-        elif isinstance(block, Text):
-            lines.extend(block.lines)
-    return "\n".join(lines)
+    return "\n".join(line for block in document.blocks if isinstance(block, Text | Heading) for line in lines_of(block))
