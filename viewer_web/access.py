@@ -20,6 +20,7 @@ from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Grant
 from relayd.vault.meta import open_meta
 from relayd.vault.vault import MessageKey
+from viewer_web.hosts import is_at_home
 from viewer_web.problems import Problem, gone, signed_out, unknown
 from viewer_web.security import cookie_of
 from viewer_web.services import Services
@@ -45,7 +46,7 @@ async def grant_of_link(request: Request, services: Services) -> Grant:
     """The grant that a link's token names, still running. Raises Problem."""
     token = request.path_params["token"]
     grant: Grant | None = await services.store.call("viewer_grant_by_token", token_hash=digest(token))
-    if grant is None:
+    if grant is None or not is_at_home(request, services, grant.organisation):
         await within_limits(request, services, "unknown link", 60)
         raise unknown()
     if grant.ended(services.clock.now()):
@@ -77,7 +78,7 @@ async def session_of(request: Request, services: Services, *, counts: bool = Tru
         raise signed_out()
     arguments = {"grant_id": request.path_params["grant"], "browser": digest(cookie)}
     session: Session | None = await services.store.call("viewer_session", **arguments)
-    if session is None:
+    if session is None or not is_at_home(request, services, session.grant.organisation):
         raise signed_out()
     if counts and services.clock.now() - session.seen_at >= _SEEN_EVERY:
         await services.store.call("viewer_session_seen", **arguments)

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relayd.delivery.installation import InstallationSecrets
 from relayd.errors import KeyUnavailable, SealBroken, StoreUnavailable
+from viewer_web.hosts import KnownHosts
 from viewer_web.housekeeping import House
 from viewer_web.pages.body import Body
 from viewer_web.pages.code import Code
@@ -70,6 +71,7 @@ def create_app(services: Services) -> Starlette:
         routes=_routes(services, secrets, pages),
         middleware=[
             Middleware(PolicyHosts, published=services.published),
+            Middleware(KnownHosts, services=services),
             Middleware(SecurityHeaders, https=services.origin.startswith("https:")),
             Middleware(RequestLog),
             Middleware(Defects, pages=pages),
