@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from starlette.requests import Request
 
@@ -54,16 +54,21 @@ async def grant_of_link(request: Request, services: Services) -> Grant:
     return grant
 
 
+def client_address(request: Request) -> IPv4Address | IPv6Address | None:
+    """Who asks. An IPv4 address has one form, also where it came to a listener on [::] (RFC 4291 §2.5.5.2)."""
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
 async def within_limits(request: Request, services: Services, what: str, most: int) -> None:
     """Count one more of ``what`` for this client, all processes together; Problem beyond ``most`` in ten minutes. It
     only slows down whoever does it: nothing of anybody else's is locked."""
-    client = request.client.host if request.client else ""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return
-    # Whoever has one address of IPv6 has the whole /64.
-    name = str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+    address = client_address(request)
+    # Whoever has one address of IPv6 has the whole /64. Those whose address can't be known are one client together.
+    name = str(ip_network((int(address), 64), strict=False)) if isinstance(address, IPv6Address) else str(address)
     if not await services.limits.take(f"viewer {what} {name}", 1, most, _WINDOW):
         raise Problem("too_many.html", 429)
 
