@@ -47,6 +47,8 @@ async def test_all_attachments_come_as_one_archive_with_names_that_harm_nobody(s
     names = archive.namelist()
     assert names[:3] == ["brief.pdf", "Brief (2).pdf", "passwd"]
     assert archive.read("brief.pdf") == large
+    # A stored entry whose length only the directory tells can't be unpacked by programs that read it as a stream.
+    assert not any(one.flag_bits & 8 and one.compress_type == zipfile.ZIP_STORED for one in archive.infolist())
     assert not any(set(name) & set("/\\\u202e") for name in names)
     assert answer.headers["content-disposition"].startswith("attachment;")
 
