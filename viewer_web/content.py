@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 from collections.abc import AsyncIterator
 from typing import Final
 
 from relayd.mail.decode import Base64Length, decoder
 from relayd.mail.meta import Part
+from relayd.mail.words import is_charset
 from viewer_web.access import Opened
 from viewer_web.reading import Reading
 from viewer_web.sanitise import Sanitised, content_ids, picture_address, sanitise
@@ -73,8 +73,4 @@ async def start_of(opened: Opened, part: Part, limit: int) -> tuple[bytes, bool]
 
 def _charset(name: str) -> str:
     """A codec for this charset (RFC 2045 §5.2: US-ASCII when there is none; UTF-8 reads that too)."""
-    try:
-        # Not every Python codec is a charset: "zip" or "rot13" would be used as one.
-        return name if codecs.lookup(name)._is_text_encoding else "utf-8"
-    except (LookupError, ValueError):
-        return "utf-8"
+    return name if is_charset(name) else "utf-8"
