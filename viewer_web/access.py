@@ -28,6 +28,7 @@ from viewer_web.services import Services
 #: A session's last sign of life is written at most this often.
 _SEEN_EVERY = 30.0
 _WINDOW = timedelta(minutes=10)
+_RENDERINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,13 @@ async def within_limits(request: Request, services: Services, what: str, most: i
     name = str(ip_network((int(address), 64), strict=False)) if isinstance(address, IPv6Address) else str(address)
     if not await services.limits.take(f"viewer {what} {name}", 1, most, _WINDOW):
         raise Problem("too_many.html", 429)
+
+
+async def may_render(services: Services, grant: Grant) -> None:
+    """Count one PDF more that is made or shown for this grant; Problem beyond so many in ten minutes. A message can be
+    made to take the renderer's whole patience, and others wait for it meanwhile."""
+    if not await services.limits.take(f"viewer rendering {grant.id}", 1, _RENDERINGS, _WINDOW):
+        raise Problem("too_many.html", 429, grant)
 
 
 async def session_of(request: Request, services: Services, *, counts: bool = True) -> tuple[Session, str]:

@@ -41,3 +41,66 @@ async def test_no_charset_is_a_defect_or_leads_around_a_wall(site, monkeypatch, 
             assert page.status_code == 200
             assert "<script" not in page.text
     assert "viewer.defect" not in str(logs)
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8192  # 2 MiB
+
+
+async def test_a_picture_that_is_shown_a_thousand_times_makes_no_page_grow(site):
+    html = "<p>Kijk</p>" + "<img src='cid:a'>" * 1000
+    person = site.person()
+    await person.read(await site.deposit(html=html, pictures={"a": PICTURE}), site.phone)
+    for view in ("body", "print"):
+        page = await person.get(f"{person.base}/{view}")
+        assert page.status_code == 200
+        assert 1 <= page.text.count("data:image/png") <= 4
+        assert len(page.content) < 12 * 2**20
+        assert "bericht is erg lang" in page.text
+        assert "van elders" not in page.text
+    await site.services.renderer.close()
+
+
+async def test_a_picture_is_read_once_for_many_parts(site, monkeypatch):
+    part = "--M\nContent-Type: text/html\n\n<p>Kijk {number}<img src='cid:a'></p>\n"
+    parts = "".join(part.format(number=number) for number in range(200))
+    picture = "--M\nContent-Type: image/png\nContent-ID: <a>\n\n\x89PNG\n\x1a\n" + "x" * 100_000 + "\n--M--\n"
+    head = "From: d@zuid.example\nContent-Type: multipart/mixed; boundary=M\n\n"
+    bring(monkeypatch, (head + parts + picture).encode("latin-1"))
+    person = await read(site)
+    page = await person.get(f"{person.base}/body")
+    assert "Kijk 199" in page.text
+    assert len(page.content) < 12 * 2**20
+
+
+async def test_text_in_many_parts_has_one_limit(site, monkeypatch):
+    part = "--M\nContent-Type: text/plain\n\n" + "tekst " * 30_000 + "\n"
+    bring(monkeypatch, b"From: d@zuid.example\nContent-Type: multipart/mixed; boundary=M\n\n" + part.encode() * 20)
+    person = await read(site)
+    page = await person.get(f"{person.base}/body")
+    assert len(page.content) < 2 * 2**20
+    assert "bericht is erg lang" in page.text
+
+
+@pytest.mark.parametrize("text", ["De uitslag is goed.", ""])
+async def test_html_that_grows_without_end_is_a_clear_page(site, monkeypatch, text):
+    grows = "<div>" + "".join(f"<font size={n}>" for n in range(800)) + "</div>" + "<div>x</div>" * 800
+    person = site.person()
+    await person.read(await site.deposit(html=grows, text=text), site.phone)
+    page = await person.get(f"{person.base}/body")
+    assert page.status_code == 200
+    assert "kan hier niet worden getoond" in page.text
+    assert (text or "Een deel") in page.text
+    assert "heeft geen tekst" not in page.text
+    await site.services.renderer.close()
+
+
+async def test_pdfs_of_one_message_have_a_limit(site):
+    person = site.person()
+    await person.read(await site.deposit(attachments=(("a.pdf", "application/pdf", b"%PDF-"),)), site.phone)
+    path = f"{person.base}/preview/part-2"
+    assert {(await person.get(path)).status_code for _ in range(20)} == {200}
+    assert (await person.get(path)).status_code == 429
+    assert (await person.client.head(f"{person.base}/message.pdf")).status_code == 200
+    assert (await person.get(f"{person.base}/message.pdf")).status_code == 429
+    assert (await person.get(person.base)).status_code == 200
+    await site.services.renderer.close()
