@@ -8,6 +8,7 @@ more than sending it once.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +52,7 @@ from viewer_web.services import Services
 _log = structlog.get_logger("relayd.viewer")
 _HOUSEKEEPING: Final = 60.0
 _PROBLEMS: Final = (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken)
+_GRANT: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def create_app(services: Services) -> Starlette:
@@ -76,9 +78,7 @@ def create_app(services: Services) -> Starlette:
             Middleware(RequestLog),
             Middleware(Defects, pages=pages),
         ],
-        exception_handlers=dict.fromkeys(
-            (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken), problem
-        ),
+        exception_handlers=dict.fromkeys(_PROBLEMS, problem),
         lifespan=lifespan,
     )
 
@@ -193,6 +193,12 @@ class Defects:
                 await page(scope, receive, send)
 
 
+def _grant_in(scope: Scope) -> str | None:
+    """What has the form of one: anybody can put anything there, of any length."""
+    found = _GRANT.fullmatch(scope.get("path_params", {}).get("grant", ""))
+    return found[0] if found else None
+
+
 class RequestLog:
     """One line per request: the page's name, never its path, which may hold a link's token."""
 
@@ -212,7 +218,7 @@ class RequestLog:
                     page=getattr(route, "name", None) or "none",
                     method=scope["method"],
                     status=message["status"],
-                    grant=scope.get("path_params", {}).get("grant"),
+                    grant=_grant_in(scope),
                 )
             await send(message)
 

@@ -101,6 +101,7 @@ def sanitise(html: str, pictures: Mapping[str, str], room: int) -> Sanitised:
         attributes=_ATTRIBUTES,
         attribute_filter=keep,
         url_schemes={"http", "https", "mailto", "tel", "cid"},
+        url_relative="deny",  # in a mail it means nothing, and here it would be an address of our own
         filter_style_properties=_STYLES,
         set_tag_attribute_values={"a": {"target": "_blank"}},
         link_rel="noopener noreferrer",

@@ -69,6 +69,11 @@ def test_ordinary_mail_keeps_its_looks():
     assert 'target="_blank"' in kept
 
 
+@pytest.mark.parametrize("address", ["/v/x", "?lang=en", "//evil.example", "/\\\\evil.example", "x", "../s/x", "cid/x"])
+def test_no_link_leads_into_our_own_site(address):
+    assert "href" not in sanitise(f'<a href="{address}">hier</a>', {}, 0).html
+
+
 @pytest.mark.parametrize(
     ("data", "kind"),
     [

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from relayd.mail.meta import HeaderPatch, MessageMeta
 from relayd.mail.mime import MimeScanner
+from viewer_web.pages.download import disposition
+from viewer_web.reading import clean_name
+
+BINARY = bytes(range(256)) * 100
 
 
 def bring(monkeypatch, content):
@@ -104,3 +112,62 @@ async def test_pdfs_of_one_message_have_a_limit(site):
     assert (await person.get(f"{person.base}/message.pdf")).status_code == 429
     assert (await person.get(person.base)).status_code == 200
     await site.services.renderer.close()
+
+
+MARK = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+
+
+async def test_no_name_of_anything_becomes_markup(site):
+    site = site.with_settings(display_name=f"Zuid {MARK}", contact=MARK)
+    name = f"{MARK.replace('/', '')}.txt"
+    files = ((name, "text/plain", MARK.encode()), (name, f"image/x;{MARK}".split("<")[0], b"x"))
+    person = site.person()
+    pages = []
+    sent = await site.deposit(
+        subject=MARK, text=MARK, attachments=files, fields=f"Reply-To: {MARK} <x@zuid.example>\r\n"
+    )
+    pages.append(await person.get(sent.path))
+    pages.append(await person.read(sent, site.phone))
+    for page in ("/body", "/print", "/reply", "/forward", "/preview/part-2"):
+        pages += [await person.get(person.base + page)]
+    for page in pages:
+        assert page.status_code == 200
+        assert not [one for one in ("<script>", "<img src=x", "{{", "49") if one in page.text.replace("{{ 7", "")]
+        assert "alert(1)" in page.text
+
+
+@given(st.text(max_size=80))
+@example('a"\r\nSet-Cookie: a=b')
+@example("\ud800.txt")
+@example("%0d%0a%22.txt")
+def test_no_name_gets_out_of_its_header(name):
+    header = disposition(clean_name(name) or "bijlage")
+    assert header.isascii()
+    assert header.isprintable()
+    assert re.fullmatch(r"attachment; filename=\"[^\"\\]+\"; filename\*=UTF-8''[\w.~%-]+", header, re.ASCII)
+
+
+async def test_asking_for_heads_and_ranges_gets_no_less_and_notes_nothing(site):
+    person = site.person()
+    files = (("a.pdf", "application/pdf", BINARY), ("b.txt", "text/plain", b"b"))
+    sent = await site.deposit(attachments=files)
+    await person.read(sent, site.phone)
+    base, before = person.base, await site.kinds(sent.message_id)
+    for path in ("/attachment/part-2", "/message.eml", "/all.zip", "/message.pdf", "/preview/part-3", "/body", ""):
+        head = await person.client.head(base + path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["cache-control"] == "no-store"
+        assert head.headers["x-content-type-options"] == "nosniff"
+        assert re.search("sandbox|default-src 'none'", head.headers["content-security-policy"])
+    assert await site.kinds(sent.message_id) == before
+    for asked in ("bytes=0-3", "bytes=5-", "bytes=-1", "bytes=0-0,2-2", "bytes=" + ",".join(["0-"] * 5000), "x"):
+        part = await person.client.get(f"{base}/attachment/part-2", headers={"Range": asked})
+        assert (part.status_code, part.content) == (200, BINARY)
+
+
+async def test_what_stands_in_the_place_of_a_grant_isnt_logged_unless_it_is_one(site):
+    with capture_logs() as logs:
+        await site.person().get("/g/" + "geheim" * 1000)
+        await site.person().get(f"/g/{'a' * 32}")
+    assert "geheim" not in str(logs)
+    assert [one["grant"] for one in logs if one["event"] == "viewer.request"] == [None, "a" * 32]
