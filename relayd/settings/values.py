@@ -32,6 +32,7 @@ _HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):
 _SPKI = re.compile(r"[0-9a-f]{64}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _CONTRAST = 4.5
+_THIS_MACHINE = {"127.0.0.1", "localhost", "[::1]"}
 _USUAL_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
@@ -159,6 +160,8 @@ def _web_origin(value: object) -> object:
         host = ""
     if not host or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("expected a scheme and a host alone, such as https://viewer.clinic.example")
+    if parts.scheme == "http" and host not in _THIS_MACHINE:
+        raise ValueError("expected https://…: the link in each notification")
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
 
 

@@ -225,3 +225,15 @@ def test_the_viewers_address_is_kept_as_browsers_write_it(tmp_path: Path, writte
 def test_the_viewers_address_is_a_host_alone(tmp_path: Path, written: str) -> None:
     folder = write_configuration(tmp_path, relayd=RELAYD + f"viewer: {{url: {written!r}}}\n")
     assert "expected a scheme and a host alone" in problems(folder)[0]
+
+
+@pytest.mark.parametrize(
+    "written", ["http://viewer.example.nl", "http://127.0.0.1.evil.example", "http://localhost.example"]
+)
+def test_links_lead_over_plain_http_to_this_machine_alone(tmp_path: Path, written: str) -> None:
+    organisations = "organisations:\n  a:\n    name: A\n    domains: [a.example]\n    settings: {viewer_url: '%s'}\n"
+    for files in (
+        {"relayd": RELAYD + f"viewer: {{url: {written!r}}}\n"},
+        {"organisations": organisations % written, "domainbook": "{}"},
+    ):
+        assert "expected https://" in " ".join(problems(write_configuration(tmp_path, **files)))
