@@ -1,4 +1,7 @@
-"""The renderer that others are given: one child at a time, bounded in time, killed when it exceeds that."""
+"""The renderer that others are given: two children, bounded in memory and time, killed when they exceed that.
+
+One makes HTML harmless, which is quick and what readers wait for; the other makes and shows PDFs.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,26 @@ import importlib.util
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import structlog
 
 from relayd.errors import RelaydError
-from relayd.rendering.wire import LENGTH, LONGEST, Made, MakePdf, Refused, Shown, ShowPdf, decode_answer, encode
+from relayd.rendering.sanitise import sanitise
+from relayd.rendering.wire import (
+    LENGTH,
+    LONGEST,
+    Clean,
+    Made,
+    MakePdf,
+    Refused,
+    Sanitised,
+    Shown,
+    ShowPdf,
+    decode_answer,
+    encode,
+)
 
 log = structlog.get_logger("relayd.rendering")
 
@@ -20,6 +37,10 @@ log = structlog.get_logger("relayd.rendering")
 _PATIENCE: Final = 20.0
 #: A child is replaced after this many requests, so that nothing a library leaks adds up.
 _REQUESTS: Final = 200
+#: Seconds for making HTML harmless: a megabyte of ordinary mail takes a tenth of one.
+_CLEANING: Final = 5.0
+#: Characters of HTML that can't grow to anything that matters; for them no child is needed.
+_SMALL: Final = 8 * 1024
 
 
 class NotRendered(RelaydError):
@@ -27,11 +48,15 @@ class NotRendered(RelaydError):
 
 
 class Renderer(Protocol):
-    """Makes PDFs and shows them. Both raise NotRendered."""
+    """Makes HTML harmless, makes PDFs and shows them. All three raise NotRendered."""
 
     @property
     def makes_pdf(self) -> bool:
         """Whether this installation can: the extra ``pdf`` and pango are there."""
+        ...
+
+    async def clean(self, html: str, pictures: Mapping[str, str], room: int) -> Sanitised:
+        """See ``sanitise``."""
         ...
 
     async def make_pdf(self, html: str, original: bytes = b"", name: str = "") -> bytes: ...
@@ -40,52 +65,69 @@ class Renderer(Protocol):
 
 
 class ProcessRenderer:
-    """Implements Renderer with a child process that starts when it is first needed."""
+    """Implements Renderer with child processes that start when they are first needed."""
+
+    def __init__(self) -> None:
+        self._cleaner, self._maker = _Child(), _Child()
+        self.makes_pdf = importlib.util.find_spec("weasyprint") is not None
+
+    async def clean(self, html: str, pictures: Mapping[str, str], room: int) -> Sanitised:
+        if len(html) <= _SMALL:
+            return await asyncio.to_thread(sanitise, html, pictures, room)
+        answer = await self._cleaner.ask(Clean(html, dict(pictures), room), _CLEANING)
+        if not isinstance(answer, Sanitised):
+            raise NotRendered("no HTML came back")
+        return answer
+
+    async def make_pdf(self, html: str, original: bytes = b"", name: str = "") -> bytes:
+        answer = await self._maker.ask(MakePdf(html, original, name), _PATIENCE)
+        if not isinstance(answer, Made):
+            raise NotRendered("no PDF came back")
+        return answer.pdf
+
+    async def show_pdf(self, pdf: bytes, pages: int, width: int) -> Shown:
+        answer = await self._maker.ask(ShowPdf(pdf, pages, width), _PATIENCE)
+        if not isinstance(answer, Shown):
+            raise NotRendered("no pictures came back")
+        return answer
+
+    async def close(self) -> None:
+        """End the children."""
+        self._cleaner.kill()
+        self._maker.kill()
+
+
+class _Child:
+    """One process, asked one thing at a time."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._served = 0
-        self.makes_pdf = importlib.util.find_spec("weasyprint") is not None
 
-    async def make_pdf(self, html: str, original: bytes = b"", name: str = "") -> bytes:
-        answer = await self._ask(MakePdf(html, original, name))
-        if not isinstance(answer, Made):
-            raise NotRendered("no PDF came back")
-        return answer.pdf
-
-    async def show_pdf(self, pdf: bytes, pages: int, width: int) -> Shown:
-        answer = await self._ask(ShowPdf(pdf, pages, width))
-        if not isinstance(answer, Shown):
-            raise NotRendered("no pictures came back")
-        return answer
-
-    async def close(self) -> None:
-        """End the child."""
-        self._kill()
-
-    async def _ask(self, request: MakePdf | ShowPdf) -> Made | Shown:
+    async def ask(self, request: Clean | MakePdf | ShowPdf, patience: float) -> Sanitised | Made | Shown:
+        """Its answer within ``patience`` seconds from when its turn comes. Raises NotRendered."""
         async with self._turn:
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(patience):
                     answer = await self._exchange(encode(request))
             except (TimeoutError, OSError, ValueError) as error:
-                self._kill()
+                self.kill()
                 log.warning("not_rendered", reason=type(error).__name__)
                 raise NotRendered("the rendering process didn't answer") from error
             except asyncio.CancelledError:
-                self._kill()
+                self.kill()
                 raise
             self._served += 1
             if self._served >= _REQUESTS:
-                self._kill()
+                self.kill()
         if isinstance(answer, Refused):
             log.info("not_rendered", reason=answer.reason)
             raise NotRendered(f"it can't be rendered: {answer.reason}")
         return answer
 
-    async def _exchange(self, request: bytes) -> Made | Shown | Refused:
+    async def _exchange(self, request: bytes) -> Sanitised | Made | Shown | Refused:
         loop = asyncio.get_running_loop()
         if self._channel is None:
             await self._start()
@@ -94,7 +136,7 @@ class ProcessRenderer:
         (length,) = LENGTH.unpack(await self._read(loop, LENGTH.size))
         if length > LONGEST:
             raise ValueError("an answer of impossible length")
-        answer: Made | Shown | Refused = decode_answer(await self._read(loop, length))
+        answer: Sanitised | Made | Shown | Refused = decode_answer(await self._read(loop, length))
         return answer
 
     async def _read(self, loop: asyncio.AbstractEventLoop, length: int) -> bytes:
@@ -113,7 +155,8 @@ class ProcessRenderer:
         self._channel, self._served = ours, 0
         self._process = await asyncio.to_thread(_spawn, theirs)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """End it; the next request starts another."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None

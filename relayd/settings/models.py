@@ -25,6 +25,7 @@ from relayd.settings.values import (
     ResolverAddress,
     Settings,
     Size,
+    WebOrigin,
 )
 
 
@@ -116,7 +117,7 @@ class ViewerSettings(Settings):
 
     enabled: bool = Field(True, description="false: no web process, and the policy viewer finds no way.")
     address: str = Field("127.0.0.1:8080", description="Where the web process listens, behind your TLS proxy.")
-    url: str = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
+    url: WebOrigin = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
     certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
     key: Path | None = Field(None, description="The certificate's key; not readable by others.")
     trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relayd.settings.values import Colour, DomainName, Duration, Name, Network, Settings, SpkiDigest
+from relayd.settings.values import Colour, DomainName, Duration, Name, Network, Settings, SpkiDigest, WebOrigin
 
 
 class PublishedStsSettings(Settings):
@@ -36,7 +36,7 @@ class InheritedSettings(Settings):
     display_name: str | None = Field(None, description="The name that outsiders see instead of the organisation's.")
     logo: Path | None = Field(None, description="PNG or SVG, shown in the Viewer's header and in notifications.")
     colour: Colour | None = Field(None, description='Colour of the Viewer\'s header and buttons, such as "#0b5d4b".')
-    viewer_url: str | None = Field(
+    viewer_url: WebOrigin | None = Field(
         None,
         description="A host name of its own for the Viewer, which must lead to ours: https://secure.clinic.example.",
     )

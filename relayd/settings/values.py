@@ -7,6 +7,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -31,6 +32,8 @@ _HOST_PORT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+)):
 _SPKI = re.compile(r"[0-9a-f]{64}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _CONTRAST = 4.5
+_THIS_MACHINE = {"127.0.0.1", "localhost", "[::1]"}
+_USUAL_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
@@ -146,6 +149,31 @@ def _colour(value: object) -> object:
     return value.lower()
 
 
+def _web_origin(value: object) -> object:
+    """As browsers write it (RFC 6454 §6.1): in lower case, A-labels, without the usual port."""
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        usual = _USUAL_PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port
+        host = _bracketed(host) or normalise_domain(host)
+    except (KeyError, ValueError, SyntaxInvalid):
+        host = ""
+    if not host or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("expected a scheme and a host alone, such as https://viewer.clinic.example")
+    if parts.scheme == "http" and host not in _THIS_MACHINE:
+        raise ValueError("expected https://…: the link in each notification")
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
+
+
+def _bracketed(host: str) -> str:
+    """An IP address as it stands in an origin, "" for a name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return ""
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
 def _name(value: object) -> object:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
@@ -163,6 +191,7 @@ ResolverAddress = Annotated[str, BeforeValidator(_resolver)]
 MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
 Colour = Annotated[str, BeforeValidator(_colour)]
+WebOrigin = Annotated[str, BeforeValidator(_web_origin)]
 Name = Annotated[str, BeforeValidator(_name)]
 
 

@@ -14,6 +14,7 @@ from relayd.settings.load import load
 from relayd.settings.registers import NtaRegister
 from tests.kit.configuration import FILES, write_configuration
 
+RELAYD = dedent(FILES["relayd.yaml"])
 ALPHA = "{ARGON2ID}$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"
 
 
@@ -198,3 +199,41 @@ def test_a_header_between_providers_needs_the_policy_that_checks_it(tmp_path: Pa
     except ConfigurationError as error:
         found = [str(problem) for problem in error.problems]
     assert sum("header: needs the policy nta7516_received" in line for line in found) == count
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://Viewer.Example.NL/", "https://viewer.example.nl"),
+        ("https://viewer.example.nl:443", "https://viewer.example.nl"),
+        ("https://viewer.example.nl:8443", "https://viewer.example.nl:8443"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_the_viewers_address_is_kept_as_browsers_write_it(tmp_path: Path, written: str, meant: str) -> None:
+    loaded = load(write_configuration(tmp_path, relayd=RELAYD + f"viewer: {{url: {written!r}}}\n"))
+    assert loaded.configuration.viewer.url == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["viewer.example.nl", "https://", "https://a.example/viewer", "https://x@a.example", "ftp://a.example",
+     "https://a.example?x", "https://a.example:x", "https://a b.example"],
+)  # fmt: skip
+def test_the_viewers_address_is_a_host_alone(tmp_path: Path, written: str) -> None:
+    folder = write_configuration(tmp_path, relayd=RELAYD + f"viewer: {{url: {written!r}}}\n")
+    assert "expected a scheme and a host alone" in problems(folder)[0]
+
+
+@pytest.mark.parametrize(
+    "written", ["http://viewer.example.nl", "http://127.0.0.1.evil.example", "http://localhost.example"]
+)
+def test_links_lead_over_plain_http_to_this_machine_alone(tmp_path: Path, written: str) -> None:
+    organisations = "organisations:\n  a:\n    name: A\n    domains: [a.example]\n    settings: {viewer_url: '%s'}\n"
+    for files in (
+        {"relayd": RELAYD + f"viewer: {{url: {written!r}}}\n"},
+        {"organisations": organisations % written, "domainbook": "{}"},
+    ):
+        assert "expected https://" in " ".join(problems(write_configuration(tmp_path, **files)))

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relayd.delivery.origins import host_of
+from viewer_web.hosts import host_of_request
 from viewer_web.problems import unknown
 from viewer_web.render import Pages
 from viewer_web.security import DOWNLOAD_POLICY
@@ -55,7 +55,7 @@ class Look:
         return Response(data, media_type=kind, headers=headers)
 
     async def about(self, request: Request) -> Response:
-        return self._pages.page(request, "about.html", host=host_of(self._services.origin))
+        return self._pages.page(request, "about.html", host=host_of_request(request.scope))
 
 
 def _read(path: Path) -> bytes:

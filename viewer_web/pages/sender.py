@@ -24,6 +24,7 @@ from relayd.sms.numbers import may_get_code
 from relayd.store.records import Message
 from relayd.store.viewer_senders import SenderLink
 from relayd.store.viewer_tables import Channel, Grant
+from viewer_web.hosts import is_at_home
 from viewer_web.pages.link import redirect
 from viewer_web.problems import Problem, unknown
 from viewer_web.render import Pages
@@ -101,7 +102,10 @@ class SenderPages:
         )
         if found is None or found.expires_at <= self._services.clock.now():
             raise unknown()
-        return await self._stored(found.message_id)
+        message = await self._stored(found.message_id)
+        if not is_at_home(request, self._services, message.organisation):
+            raise unknown()
+        return message
 
     async def _message(self, request: Request) -> Message:
         """The message in the path, for a browser whose sender's session for it runs."""
