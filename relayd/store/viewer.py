@@ -247,7 +247,6 @@ def viewer_sweep(db: sqlite3.Connection, now: float) -> None:
     viewer_senders.sweep(db, now)
     viewer_sms.sweep(db, now)
     viewer_passkeys.sweep(db, now)
-    db.execute("DELETE FROM viewer_passed_on WHERE at <= ?", (now - DAY,))
 
 
 @writes

@@ -7,10 +7,12 @@ import sqlite3
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from relayd.errors import Conflict, LimitReached
 from relayd.journal import kinds
 from relayd.store.access_codes import SECRET_PAUSE, SECRET_TRIES, SECRET_TRIES_BEFORE_PAUSE
-from relayd.store.operation import writes
+from relayd.store.operation import reads, writes
 from relayd.store.viewer_codes import begin_session
 from relayd.store.viewer_tables import Due, due, grant_where, journal, session_runs
 
@@ -18,12 +20,28 @@ from relayd.store.viewer_tables import Due, due, grant_where, journal, session_r
 FORWARDS: Final = 2
 
 SCHEMA: Final = """
+-- What a reader passed on, under the name of the form that he sent. "copy" is the message that came to be, '' for mail
+-- into a mailbox; "proof" is known to the browser that sent the form.
 CREATE TABLE IF NOT EXISTS viewer_passed_on (
-    form TEXT PRIMARY KEY,
     grant_id TEXT NOT NULL,
-    at REAL NOT NULL
+    form TEXT NOT NULL,
+    copy TEXT NOT NULL,
+    proof BLOB NOT NULL,
+    PRIMARY KEY (grant_id, form)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER IF NOT EXISTS viewer_passed_on_end AFTER UPDATE OF recipient ON viewer_grant WHEN NEW.recipient = ''
+BEGIN
+    DELETE FROM viewer_passed_on WHERE grant_id = NEW.id;
+END;
 """
+
+
+class PassedOn(msgspec.Struct, frozen=True):
+    """The id of the copy, "" for mail into a mailbox, and the sender's proof of what he wrote."""
+
+    copy: str
+    proof: bytes
 
 
 class Try(StrEnum):
@@ -80,16 +98,17 @@ def viewer_secret_right(
 
 @writes
 def viewer_pass_on(
-    db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, form: str, facts: dict[str, str]
+    db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, form: str, proof: bytes, facts: dict[str, str]
 ) -> None:
     """Count that the message is passed on, in the transaction that does it. ``form`` names the form that was sent: the
-    same one again is a Conflict, as is a session that has ended. Raises LimitReached at the third time."""
+    same one again is a Conflict, as is a session that has ended. Raises LimitReached at the third time. ``facts`` go
+    into the journal; "message" is the copy's."""
     grant = grant_where(db, "id = ?", grant_id)
     if grant is None or grant.ended(now) or not session_runs(db, now, grant_id, browser):
         raise Conflict("the session has ended")
     fresh = db.execute(
-        "INSERT INTO viewer_passed_on (form, grant_id, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (form, grant_id, now),
+        "INSERT INTO viewer_passed_on (grant_id, form, copy, proof) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (grant_id, form, facts.get("message", ""), proof),
     )
     if not fresh.rowcount:
         raise Conflict("this form was sent already")
@@ -97,3 +116,12 @@ def viewer_pass_on(
         raise LimitReached("it was passed on as often as it may be")
     db.execute("UPDATE viewer_grant SET forwards = forwards + 1 WHERE id = ?", (grant_id,))
     journal(db, now, grant_id, kinds.PASSED_ON, facts)
+
+
+@reads
+def viewer_passed_on(db: sqlite3.Connection, now: float, grant_id: str, form: str) -> PassedOn | None:
+    """What came of this form, if it was sent."""
+    row = db.execute(
+        "SELECT copy, proof FROM viewer_passed_on WHERE grant_id = ? AND form = ?", (grant_id, form)
+    ).fetchone()
+    return None if row is None else PassedOn(*row)
