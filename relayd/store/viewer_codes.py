@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from relayd.errors import Conflict
 from relayd.journal import kinds
 from relayd.store.access_codes import (
     DAY,
@@ -60,6 +61,7 @@ def viewer_request_code(
     db: sqlite3.Connection,
     now: float,
     grant_id: str,
+    mobile: bytes | None,
     browser: bytes,
     code_id: str,
     sealed: bytes,
@@ -69,10 +71,16 @@ def viewer_request_code(
     limits: CodeLimits,
 ) -> Requested:
     """Bind this browser to the live code, and say whether an SMS goes out now. The offered ``code_id``, ``sealed``
-    and ``reference`` become the live code only when there is none. Asking twice sends once."""
+    and ``reference`` become the live code only when there is none. Asking twice sends once.
+
+    ``mobile`` is the grant's sealed number, None for a code by e-mail. Raises Conflict when the sender has corrected it
+    since.
+    """
     grant = grant_where(db, "id = ?", grant_id)
     if grant is None or grant.ended(now):
         return Requested(Answer.GONE)
+    if grant.mobile != mobile:
+        raise Conflict("the number was corrected")
     if grant.locked:
         return Requested(Answer.LOCKED)
     live = _live_code(db, now, grant_id)

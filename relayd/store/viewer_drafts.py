@@ -206,6 +206,6 @@ def viewer_reply(
 
 def _running(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> Grant:
     grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now) or not session_runs(db, now, grant_id, browser):
+    if grant is None or not session_runs(db, now, grant_id, browser):
         raise Conflict("the session has ended")
     return grant

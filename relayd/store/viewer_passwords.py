@@ -14,7 +14,7 @@ from relayd.journal import kinds
 from relayd.store.access_codes import SECRET_PAUSE, SECRET_TRIES, SECRET_TRIES_BEFORE_PAUSE
 from relayd.store.operation import reads, writes
 from relayd.store.viewer_codes import begin_session
-from relayd.store.viewer_tables import Due, due, grant_where, journal, session_runs
+from relayd.store.viewer_tables import Channel, Due, due, grant_where, journal, session_runs
 
 #: How often one message may be passed on.
 FORWARDS: Final = 2
@@ -86,9 +86,9 @@ def viewer_secret_right(
     db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, new_browser: bytes, key: bytes | None
 ) -> bool:
     """Begin the session under a fresh cookie; ``key`` is the message's, sealed for that cookie, where a password made
-    it. False when the grant has ended meanwhile."""
+    it. False when the grant has ended meanwhile, or opens by a code now."""
     grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now):
+    if grant is None or grant.ended(now) or grant.channel not in (Channel.ACCESS_CODE, Channel.PASSWORD):
         return False
     db.execute("UPDATE viewer_grant SET failures = 0, spent_codes = 0, locked_until = 0 WHERE id = ?", (grant_id,))
     begin_session(db, now, grant_id, browser, new_browser, key)
@@ -104,7 +104,7 @@ def viewer_pass_on(
     same one again is a Conflict, as is a session that has ended. Raises LimitReached at the third time. ``facts`` go
     into the journal; "message" is the copy's."""
     grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now) or not session_runs(db, now, grant_id, browser):
+    if grant is None or not session_runs(db, now, grant_id, browser):
         raise Conflict("the session has ended")
     fresh = db.execute(
         "INSERT INTO viewer_passed_on (grant_id, form, copy, proof) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",

@@ -254,12 +254,13 @@ def journal(db: sqlite3.Connection, now: float, grant_id: str, kind: str, facts:
 
 
 def session_runs(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> bool:
-    """Whether this browser's session for the grant runs."""
+    """Whether this browser's session for the grant runs, and the grant with it."""
     row = db.execute(
         "SELECT 1 FROM viewer_session WHERE browser = ? AND grant_id = ? AND expires_at > ? AND seen_at > ?",
         (browser, grant_id, now, now - SESSION_IDLE),
-    )
-    return row.fetchone() is not None
+    ).fetchone()
+    grant = grant_where(db, "id = ?", grant_id) if row is not None else None
+    return grant is not None and not grant.ended(now)
 
 
 def due(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> bool:

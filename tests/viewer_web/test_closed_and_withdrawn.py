@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from email import message_from_bytes
+from email.policy import SMTP
 
 import pytest
 
-from tests.kit.viewer import PATIENT, Deposited, Person, Site, open_site
+from relayd.mail.meta import Reader
+from tests.kit.viewer import MOBILE, PATIENT, Deposited, Person, Site, open_site
 from tests.viewer_web.test_passing_on import DAUGHTER, TEXT, enter, pass_on, passed, reader
-from tests.viewer_web.test_senders_page import act, follow
+from tests.viewer_web.test_senders_page import OTHER_MOBILE, act, follow, number_field
 
 
 @pytest.fixture
@@ -69,6 +72,83 @@ async def test_a_copy_that_was_withdrawn_by_itself_stays_so(site):
     await act(sender, "revoke")
     await act(sender, "restore")
     assert (await site.person().get(sent.path)).status_code == 410
+
+
+# Another number
+
+
+async def correct(site: Site):
+    sender = await follow(site)
+    return await act(sender, "number", **{number_field(sender): OTHER_MOBILE})
+
+
+def just_before(site: Site, operation: str, happens) -> None:
+    """Let ``happens`` happen between the last look and this operation."""
+    call = site.store.call
+
+    async def watched(called, /, **arguments):
+        if called == operation:
+            site.store.call = call
+            await happens()
+        return await call(called, **arguments)
+
+    site.store.call = watched
+
+
+def words_of(mail: bytes) -> str:
+    return message_from_bytes(mail, policy=SMTP).get_body(("plain",)).get_content()
+
+
+async def test_a_number_in_place_of_an_access_code(site):
+    sent = await site.deposit(mobile="", access_code="zonnebloem-7")
+    reader_ = site.person()
+    await reader_.get(sent.path)
+    assert (await reader_.press("/open", password="zonnebloem-7")).status_code == 200
+    before, _ = reader_.base, site.clock.pass_(700)
+    assert (await correct(site)).status_code == 200
+    assert "sms" in words_of(site.composer.sent[-1]).lower()
+    assert (await reader_.get(before)).status_code == 403
+    other = site.person()
+    page = await other.get(sent.path)
+    assert 'name="password"' not in page.text
+    await other.read(sent, site.phone)
+    assert site.phone.inbox[-1].number == OTHER_MOBILE
+    assert TEXT in (await other.get(f"{other.base}/body")).text
+
+
+async def test_a_number_in_place_of_codes_by_mail_is_what_the_mail_speaks_of(site):
+    await site.deposit(mobile="", reader=Reader(email=True))
+    site.clock.pass_(700)
+    await correct(site)
+    assert "sms" in words_of(site.composer.sent[-1]).lower()
+
+
+async def test_a_code_that_was_sent_to_the_number_before_opens_nothing(site):
+    sent = await site.deposit()
+    person = site.person()
+    await person.ask(sent)
+    await correct(site)
+    page = await person.enter(site.phone.code)
+    assert page.status_code == 403
+    assert "verified" not in await site.kinds(sent.message_id)
+
+
+async def test_no_code_goes_to_the_number_before_while_it_is_corrected(site):
+    sent = await site.deposit()
+    person = site.person()
+    await person.get(sent.path)
+    just_before(site, "viewer_request_code", lambda: correct(site))
+    assert (await person.press("/v/")).status_code == 403
+    assert MOBILE not in [one.number for one in site.phone.inbox]
+
+
+async def test_an_access_code_opens_nothing_while_a_number_takes_its_place(site):
+    sent = await site.deposit(mobile="", access_code="zonnebloem-7")
+    person = site.person()
+    await person.get(sent.path)
+    just_before(site, "viewer_secret_right", lambda: correct(site))
+    assert (await person.press("/open", password="zonnebloem-7")).status_code == 410
+    assert "verified" not in await site.kinds(sent.message_id)
 
 
 # A page that never arrived

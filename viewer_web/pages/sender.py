@@ -40,7 +40,6 @@ class Row:
     grant: Grant
     steps: list[Passed]
     ended: bool
-    number: bool
 
 
 class SenderPages:
@@ -166,7 +165,8 @@ class SenderPages:
             await self._services.store.call("viewer_number_correct", grant_id=grant.id, mobile=sealed)
         except (Conflict, KeyDestroyed):
             return "ended"
-        await self._notify(message, grant)  # too soon after the last one: then that one's link still leads here
+        corrected = next(one for one in await self._grants(message) if one.id == grant.id)
+        await self._notify(message, corrected)  # too soon after the last one: then that one's link still leads here
         _log.info("viewer.number_corrected", grant=grant.id)
         return ""
 
@@ -178,7 +178,6 @@ class SenderPages:
                 grant,
                 steps_of(events, (grant.recipient,), grant.expires_at, now),
                 grant.ended(now),
-                grant.channel in (Channel.SMS, Channel.EMAIL) and not grant.ended(now),
             )
             for grant in await self._grants(message)
             if grant.recipient
