@@ -71,6 +71,18 @@ def viewer_secret_try(db: sqlite3.Connection, now: float, grant_id: str) -> Try:
 
 
 @writes
+def viewer_secret_untried(db: sqlite3.Connection, now: float, grant_id: str) -> None:
+    """The try that was counted couldn't be looked at, and so told nobody anything: it counts no more."""
+    grant = grant_where(db, "id = ?", grant_id)
+    if grant is None or not grant.failures:
+        return
+    pause = 0.0 if grant.failures % SECRET_TRIES_BEFORE_PAUSE == 0 else grant.locked_until
+    db.execute(
+        "UPDATE viewer_grant SET failures = ?, locked_until = ? WHERE id = ?", (grant.failures - 1, pause, grant_id)
+    )
+
+
+@writes
 def viewer_secret_wrong(db: sqlite3.Connection, now: float, grant_id: str) -> None:
     """The try that was counted was wrong: the journal and, at the last one, the sender hear of it."""
     grant = grant_where(db, "id = ?", grant_id)

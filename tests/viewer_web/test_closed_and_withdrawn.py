@@ -8,6 +8,7 @@ from email.policy import SMTP
 
 import pytest
 
+from relayd.errors import KeyUnavailable, StoreUnavailable
 from relayd.mail.meta import Reader
 from tests.kit.viewer import MOBILE, PATIENT, Deposited, Person, Site, open_site
 from tests.viewer_web.test_passing_on import DAUGHTER, TEXT, enter, pass_on, passed, reader
@@ -199,3 +200,75 @@ async def test_two_readers_may_use_one_name_of_a_form(site):
         pages.append(await send_again(person, "0" * 32, token, to=DAUGHTER, note=""))
     assert [page.status_code for page in pages] == [200, 200]
     assert passed(site, pages[0])[2] != passed(site, pages[1])[2]
+
+
+# Our own trouble
+
+
+def fails(site: Site, monkeypatch, where: str, error: Exception) -> None:
+    """From now on this can't be reached."""
+
+    def away(*_, **__):
+        raise error
+
+    if where == "keys":
+        monkeypatch.setattr(site.vault.epochs, "existing", away)
+        return
+    call, message = site.store.call, site.store.message
+
+    async def watched(called, /, **arguments):
+        if called == where:
+            raise error
+        return await call(called, **arguments)
+
+    async def looked(message_id):
+        if where == "message":
+            raise error
+        return await message(message_id)
+
+    monkeypatch.setattr(site.store, "call", watched)
+    monkeypatch.setattr(site.store, "message", looked)
+
+
+@pytest.mark.parametrize("where", ["keys", "message", "viewer_secret_right"])
+@pytest.mark.parametrize("word", ["access code", "password"])
+async def test_a_try_that_our_own_trouble_kept_from_an_answer_costs_nothing(site, monkeypatch, word, where):
+    if word == "password":
+        sent, reference, password = passed(site, await pass_on(await reader(site)))
+        words = {"reference": reference, "password": password}
+    else:
+        sent, words = await site.deposit(mobile="", access_code="zonnebloem-7"), {"password": "zonnebloem-7"}
+    person = site.person()
+    await person.get(sent.path)
+    action, token = person.form("/open")
+    send = {"data": words | {"token": token}, "headers": {"Sec-Fetch-Site": "same-origin"}}
+    with monkeypatch.context() as trouble:
+        error = KeyUnavailable("the keys are away") if where == "keys" else StoreUnavailable("the disk is away")
+        fails(site, trouble, where, error)
+        for _ in range(25):
+            assert (await person.client.post(action, **send)).status_code == 503
+    assert (await person.client.post(action, **send)).status_code == 303
+
+
+async def test_wrong_words_are_counted_also_when_their_journal_cant_be_written(site, monkeypatch):
+    sent = await site.deposit(mobile="", access_code="zonnebloem-7")
+    person = site.person()
+    await person.get(sent.path)
+    action, token = person.form("/open")
+    send = {"data": {"token": token, "password": "verkeerd-88"}, "headers": {"Sec-Fetch-Site": "same-origin"}}
+    fails(site, monkeypatch, "viewer_secret_wrong", StoreUnavailable("the disk is away"))
+    assert [(await person.client.post(action, **send)).status_code for _ in range(7)] == [503] * 5 + [429] * 2
+
+
+@pytest.mark.parametrize("where", ["viewer_waiting", "viewer_enter_code"])
+async def test_a_code_that_couldnt_be_looked_at_costs_no_try(site, monkeypatch, where):
+    sent = await site.deposit()
+    person = site.person()
+    await person.ask(sent)
+    action, token = person.form("/code")
+    send = {"data": {"token": token, "code": site.phone.code}, "headers": {"Sec-Fetch-Site": "same-origin"}}
+    with monkeypatch.context() as trouble:
+        fails(site, trouble, where, StoreUnavailable("the disk is away"))
+        for _ in range(7):
+            assert (await person.client.post(action, **send)).status_code == 503
+    assert (await person.client.post(action, **send)).status_code == 303
