@@ -119,13 +119,12 @@ def _upload(
 
 
 @writes
-def viewer_draft_keep(db: sqlite3.Connection, now: float, grant_id: str, form: str, text: bytes) -> bytes | None:
+def viewer_draft_keep(
+    db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, form: str, text: bytes
+) -> bytes | None:
     """Keep the text of this form: None when that was done, else the text that this form has sent already, sealed, and
-    nothing was changed. Raises Conflict when the grant has ended. A session isn't asked for: what was written in one
-    that has ended meanwhile is kept too."""
-    grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now):
-        raise Conflict("the grant has ended")
+    nothing was changed. Raises Conflict when the session has ended."""
+    _running(db, now, grant_id, browser)
     sent = db.execute("SELECT text FROM viewer_sent WHERE grant_id = ? AND form = ?", (grant_id, form)).fetchone()
     if sent is not None:
         return bytes(sent[0])

@@ -10,6 +10,7 @@ from email.policy import SMTP
 
 import pytest
 
+from relayd.delivery.installation import digest
 from relayd.mail.reply import Reply
 from relayd.store.verify import Verifier
 from tests.kit.chromium import serving
@@ -145,18 +146,58 @@ async def test_a_draft_outlives_the_session(site):
     assert "a.txt" in page.text
 
 
-async def test_a_form_that_outlived_its_session_loses_nothing(site):
+async def end_session(site, person, how):
+    if how == "idle":
+        site.clock.pass_(25 * 60)
+    elif how == "number corrected":
+        await site.store.call("viewer_number_correct", grant_id=person.base.removeprefix("/g/"), mobile=b"sealed")
+    elif how == "withdrawn":
+        await site.store.call("viewer_revoke", message_id=person.deposited.message_id, recipient="")
+    else:
+        await site.store.call("viewer_logout", browser=digest(person.client.cookies["__Host-vw"]))
+
+
+async def draft_of(site, person):
+    return await site.store.call("viewer_draft", grant_id=person.base.removeprefix("/g/"))
+
+
+ENDINGS = ["idle", "signed out", "number corrected", "withdrawn"]
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_a_form_that_outlived_its_session_changes_nothing(site, how):
     person = await reader(site)
-    await person.get(f"{person.base}/reply")
-    form = form_of(person)
-    site.clock.pass_(25 * 60)
-    page = await write(person, text="Lang over nagedacht.", form=form)
+    await write(person, "save", text="Half af.")
+    base, form, before = person.base, form_of(person), await draft_of(site, person)
+    await end_session(site, person, how)
+    page = await write(person, text="Lang over nagedacht.", form=form, files=[("a.txt", b"abc", "text/plain")])
     assert page.status_code == 403
-    assert "bewaard" in page.text
+    assert ("Lang over nagedacht." in page.text) == (how != "withdrawn")
+    person.page = await person.get(base)
+    assert (await site.store.call("viewer_draft", grant_id=base.removeprefix("/g/"))) == before
     assert not site.outbox.sent
-    again = site.person()
-    await again.read(person.deposited, site.phone)
-    assert "Lang over nagedacht." in (await again.get(f"{again.base}/reply")).text
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_a_form_on_its_way_when_the_session_ends_changes_nothing(site, how):
+    person = await reader(site)
+    await write(person, "save", text="Half af.")
+    base, (token, form), before = person.base, form_of(person), await draft_of(site, person)
+
+    async def body():
+        for name, value in {"token": token, "form": form, "text": "Te laat."}.items():
+            yield f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n' + bytes(400_000)
+        await end_session(site, person, how)
+        yield b'\r\n--b\r\nContent-Disposition: form-data; name="do"\r\n\r\nsend\r\n--b--\r\n'
+
+    headers = FORM | {"Content-Type": "multipart/form-data; boundary=b"}
+    page = await person.client.post(f"{base}/reply", content=body(), headers=headers)
+    assert page.status_code == 403
+    assert "Te laat." in page.text
+    assert (await site.store.call("viewer_draft", grant_id=base.removeprefix("/g/"))) == before
+    assert not site.outbox.sent
+    assert not list((site.folder / "blobs" / "incoming").iterdir())
 
 
 async def test_a_file_can_be_taken_back(site):
