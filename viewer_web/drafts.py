@@ -78,6 +78,11 @@ class Drafts:
         """Raises Conflict when the session has ended."""
         await self._change("viewer_upload_remove", upload_id=upload_id)
 
+    async def begin(self, size: int) -> None:
+        """So many octets of files are about to come. Raises LimitReached beyond the day's share, and Conflict when the
+        session has ended."""
+        await self._change("viewer_upload_begin", size=size)
+
     def arriving(self, name: str, kind: str) -> Arriving:
         """Where a file goes while it arrives. Raises StoreUnavailable and KeyUnavailable."""
         identity = self._services.random.token_hex(16)

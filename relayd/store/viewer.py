@@ -9,7 +9,7 @@ import msgspec
 
 from relayd.errors import Conflict
 from relayd.journal import kinds
-from relayd.store import viewer_codes, viewer_passkeys, viewer_senders, viewer_sms, viewer_tables
+from relayd.store import viewer_codes, viewer_drafts, viewer_passkeys, viewer_senders, viewer_sms, viewer_tables
 from relayd.store.access_codes import DAY, HOUR
 from relayd.store.operation import reads, writes
 from relayd.store.viewer_tables import SESSION_IDLE, AddressKind, Channel, Due, Grant, due, grant_where, journal, row_of
@@ -244,6 +244,7 @@ def viewer_sweep(db: sqlite3.Connection, now: float) -> None:
     db.execute("DELETE FROM viewer_browser WHERE bound_at <= ?", (now - HOUR,))
     db.execute("DELETE FROM viewer_session WHERE expires_at <= ? OR seen_at <= ?", (now, now - SESSION_IDLE))
     db.execute("DELETE FROM viewer_thread WHERE expires_at <= ?", (now,))
+    viewer_drafts.sweep(db, now)
     viewer_senders.sweep(db, now)
     viewer_sms.sweep(db, now)
     viewer_passkeys.sweep(db, now)

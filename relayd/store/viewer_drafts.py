@@ -17,6 +17,7 @@ import msgspec
 
 from relayd.errors import Conflict, LimitReached
 from relayd.journal import kinds
+from relayd.store.access_codes import HOUR
 from relayd.store.operation import reads, writes
 from relayd.store.records import BlobRef
 from relayd.store.viewer_tables import Grant, grant_where, journal, session_runs
@@ -26,6 +27,8 @@ REPLIES: Final = 2
 FILES: Final = 25
 #: Octets of all files of one reply.
 FILES_SIZE: Final = 36 * 10**6
+#: Octets that may be sent to one message's drafts within a day, those counted that came to nothing or were taken back.
+DAILY_SIZE: Final = 10 * FILES_SIZE
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS viewer_draft (
@@ -58,6 +61,14 @@ CREATE TABLE IF NOT EXISTS viewer_upload (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS viewer_upload_grant ON viewer_upload (grant_id, number);
 CREATE INDEX IF NOT EXISTS viewer_upload_file ON viewer_upload (body_file);
+
+-- What was sent to drafts, by the hour.
+CREATE TABLE IF NOT EXISTS viewer_arrived (
+    grant_id TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (grant_id, hour)
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER IF NOT EXISTS viewer_draft_end AFTER UPDATE OF recipient ON viewer_grant WHEN NEW.recipient = '' BEGIN
     DELETE FROM viewer_draft WHERE grant_id = NEW.id;
@@ -137,6 +148,24 @@ def viewer_draft_keep(
 
 
 @writes
+def viewer_upload_begin(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, size: int) -> None:
+    """Count ``size`` octets before they come, whatever becomes of them. Raises LimitReached beyond a day's share, and
+    Conflict when the session has ended."""
+    _running(db, now, grant_id, browser)
+    hour = int(now // HOUR)
+    (so_far,) = db.execute(
+        "SELECT coalesce(sum(size), 0) FROM viewer_arrived WHERE grant_id = ? AND hour > ?", (grant_id, hour - 24)
+    ).fetchone()
+    if so_far + size > DAILY_SIZE:
+        raise LimitReached("this message had its share of files for a day")
+    db.execute(
+        "INSERT INTO viewer_arrived (grant_id, hour, size) VALUES (?, ?, ?)"
+        " ON CONFLICT (grant_id, hour) DO UPDATE SET size = size + excluded.size",
+        (grant_id, hour, size),
+    )
+
+
+@writes
 def viewer_upload_keep(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, upload: Upload) -> None:
     """Add a file whose body is durable. Raises LimitReached when there are too many or too large ones, and Conflict
     when the session has ended."""
@@ -201,6 +230,11 @@ def viewer_reply(
         [(grant_id, one, draft[0]) for one in {form, draft_id}],
     )
     journal(db, now, grant_id, kinds.REPLIED)
+
+
+def sweep(db: sqlite3.Connection, now: float) -> None:
+    """Counts that count no more."""
+    db.execute("DELETE FROM viewer_arrived WHERE hour <= ?", (int(now // HOUR) - 24,))
 
 
 def _running(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> Grant:

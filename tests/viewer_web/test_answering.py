@@ -408,6 +408,50 @@ async def test_100_mb_are_refused_before_they_have_come(site):
     assert not list((site.folder / "blobs" / "incoming").iterdir())
 
 
+async def test_a_message_has_its_share_of_files_for_a_day_whatever_becomes_of_them(site, monkeypatch):
+    monkeypatch.setattr("relayd.store.viewer_drafts.DAILY_SIZE", 3 * 10**6)
+    person = await reader(site)
+    large = [("groot.bin", bytes(10**6), "application/octet-stream")]
+    for _ in range(2):
+        page = await write(person, "add", files=large)
+        await write(person, re.search(r'value="(remove:[0-9a-f]+)"', page.text)[1])
+    other = site.person()
+    site.clock.pass_(61)
+    await other.read(person.deposited, site.phone)
+    page = await write(other, "add", files=large)
+    assert page.status_code == 429
+    assert "Te veel bestanden voor één dag" in page.text
+    assert "bewaard als concept" in page.text
+    assert not list((site.folder / "blobs" / "incoming").iterdir())
+    page = await write(other, "save")
+    assert SECRET in page.text
+    assert "groot.bin" not in page.text
+    elsewhere = await reader(site)
+    assert "groot.bin" in (await write(elsewhere, "add", files=large)).text
+    site.clock.pass_(86400)
+    await site.keep_house()
+    again = site.person()
+    await again.read(person.deposited, site.phone)
+    assert "groot.bin" in (await write(again, "add", files=large)).text
+
+
+async def test_half_a_form_and_one_of_unknown_length_count_too(site, monkeypatch):
+    monkeypatch.setattr("relayd.store.viewer_drafts.DAILY_SIZE", 40 * 10**6)
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token, form = form_of(person)
+
+    async def half():
+        for name, value in {"token": token, "form": form}.items():
+            yield f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
+
+    headers = FORM | {"Content-Type": "multipart/form-data; boundary=b"}
+    await person.client.post(f"{person.base}/reply", content=half(), headers=headers)
+    page = await write(person, "add", files=[("groot.bin", bytes(3 * 10**6), "application/octet-stream")])
+    assert page.status_code == 429
+
+
 @pytest.mark.parametrize("cut", ["in the file", "before the end"])
 async def test_half_a_form_leaves_nothing(site, cut):
     person = await reader(site)

@@ -83,8 +83,11 @@ class ReplyPages:
                     posted = _Posted(session.grant, opened, drafts, runs, files)
                 elif isinstance(event, FieldRead):
                     posted.fields[event.name] = event.value
-                elif posted.runs:
-                    _take(posted.drafts, event, files)
+                elif posted.runs and not posted.too_many:
+                    if not files:
+                        await _begin(request, posted)
+                    if posted.runs and not posted.too_many:
+                        _take(posted.drafts, event, files)
         except TooLarge as error:
             if posted is None:
                 raise Problem("too_large.html", 413) from error
@@ -105,6 +108,10 @@ class ReplyPages:
         if posted.too_large:
             return self._pages.page(
                 request, "too_large.html", grant, status=413, kept=bool(text), base=f"/g/{grant.id}"
+            )
+        if posted.too_many:
+            return self._pages.page(
+                request, "upload_limit.html", grant, status=429, kept=bool(text), base=f"/g/{grant.id}"
             )
         error = await self._add(drafts, posted.files)
         if earlier is not None and posted.sends:
@@ -253,7 +260,7 @@ class ReplyPages:
 @dataclass(slots=True)
 class _Posted:
     """What a form brought, and whose it is. ``runs`` says whether the session did when it began to come;
-    ``too_large`` that its files were cut off."""
+    ``too_large`` that its files were cut off, ``too_many`` that none were taken: the day's share is used up."""
 
     grant: Grant
     opened: Opened
@@ -262,6 +269,7 @@ class _Posted:
     files: list[Arriving]
     fields: dict[str, str] = field(default_factory=dict)
     too_large: bool = False
+    too_many: bool = False
 
     @property
     def form(self) -> str:
@@ -283,6 +291,18 @@ class _Posted:
     @property
     def sends(self) -> bool:
         return self.do == "send"
+
+
+async def _begin(request: Request, posted: _Posted) -> None:
+    """Count the form before its first file is taken. What isn't taken is read to its end all the same, or the browser
+    would show no page."""
+    announced = request.headers.get("content-length", "")
+    try:
+        await posted.drafts.begin(int(announced) if announced.isdecimal() else _FORM_LIMIT)
+    except LimitReached:
+        posted.too_many = True
+    except Conflict:
+        posted.runs = False
 
 
 def _take(drafts: Drafts, event: FileBegins | FileBlock | FileEnds, files: list[Arriving]) -> None:

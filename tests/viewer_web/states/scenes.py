@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from playwright.async_api import Page
 
+from relayd.delivery.installation import digest
 from relayd.errors import KeyUnavailable
 from relayd.mail.meta import Reader
 from relayd.mail.reply import Reply
 from relayd.sms.message import SmsResult
-from relayd.store.viewer_drafts import REPLIES
+from relayd.store.viewer_drafts import DAILY_SIZE, REPLIES
 from relayd.vault.vault import Vault
 from tests.kit.viewer import PATIENT, Deposited, Site
 
@@ -315,6 +316,19 @@ async def answer_too_large(stage: Stage) -> None:
     file = {"name": "film.mp4", "mimeType": "video/mp4", "buffer": bytes(40 * 10**6)}
     await stage.page.set_input_files("#file", [file])  # type: ignore[list-item]
     await stage.press("button[value=send]")
+
+
+@scene(11)
+async def answer_with_too_many_files_for_a_day(stage: Stage) -> None:
+    base = await stage.read(await stage.deposit())
+    (cookie,) = [one["value"] for one in await stage.page.context.cookies() if one["name"] == "__Host-vw"]
+    used_up = {"grant_id": base.removeprefix("/g/"), "browser": digest(cookie), "size": DAILY_SIZE}
+    await stage.site.store.call("viewer_upload_begin", **used_up)
+    await stage.go(f"{base}/reply")
+    await stage.page.fill("#text", "Zie de bijlage.")
+    file = {"name": "brief.pdf", "mimeType": "application/pdf", "buffer": b"%PDF"}
+    await stage.page.set_input_files("#file", [file])  # type: ignore[list-item]
+    await stage.press("button[value=add]")
 
 
 @scene(11)
