@@ -172,9 +172,9 @@ def viewer_downloaded(db: sqlite3.Connection, now: float, grant_id: str, part: s
 
 @writes
 def viewer_logout(db: sqlite3.Connection, now: float, browser: bytes) -> None:
-    """End all that this browser holds."""
-    db.execute("DELETE FROM viewer_session WHERE browser = ?", (browser,))
-    db.execute("DELETE FROM viewer_browser WHERE browser = ?", (browser,))
+    """End all that this browser holds, as reader and as sender."""
+    for table in ("viewer_session", "viewer_sender_session", "viewer_browser", "viewer_challenge"):
+        db.execute(f"DELETE FROM {table} WHERE browser = ?", (browser,))  # noqa: S608 (constants)
 
 
 @reads

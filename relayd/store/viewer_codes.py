@@ -24,7 +24,7 @@ from relayd.store.access_codes import (
 )
 from relayd.store.operation import reads, writes
 from relayd.store.viewer_sms import SmsState
-from relayd.store.viewer_tables import Due, Grant, due, grant_where, journal, row_of
+from relayd.store.viewer_tables import Due, Grant, change_cookie, due, grant_where, journal, row_of
 
 #: Browsers that may hold one grant's code at the same time; the longest bound gives way.
 BROWSERS_PER_GRANT: Final = 20
@@ -230,13 +230,10 @@ def _wrong(db: sqlite3.Connection, now: float, grant: Grant, code_id: str) -> No
 def begin_session(
     db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, new_browser: bytes, key: bytes | None = None
 ) -> None:
-    """The cookie changes with what it may do (session fixation); what the browser held already moves along, but for
-    sessions with a key: that was sealed for the old cookie, which nobody has any more."""
+    """Under a fresh cookie; ``key`` is the message's, sealed for that."""
     db.execute("DELETE FROM viewer_browser WHERE browser = ? AND grant_id = ?", (browser, grant_id))
     db.execute("DELETE FROM viewer_session WHERE browser = ? AND grant_id = ?", (browser, grant_id))
-    db.execute("UPDATE viewer_browser SET browser = ? WHERE browser = ?", (new_browser, browser))
-    db.execute("DELETE FROM viewer_session WHERE browser = ? AND key IS NOT NULL", (browser,))
-    db.execute("UPDATE viewer_session SET browser = ? WHERE browser = ?", (new_browser, browser))
+    change_cookie(db, browser, new_browser)
     db.execute(
         "INSERT INTO viewer_session (browser, grant_id, seen_at, expires_at, key) VALUES (?, ?, ?, ?, ?)",
         (new_browser, grant_id, now, now + SESSION_LIFE, key),

@@ -17,6 +17,7 @@ from relayd.store.viewer_tables import (
     Channel,
     Due,
     Grant,
+    change_cookie,
     due,
     grant_where,
     journal,
@@ -83,12 +84,20 @@ def viewer_sender_by_token(db: sqlite3.Connection, now: float, token_hash: bytes
 
 
 @writes
-def viewer_sender_enter(db: sqlite3.Connection, now: float, message_id: str, browser: bytes) -> None:
-    """Begin a session of the sender's."""
+def viewer_sender_enter(
+    db: sqlite3.Connection, now: float, message_id: str, browser: bytes, new_browser: bytes
+) -> bool:
+    """Begin a session of the sender's under a fresh cookie, which doesn't outlive his link. False when that has
+    ended."""
+    row = db.execute("SELECT expires_at FROM viewer_sender WHERE message_id = ?", (message_id,)).fetchone()
+    if row is None or row[0] <= now:
+        return False
+    change_cookie(db, browser, new_browser)
     db.execute(
         "INSERT OR REPLACE INTO viewer_sender_session (browser, message_id, seen_at, expires_at) VALUES (?, ?, ?, ?)",
-        (browser, message_id, now, now + _SESSION_LIFE),
+        (new_browser, message_id, now, min(now + _SESSION_LIFE, row[0])),
     )
+    return True
 
 
 @writes

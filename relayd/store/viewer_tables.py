@@ -263,6 +263,14 @@ def session_runs(db: sqlite3.Connection, now: float, grant_id: str, browser: byt
     return grant is not None and not grant.ended(now)
 
 
+def change_cookie(db: sqlite3.Connection, browser: bytes, new_browser: bytes) -> None:
+    """The cookie changes with what it may do (session fixation). What the browser held already moves along, but for
+    sessions with a key: that was sealed for the old cookie, which nobody has any more."""
+    db.execute("DELETE FROM viewer_session WHERE browser = ? AND key IS NOT NULL", (browser,))
+    for table in ("viewer_browser", "viewer_session", "viewer_sender_session"):
+        db.execute(f"UPDATE {table} SET browser = ? WHERE browser = ?", (new_browser, browser))  # noqa: S608 (constants)
+
+
 def due(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> bool:
     """Somebody must be told; once is enough. False when that was due already."""
     made = db.execute(
