@@ -203,9 +203,9 @@ def viewer_notify_again(db: sqlite3.Connection, now: float, grant_id: str) -> No
 
 
 @writes
-def viewer_notification_failed(db: sqlite3.Connection, now: float, grant_id: str, status: str) -> None:
-    """A report says that the reader's mail server won't take it."""
-    journal(db, now, grant_id, kinds.NOTIFICATION_FAILED, {"status": status})
+def viewer_failed(db: sqlite3.Connection, now: float, grant_id: str, kind: str, status: str) -> None:
+    """A report says that a mail of this grant's wasn't taken; ``kind`` is the event's."""
+    journal(db, now, grant_id, kind, {"status": status})
 
 
 def sweep(db: sqlite3.Connection, now: float) -> None:

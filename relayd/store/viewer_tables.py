@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS viewer_thread (
     expires_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Mail addresses that stand for a grant: 'reply' reaches its reader, 'bounce' gets reports on its notifications.
+-- Mail addresses that stand for a grant: 'reply' reaches its reader, 'bounce' gets reports on its notifications and
+-- answers, 'forward' those on what was passed on.
 CREATE TABLE IF NOT EXISTS viewer_address (
     token_hash BLOB PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -184,10 +185,12 @@ class Due(StrEnum):
 
 
 class AddressKind(StrEnum):
-    """REPLY: mail to it reaches the reader. BOUNCE: reports on the grant's notifications come to it."""
+    """REPLY: mail to it reaches the reader. BOUNCE: reports on the grant's notifications and answers come to it.
+    FORWARD: those on what its reader passed on; whoever got that may know this address and none of the others."""
 
     REPLY = "reply"
     BOUNCE = "bounce"
+    FORWARD = "forward"
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

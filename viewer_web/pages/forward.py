@@ -147,7 +147,7 @@ class ForwardPages:
         tokens = await self._secrets.tokens()
         await self._services.outgoing.submit(
             organisation=grant.organisation,
-            sender=Address(tokens.local_part(AddressKind.BOUNCE, grant.id), forward.author.domain),
+            sender=Address(tokens.local_part(AddressKind.FORWARD, grant.id), forward.author.domain),
             recipient=wish.to,
             content=content(forward, opened, self._words(request, grant, opened, wish.note), self._boundary()),
             parent=grant.message_id,
