@@ -13,7 +13,7 @@ from relayd.store.receiving import BlobReceiving
 from relayd.store.viewer_drafts import FILES_SIZE, Draft, Upload
 from relayd.store.viewer_tables import Grant
 from relayd.vault.vault import MessageKey
-from viewer_web.access import Opened
+from viewer_web.access import SEEN_EVERY, Opened
 from viewer_web.reading import clean_name
 from viewer_web.services import Services
 
@@ -54,6 +54,7 @@ class Drafts:
         self._grant = grant
         #: The digest of the browser's cookie, as the store knows it.
         self.browser = digest(browser)
+        self._seen_at = services.clock.now()
         self._key = opened.key
         self._message = opened.message
 
@@ -82,6 +83,13 @@ class Drafts:
         """So many octets of files are about to come. Raises LimitReached beyond the day's share, and Conflict when the
         session has ended."""
         await self._change("viewer_upload_begin", size=size)
+
+    async def alive(self) -> None:
+        """Files come: over a slow line that may take longer than a session lasts without a sign of life."""
+        now = self._services.clock.now()
+        if now - self._seen_at >= SEEN_EVERY:
+            self._seen_at = now
+            await self._change("viewer_session_seen")
 
     def arriving(self, name: str, kind: str) -> Arriving:
         """Where a file goes while it arrives. Raises StoreUnavailable and KeyUnavailable."""

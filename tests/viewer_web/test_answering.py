@@ -408,6 +408,57 @@ async def test_100_mb_are_refused_before_they_have_come(site):
     assert not list((site.folder / "blobs" / "incoming").iterdir())
 
 
+async def test_files_that_come_slowly_keep_their_session(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token, form = form_of(person)
+
+    async def slowly():
+        for name, value in {"token": token, "form": form, "text": "Traag."}.items():
+            yield f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="traag.bin"\r\n\r\n'
+        for _ in range(4):
+            site.clock.pass_(15 * 60)
+            yield bytes(100_000)
+        yield b"\r\n--b--\r\n"
+
+    headers = FORM | {"Content-Type": "multipart/form-data; boundary=b"}
+    page = await person.client.post(f"{person.base}/reply", content=slowly(), headers=headers)
+    assert page.status_code == 303
+    assert "traag.bin" in (await person.get(f"{person.base}/reply")).text
+
+
+async def test_the_last_answer_sent_again_shows_the_same_page(site):
+    person = await reader(site)
+    await write(person)
+    await person.get(f"{person.base}/reply")
+    form = form_of(person)
+    for _ in range(3):
+        page = await write(person, form=form)
+        assert (page.status_code, "Uw antwoord is verstuurd" in page.text) == (200, True)
+    assert len(site.outbox.sent) == 2
+
+
+async def test_withdrawn_while_an_answer_is_on_its_way_and_allowed_again(site):
+    person = await reader(site)
+    await write(person, "save")
+    form, submit = form_of(person), site.outbox.submit
+
+    async def meanwhile(**mail):
+        await site.store.call("viewer_revoke", message_id=person.deposited.message_id, recipient="")
+        return await submit(**mail)
+
+    site.outbox.submit = meanwhile
+    assert (await write(person, form=form, follow=False)).status_code == 403
+    assert not site.outbox.sent
+    assert "replied" not in await site.kinds(person.deposited.message_id)
+    site.outbox.submit = submit
+    await site.store.call("viewer_restore", message_id=person.deposited.message_id, recipient="")
+    again = site.person()
+    await again.read(person.deposited, site.phone)
+    assert SECRET in (await again.get(f"{again.base}/reply")).text
+
+
 async def test_a_message_has_its_share_of_files_for_a_day_whatever_becomes_of_them(site, monkeypatch):
     monkeypatch.setattr("relayd.store.viewer_drafts.DAILY_SIZE", 3 * 10**6)
     person = await reader(site)

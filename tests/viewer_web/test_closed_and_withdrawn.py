@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from email import message_from_bytes
 from email.policy import SMTP
@@ -13,6 +14,7 @@ from relayd.mail.meta import Reader
 from tests.kit.viewer import MOBILE, PATIENT, Deposited, Person, Site, open_site
 from tests.viewer_web.test_passing_on import DAUGHTER, TEXT, enter, pass_on, passed, reader
 from tests.viewer_web.test_senders_page import OTHER_MOBILE, act, follow, number_field
+from viewer_web.app import create_app
 
 
 @pytest.fixture
@@ -73,6 +75,38 @@ async def test_a_copy_that_was_withdrawn_by_itself_stays_so(site):
     await act(sender, "revoke")
     await act(sender, "restore")
     assert (await site.person().get(sent.path)).status_code == 410
+
+
+async def test_withdrawn_while_it_is_passed_on(site):
+    person, compose = await reader(site), site.composer.compose
+
+    async def meanwhile(**mail):
+        await site.store.call("viewer_revoke", message_id=person.deposited.message_id, recipient="")
+        return await compose(**mail)
+
+    site.composer.compose = meanwhile
+    page = await pass_on(person)
+    assert page.status_code == 403
+    assert "secret" not in page.text
+    assert "passed-on" not in await site.kinds(person.deposited.message_id)
+    assert (await site.person().get(passed_link(site))).status_code == 404
+
+
+def passed_link(site: Site) -> str:
+    return Deposited("", b"", site.composer.sent[-1], None).path
+
+
+async def test_guesses_by_way_of_several_processes_are_counted_together(site):
+    sent, reference, _ = passed(site, await pass_on(await reader(site)))
+    people = [Person(create_app(site.services), {}) for _ in range(3)]
+    answers = []
+    for one in people:
+        await one.get(sent.path)
+        action, token = one.form("/open")
+        fields = {"token": token, "reference": reference, "password": "AAAA-AAAA-AAAA"}
+        answers += [one.client.post(action, data=fields, headers={"Sec-Fetch-Site": "same-origin"}) for _ in range(4)]
+    codes = [answer.status_code for answer in await asyncio.gather(*answers)]
+    assert sorted(codes) == [422] * 5 + [429] * 7
 
 
 # Another number

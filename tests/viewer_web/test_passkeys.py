@@ -168,6 +168,13 @@ async def test_a_challenge_is_answered_once_and_in_time(site):
     assert await take() is None
 
 
+async def test_a_challenge_is_for_one_message_and_one_browser(site):
+    (one, _), (other, _) = [await owner_of(site, await site.deposit()) for _ in range(2)]
+    await site.store.call("viewer_challenge_put", grant_id=one.id, browser=b"b", challenge=b"1")
+    for grant, browser in ((other, b"b"), (one, b"c")):
+        assert await site.store.call("viewer_challenge_take", grant_id=grant.id, browser=browser) is None
+
+
 async def test_an_organisation_without_them_accepts_none(tmp_path):
     async with open_site(tmp_path) as site:
         sent = await site.deposit()

@@ -88,6 +88,7 @@ class ReplyPages:
                         await _begin(request, posted)
                     if posted.runs and not posted.too_many:
                         _take(posted.drafts, event, files)
+                        await posted.drafts.alive()
         except TooLarge as error:
             if posted is None:
                 raise Problem("too_large.html", 413) from error
