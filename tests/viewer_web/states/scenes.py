@@ -43,6 +43,7 @@ NUMBERS: Final = {
     18: "reader of what was passed on",
     19: "print view",
     20: "without JavaScript (every scene runs so too)",
+    21: "the sender's page",
 }
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d494844520000000100000001080200000090775"
@@ -516,3 +517,35 @@ async def sender_page(stage: Stage) -> None:
 def _sender_link(stage: Stage) -> str:
     text = stage.site.composer.sent[-1].replace(b"=\r\n", b"").decode()
     return text[text.index("/s/") : text.index("/s/") + 46]
+
+
+async def _follow(stage: Stage) -> None:
+    confirmation = stage.site.composer.sent[-1].replace(b"=\r\n", b"").decode()
+    await stage.go(re.search(r"/s/[\w-]{43}", confirmation)[0])  # type: ignore[index]
+    await stage.press()
+
+
+@scene(21)
+async def senders_page(stage: Stage) -> None:
+    await stage.deposit()
+    await _follow(stage)
+
+
+@scene(21)
+async def senders_page_with_an_access_code(stage: Stage) -> None:
+    await stage.deposit(mobile="", access_code="zonnebloem-7")
+    await _follow(stage)
+
+
+@scene(21)
+async def senders_page_withdrawn(stage: Stage) -> None:
+    await stage.deposit()
+    await _follow(stage)
+    await stage.press("button[value^=revoke]")
+
+
+@scene(21)
+async def senders_page_left(stage: Stage) -> None:
+    await stage.deposit()
+    await _follow(stage)
+    await stage.press("form[action*='/logout'] button")
