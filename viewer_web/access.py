@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
 
 from starlette.requests import Request
 
@@ -26,7 +27,7 @@ from viewer_web.security import cookie_of
 from viewer_web.services import Services
 
 #: A session's last sign of life is written at most this often.
-_SEEN_EVERY = 30.0
+SEEN_EVERY: Final = 30.0
 _WINDOW = timedelta(minutes=10)
 _RENDERINGS = 20
 
@@ -93,7 +94,7 @@ async def session_of(request: Request, services: Services, *, counts: bool = Tru
     session: Session | None = await services.store.call("viewer_session", **arguments)
     if session is None or not is_at_home(request, services, session.grant.organisation):
         raise signed_out()
-    if counts and services.clock.now() - session.seen_at >= _SEEN_EVERY:
+    if counts and services.clock.now() - session.seen_at >= SEEN_EVERY:
         await services.store.call("viewer_session_seen", **arguments)
     return session, cookie
 

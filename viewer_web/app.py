@@ -133,6 +133,7 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
         Route("/s/{token}", sender.enter, methods=["POST"], name="sender enters"),
         Route("/follow/{message}", sender.show, name="sender's page"),
         Route("/follow/{message}", sender.act, methods=["POST"], name="sender acts"),
+        Route("/follow/{message}/logout", session.logout, methods=["POST"], name="sender logs out"),
         Route("/sms/receipts/{gateway}", receipts.take, methods=["POST"], name="receipt"),
         Route("/look/{organisation}.css", look.style, name="look"),
         Route("/look/{organisation}/logo", look.logo, name="logo"),

@@ -43,6 +43,8 @@ class Texts:
     alert_advice: str
     subject_reply_failed: str
     reply_failed: str
+    subject_forward_failed: str
+    forward_failed: str
     subject_read: str
     read: str
 
@@ -92,6 +94,8 @@ TEXTS = {
         subject_reply_failed="Uw antwoord aan {organisation} is niet aangekomen",
         reply_failed="Het antwoord dat u op {date} in de beveiligde lezer schreef aan {organisation}, kon niet worden "
         "afgeleverd.",
+        subject_forward_failed="Het bericht dat u hebt doorgestuurd is niet aangekomen",
+        forward_failed="Het bericht van {organisation} dat u op {date} hebt doorgestuurd, kon niet worden afgeleverd.",
         subject_read="Uw beveiligd bericht is gelezen",
         read="Uw beveiligde bericht is geopend door {recipient}.",
     ),
@@ -137,6 +141,8 @@ TEXTS = {
         subject_reply_failed="Your answer to {organisation} didn't arrive",
         reply_failed="The answer to {organisation} that you wrote in the secure reader on {date} couldn't be "
         "delivered.",
+        subject_forward_failed="The message that you passed on didn't arrive",
+        forward_failed="The message of {organisation} that you passed on on {date} couldn't be delivered.",
         subject_read="Your secure message was read",
         read="Your secure message was opened by {recipient}.",
     ),

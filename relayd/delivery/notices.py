@@ -155,6 +155,12 @@ class Notices:
         said = text.reply_failed.replace("{date}", self._day(sent_at, organisation))
         return self._written(organisation, Letter(reader, text.subject_reply_failed, (said, text.doubt)), now, id)
 
+    def forward_failed(self, organisation: Organisation, reader: str, sent_at: float, now: float, id: str) -> bytes:
+        """What he passed on to a member, of ``sent_at``, couldn't be delivered."""
+        text = texts(organisation.settings.language)
+        said = text.forward_failed.replace("{date}", self._day(sent_at, organisation))
+        return self._written(organisation, Letter(reader, text.subject_forward_failed, (said, text.doubt)), now, id)
+
     def _to_reader(
         self,
         organisation: Organisation,
