@@ -51,6 +51,7 @@ def inconsistencies(
         *_published(source, configuration, organisations),
         *_reports(sources["relayd.yaml"], configuration, policies),
         *_viewer_domain(sources["relayd.yaml"], configuration, organisations, domainbook),
+        *_countries(sources["policies.yaml"], configuration, policies),
     ]
 
 
@@ -93,6 +94,16 @@ def _viewer_domain(
     if configuration.viewer.enabled and taken:
         text = f"{domain} is somebody's mail domain already, and this one is for the Viewer alone; give another"
         yield source.problem(["viewer", "mail_domain"], text)
+
+
+def _countries(source: Source, configuration: Configuration, policies: Sequence[PolicySettings]) -> Iterator[Problem]:
+    """A number that the policy lets through has to get its code."""
+    for number, entry in enumerate(policies):
+        listed = entry.options.get("countries") if entry.policy == "viewer" else None
+        for country in listed if isinstance(listed, list) else ():
+            if country not in configuration.sms.countries:
+                text = f"{country} isn't under sms.countries in relayd.yaml: mail would be taken that no code opens"
+                yield source.problem([number, "countries"], text)
 
 
 @dataclass(frozen=True, slots=True)
