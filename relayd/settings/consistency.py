@@ -20,6 +20,7 @@ from relayd.settings.organisations import (
 )
 from relayd.settings.policies import PolicySettings
 from relayd.settings.registers import DomainbookEntry, NtaRegister
+from relayd.settings.sms import COUNTRIES
 from relayd.settings.soundness import unsound
 from relayd.settings.source import Source
 
@@ -99,7 +100,7 @@ def _viewer_domain(
 def _countries(source: Source, configuration: Configuration, policies: Sequence[PolicySettings]) -> Iterator[Problem]:
     """A number that the policy lets through has to get its code."""
     for number, entry in enumerate(policies):
-        listed = entry.options.get("countries") if entry.policy == "viewer" else None
+        listed = entry.options.get("countries", list(COUNTRIES)) if entry.policy == "viewer" else None
         for country in listed if isinstance(listed, list) else ():
             if country not in configuration.sms.countries:
                 text = f"{country} isn't under sms.countries in relayd.yaml: mail would be taken that no code opens"

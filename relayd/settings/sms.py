@@ -15,6 +15,8 @@ from relayd.settings.values import Country, HostPort, Name, Network, Settings
 LONGEST_PASSWORD: Final = 8
 _HERE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _SOURCE: Final = r"^(\+?[0-9]{1,15}|[A-Za-z0-9 ._&-]{1,11})$"
+#: Countries (ISO 3166) whose mobiles get codes unless a setting says others.
+COUNTRIES: Final = ("NL", "BE", "DE", "LU")
 #: What a template of ``sender: http`` is filled with.
 PLACEHOLDERS: Final = ("number", "text", "reference", "id", "secret")
 _PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
@@ -85,7 +87,7 @@ class SmsSettings(GatewaySettings):
     by_prefix: dict[Annotated[str, BeforeValidator(_prefix)], tuple[Name, ...]] = Field(
         {}, description='The same for numbers that begin so: {"+32": [belgian]}. The longest prefix counts.'
     )
-    countries: tuple[Country, ...] = Field(("NL", "BE", "DE", "LU"), description="Countries whose mobiles get codes.")
+    countries: tuple[Country, ...] = Field(COUNTRIES, description="Countries whose mobiles get codes.")
     per_organisation: int = Field(2000, ge=1, description="At most so many SMS per organisation and day.")
     per_hour: int = Field(3000, ge=1, description="At most so many SMS per hour together: stops a run-away.")
 

@@ -172,6 +172,13 @@ def test_every_mistake_says_where_and_what_to_write_instead(tmp_path: Path, file
     assert any(message in line for line in found), found
 
 
+def test_the_policys_usual_countries_count_when_it_lists_none(tmp_path: Path) -> None:
+    folder = write_configuration(
+        tmp_path, relayd=RELAYD + "sms: {countries: [NL, DE, LU]}", policies="- policy: viewer"
+    )
+    assert [line for line in problems(folder) if "BE isn't under sms.countries" in line]
+
+
 def test_a_password_hash_is_never_quoted(tmp_path: Path) -> None:
     text = f"jan@hosted.example:{ALPHA.replace('ARGON2ID', 'ARGON3')}::::::userdb_relayd_organisation=south"
     assert "aGFzaA" not in "".join(problems(write_configuration(tmp_path, accounts=text)))
