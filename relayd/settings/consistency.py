@@ -12,6 +12,7 @@ from relayd.settings.accounts import AccountLine
 from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import (
+    PER_DOMAIN,
     InheritedSettings,
     OrganisationsFile,
     PlatformEntry,
@@ -140,6 +141,10 @@ def _domains(source: Source, organisations: OrganisationsFile) -> Iterator[Probl
             if domain not in entry.domains and domain not in entry.relays_for:
                 hint = suggest(domain, [*entry.domains, *entry.relays_for])
                 yield source.problem([*at, "domain_settings", domain], f"isn't a domain of {name}; {hint}")
+        for domain, own in entry.domain_settings.items():
+            for key in sorted(own.model_fields_set - PER_DOMAIN):
+                text = f"holds for a whole organisation, not for one domain; put it under the settings of {name}"
+                yield source.problem([*at, "domain_settings", domain, key], text)
 
 
 def _networks(source: Source, organisations: OrganisationsFile) -> Iterator[Problem]:

@@ -15,6 +15,9 @@ LARGEST_LOGO: Final = 256 * 1024
 LARGEST_LOGO_IN_MAIL: Final = 64 * 1024
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 
+#: The settings that are looked up by the sender's domain. The others hold for a whole organisation.
+PER_DOMAIN: Final = frozenset({"allow_plain", "code_by_email", "mta_sts"})
+
 
 class PublishedStsSettings(Settings):
     """The MTA-STS policy that relayd serves for domains whose mail comes to it."""
@@ -128,7 +131,9 @@ class OrganisationEntry(Settings):
     recognised_by: RecognisedBy = Field(RecognisedBy(), description="How its mail servers are recognised.")
     platform: PlatformMembership | None = Field(None, description="The shared platform it sends from.")
     settings: InheritedSettings = Field(InheritedSettings(), description="Its settings.")
-    domain_settings: dict[DomainName, InheritedSettings] = Field({}, description="Settings per domain.")
+    domain_settings: dict[DomainName, InheritedSettings] = Field(
+        {}, description="Settings per domain: allow_plain, code_by_email and mta_sts."
+    )
     contacts_file: Path | None = Field(
         None, description="CSV of address,mobile: numbers for the Viewer's access codes. Not readable by others."
     )

@@ -115,6 +115,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("relayd", RELAYD + "sms: {sender: http, url: https://a.example, body: '{id}', receipts: {secret_file: s, secret_header: X, delivered: [a], failed: [a]}}", "sms.receipts.failed: a stands under delivered too"),
     ("relayd", RELAYD + "folders: {edi: {path: x}}", "relayd.yaml:9: folders.edi: writes clear text to disk: say plaintext_at_rest: accepted and give a reason"),
     ("relayd", RELAYD.replace('lmtp: "unix:lmtp"', "maildir: x"), "relayd.yaml:8: mailboxes.main: maildir writes clear text to disk"),
+    ("organisations", BOTH + "    domain_settings: {south.example: {language: en}}\n", "organisations.south.domain_settings.south.example.language: holds for a whole organisation, not for one domain; put it under the settings of south"),
     ("organisations", NORTH.replace("name: North", "nmae: North") + SOUTH, 'organisations.yaml:3: organisations.north.nmae: unknown key; did you mean "name"?'),
     ("organisations", NORTH.replace("    name: North\n", "") + SOUTH, "organisations.yaml:2: organisations.north.name: is missing; Its name"),
     ("organisations", NORTH + SOUTH.replace("south.example,", "north.example,"), "organisations.yaml:7: organisations.south.domains.0: north.example is north's already"),
