@@ -86,7 +86,7 @@ class Pages:
                 now=self._services.clock.now(),
                 service=self._services.configuration.viewer.service_name,
                 organisation=display_name(organisation) if organisation else "",
-                contact=organisation.settings.contact if organisation else "",
+                contact=_unbroken(organisation.settings.contact) if organisation else "",
                 grant=grant,
                 look=look,
                 logo=logo,
@@ -134,3 +134,8 @@ def _environment(language: str) -> jinja2.Environment:
         catalogue.gettext, catalogue.ngettext, newstyle=True
     )
     return environment
+
+
+def _unbroken(text: str) -> str:
+    """So that a telephone number stays on one line."""
+    return re.sub(r"(?<=\d) (?=\d)", "\N{NO-BREAK SPACE}", text)

@@ -26,6 +26,7 @@ from relayd.directory.directory import Organisation
 from relayd.mail.address import Domain, parse_address
 from relayd.mail.composing import POLICY, UTF8_POLICY, message_ids
 from relayd.settings.models import Configuration
+from relayd.settings.organisations import LARGEST_LOGO_IN_MAIL, PNG
 from relayd.store.viewer_tables import Channel, Due
 
 _environment: Final = jinja2.Environment(
@@ -37,8 +38,6 @@ _environment: Final = jinja2.Environment(
     lstrip_blocks=True,
 )
 _COLOUR: Final = "#0b5d4b"
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
-_LOGO_LIMIT: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,4 +253,4 @@ def _logo(organisation: Organisation) -> bytes | None:
         data = path.read_bytes()
     except OSError:
         return None
-    return data if data.startswith(_PNG) and len(data) <= _LOGO_LIMIT else None
+    return data if data.startswith(PNG) and len(data) <= LARGEST_LOGO_IN_MAIL else None

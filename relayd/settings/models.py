@@ -17,6 +17,7 @@ from relayd.mail.address import Domain, is_address, normalise_domain
 from relayd.settings.sms import SmsSettings
 from relayd.settings.values import (
     DomainName,
+    DomainOrNone,
     Duration,
     ListenAddress,
     LoopbackAddress,
@@ -26,6 +27,7 @@ from relayd.settings.values import (
     Settings,
     Size,
     WebOrigin,
+    at_most,
 )
 
 
@@ -121,10 +123,11 @@ class ViewerSettings(Settings):
     certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
     key: Path | None = Field(None, description="The certificate's key; not readable by others.")
     trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")
-    mail_domain: DomainName | Literal[""] = Field(
-        "", description="Domain of the addresses that readers are answered at; replies.<host of url> when empty."
+    mail_domain: DomainOrNone = Field(
+        Domain(""),
+        description="Domain of the addresses that readers are answered at; replies.<host of url> when empty.",
     )
-    code_lifetime: Annotated[Duration, Field(le=timedelta(minutes=10))] = Field(
+    code_lifetime: Annotated[Duration, at_most(timedelta(minutes=10), "10m")] = Field(
         timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."
     )
     service_name: str = Field("Secure mail", description="Shown as: via <service name>.")

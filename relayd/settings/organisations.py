@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relayd.settings.values import Colour, DomainName, Duration, Name, Network, Settings, SpkiDigest, WebOrigin
+from relayd.settings.values import Colour, DomainName, Duration, Name, Network, Settings, SpkiDigest, WebOrigin, at_most
+
+#: Octets of a logo; those of a PNG in a mail, which lies in a mailbox once for each message; how a PNG begins.
+LARGEST_LOGO: Final = 256 * 1024
+LARGEST_LOGO_IN_MAIL: Final = 64 * 1024
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+#: The settings that are looked up by the sender's domain. The others hold for a whole organisation.
+PER_DOMAIN: Final = frozenset({"allow_plain", "code_by_email", "mta_sts"})
 
 
 class PublishedStsSettings(Settings):
@@ -18,7 +26,7 @@ class PublishedStsSettings(Settings):
         description="enforce: senders that can't prove our mail hosts keep their mail. testing: they only report. "
         "none: the way back, for as long as max_age was."
     )
-    max_age: Annotated[Duration, Field(le=timedelta(seconds=31_557_600))] = Field(
+    max_age: Annotated[Duration, at_most(timedelta(seconds=31_557_600), "a year")] = Field(
         timedelta(days=14), description="How long senders go by it after they saw it; at most a year."
     )
     mx: tuple[DomainName, ...] = Field((), description="All hosts of the domains' MX; hostname when empty.")
@@ -34,7 +42,9 @@ class InheritedSettings(Settings):
     retention_days: int | None = Field(None, ge=1, le=3650, description="Keep content and metadata this long.")
     contact: str | None = Field(None, description="Whom outsiders can ask, as shown in the Viewer.")
     display_name: str | None = Field(None, description="The name that outsiders see instead of the organisation's.")
-    logo: Path | None = Field(None, description="PNG or SVG, shown in the Viewer's header and in notifications.")
+    logo: Path | None = Field(
+        None, description="Shown in the Viewer's header: PNG or SVG up to 256 KiB. In mails too: PNG up to 64 KiB."
+    )
     colour: Colour | None = Field(None, description='Colour of the Viewer\'s header and buttons, such as "#0b5d4b".')
     viewer_url: WebOrigin | None = Field(
         None,
@@ -121,7 +131,9 @@ class OrganisationEntry(Settings):
     recognised_by: RecognisedBy = Field(RecognisedBy(), description="How its mail servers are recognised.")
     platform: PlatformMembership | None = Field(None, description="The shared platform it sends from.")
     settings: InheritedSettings = Field(InheritedSettings(), description="Its settings.")
-    domain_settings: dict[DomainName, InheritedSettings] = Field({}, description="Settings per domain.")
+    domain_settings: dict[DomainName, InheritedSettings] = Field(
+        {}, description="Settings per domain: allow_plain, code_by_email and mta_sts."
+    )
     contacts_file: Path | None = Field(
         None, description="CSV of address,mobile: numbers for the Viewer's access codes. Not readable by others."
     )

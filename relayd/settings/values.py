@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Domain, normalise_domain, parse_address
@@ -174,10 +175,31 @@ def _bracketed(host: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
+def _domain_or_none(value: object) -> object:
+    return value if value == "" else _domain(value)
+
+
+def _country(value: object) -> object:
+    if isinstance(value, str) and value in SUPPORTED_REGIONS:
+        return value
+    raise ValueError("expected a country's two letters (ISO 3166) in capitals, such as NL")
+
+
 def _name(value: object) -> object:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
     raise ValueError("expected a short name of lower-case letters, digits, '-', '_' and '.'")
+
+
+def at_most(limit: timedelta, words: str) -> AfterValidator:
+    """For a Duration that has a longest; ``words`` tell it to people, such as "10m"."""
+
+    def within(value: timedelta) -> timedelta:
+        if value > limit:
+            raise ValueError(f"expected at most {words}")
+        return value
+
+    return AfterValidator(within)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -192,6 +214,8 @@ MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
 Colour = Annotated[str, BeforeValidator(_colour)]
 WebOrigin = Annotated[str, BeforeValidator(_web_origin)]
+DomainOrNone = Annotated[Domain, BeforeValidator(_domain_or_none)]
+Country = Annotated[str, BeforeValidator(_country)]
 Name = Annotated[str, BeforeValidator(_name)]
 
 
