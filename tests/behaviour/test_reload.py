@@ -66,7 +66,7 @@ def test_what_is_read_at_the_start_alone_makes_a_reload_say_so(stage):
     """Else codes would go on by the old gateway, and links lead where no form is taken, while reload says "done"."""
     before = deepcopy(stage.site.relayd)
     stage.site.relayd["viewer"]["service_name"] = "Another name"
-    stage.site.relayd["sms"]["countries"] = ["NL"]
+    stage.site.relayd["sms"]["per_hour"] = 7
     stage.site.write()
     done = stage.relayd.cli("reload", check=False)
     stage.site.relayd.clear()
