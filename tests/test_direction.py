@@ -11,7 +11,18 @@ import relayd
 
 #: Left to right. What stands first knows nothing of what follows.
 ORDER = (
-    *("errors", "clock", "failpoints", "dumps", "telemetry", "mail", "dns", "journal", "settings", "directory"),
+    *(
+        "errors",
+        "clock",
+        "failpoints",
+        "dumps",
+        "telemetry",
+        "mail",
+        "dns",
+        "journal",
+        "settings",
+        "directory",
+    ),
     *(
         "vault",
         "tls",
@@ -21,6 +32,7 @@ ORDER = (
         "pipeline",
         "inspection",
         "rendering",
+        "edi",
         "store",
         "queue",
         "reporting",
