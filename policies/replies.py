@@ -2,7 +2,8 @@
 
 A reader's answer comes from an address that stands for him (``r.TOKEN`` at ``viewer.mail_domain``). Only the
 organisation that he wrote to may use it, and what it sends goes to the Viewer, with the number that the first message
-had. Reports on notifications come to ``n.TOKEN`` and are read by relayd itself.
+had. Reports on notifications and answers come to ``n.TOKEN``, on what was passed on to ``f.TOKEN``, and are read by
+relayd itself.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from relayd.mail.meta import Reader
 from relayd.mail.reply import Reply
 from relayd.pipeline.policy import Context, Mail, Options, Policy, Stage
 from relayd.pipeline.verdict import Attach, Pass, Refuse, Rewrite, RouteKind, RouteTarget, RouteTo, Verdict
+from relayd.settings.sms import COUNTRIES
 
 MOBILE_FIELD: Final = "x-relayd-mobile"
 
@@ -44,7 +45,7 @@ class ViewerOptions(Options):
     """Options of ``viewer``."""
 
     countries: tuple[str, ...] = Field(
-        ("NL", "BE", "DE", "LU"), description="Countries (ISO 3166) whose mobile numbers may get a code."
+        COUNTRIES, description="Countries (ISO 3166) whose mobile numbers may get a code."
     )
 
 
@@ -139,7 +140,13 @@ class ViewerPolicy(Policy[ViewerOptions]):
         if not written:
             if by_email:
                 return _reads(key, Reader(email=True), "a code by e-mail: one channel for link and code")
-            return [_refuse("No secure way to this recipient: give a mobile number for the access code", (key,))]
+            return [
+                _refuse(
+                    "No secure way to this recipient: give a mobile number, [sms:+31612345678] in the subject", (key,)
+                )
+            ]
+        if not written.startswith("+"):
+            return [_refuse(f"The number in {source} must begin with + and the country code", (key,))]
         number = self._mobile(written)
         if number is None:
             countries = ", ".join(self.options.countries)
@@ -149,9 +156,7 @@ class ViewerPolicy(Policy[ViewerOptions]):
         return _reads(key, Reader(mobile=number), f"a code to the mobile number from {source}")
 
     def _mobile(self, written: str) -> str | None:
-        """The number in E.164 when it is an international, valid mobile of an allowed country."""
-        if not written.startswith("+"):
-            return None
+        """The international number in E.164 when it is a valid mobile of an allowed country."""
         try:
             number = phonenumbers.parse(written)
         except phonenumbers.NumberParseException:

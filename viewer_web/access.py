@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -22,13 +23,15 @@ from relayd.store.viewer import Session
 from relayd.store.viewer_tables import Grant
 from relayd.vault.meta import copy_part, open_derived, open_meta
 from relayd.vault.vault import MessageKey
+from viewer_web.hosts import is_at_home
 from viewer_web.problems import Problem, gone, signed_out, unknown
 from viewer_web.security import cookie_of
 from viewer_web.services import Services
 
 #: A session's last sign of life is written at most this often.
-_SEEN_EVERY = 30.0
+SEEN_EVERY: Final = 30.0
 _WINDOW = timedelta(minutes=10)
+_RENDERINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ async def grant_of_link(request: Request, services: Services) -> Grant:
     """The grant that a link's token names, still running. Raises Problem."""
     token = request.path_params["token"]
     grant: Grant | None = await services.store.call("viewer_grant_by_token", token_hash=digest(token))
-    if grant is None:
+    if grant is None or not is_at_home(request, services, grant.organisation):
         await within_limits(request, services, "unknown link", 60)
         raise unknown()
     if grant.ended(services.clock.now()):
@@ -55,18 +58,30 @@ async def grant_of_link(request: Request, services: Services) -> Grant:
     return grant
 
 
+def client_address(request: Request) -> IPv4Address | IPv6Address | None:
+    """Who asks. An IPv4 address has one form, also where it came to a listener on [::] (RFC 4291 §2.5.5.2)."""
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
 async def within_limits(request: Request, services: Services, what: str, most: int) -> None:
     """Count one more of ``what`` for this client, all processes together; Problem beyond ``most`` in ten minutes. It
     only slows down whoever does it: nothing of anybody else's is locked."""
-    client = request.client.host if request.client else ""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return
-    # Whoever has one address of IPv6 has the whole /64.
-    name = str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+    address = client_address(request)
+    # Whoever has one address of IPv6 has the whole /64. Those whose address can't be known are one client together.
+    name = str(ip_network((int(address), 64), strict=False)) if isinstance(address, IPv6Address) else str(address)
     if not await services.limits.take(f"viewer {what} {name}", 1, most, _WINDOW):
         raise Problem("too_many.html", 429)
+
+
+async def may_render(services: Services, grant: Grant) -> None:
+    """Count one PDF more that is made or shown for this grant; Problem beyond so many in ten minutes. A message can be
+    made to take the renderer's whole patience, and others wait for it meanwhile."""
+    if not await services.limits.take(f"viewer rendering {grant.id}", 1, _RENDERINGS, _WINDOW):
+        raise Problem("too_many.html", 429, grant)
 
 
 async def session_of(request: Request, services: Services, *, counts: bool = True) -> tuple[Session, str]:
@@ -79,9 +94,9 @@ async def session_of(request: Request, services: Services, *, counts: bool = Tru
         raise signed_out()
     arguments = {"grant_id": request.path_params["grant"], "browser": digest(cookie)}
     session: Session | None = await services.store.call("viewer_session", **arguments)
-    if session is None:
+    if session is None or not is_at_home(request, services, session.grant.organisation):
         raise signed_out()
-    if counts and services.clock.now() - session.seen_at >= _SEEN_EVERY:
+    if counts and services.clock.now() - session.seen_at >= SEEN_EVERY:
         await services.store.call("viewer_session_seen", **arguments)
     return session, cookie
 

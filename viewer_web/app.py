@@ -8,6 +8,7 @@ more than sending it once.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relayd.delivery.installation import InstallationSecrets
 from relayd.errors import KeyUnavailable, SealBroken, StoreUnavailable
+from viewer_web.hosts import KnownHosts
 from viewer_web.housekeeping import House
 from viewer_web.pages.body import Body
 from viewer_web.pages.code import Code
@@ -50,6 +52,7 @@ from viewer_web.services import Services
 _log = structlog.get_logger("relayd.viewer")
 _HOUSEKEEPING: Final = 60.0
 _PROBLEMS: Final = (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken)
+_GRANT: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def create_app(services: Services) -> Starlette:
@@ -70,13 +73,12 @@ def create_app(services: Services) -> Starlette:
         routes=_routes(services, secrets, pages),
         middleware=[
             Middleware(PolicyHosts, published=services.published),
+            Middleware(KnownHosts, services=services),
             Middleware(SecurityHeaders, https=services.origin.startswith("https:")),
             Middleware(RequestLog),
             Middleware(Defects, pages=pages),
         ],
-        exception_handlers=dict.fromkeys(
-            (Problem, HTTPException, StoreUnavailable, KeyUnavailable, SealBroken), problem
-        ),
+        exception_handlers=dict.fromkeys(_PROBLEMS, problem),
         lifespan=lifespan,
     )
 
@@ -86,10 +88,12 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
     passkeys = Passkeys(services, secrets)
     passkey = PasskeyPages(services, secrets, pages, passkeys)
     message = MessagePage(services, pages, passkeys)
-    body = Body(services, pages)
+    # What is rendered is held in memory, waiting for its turn too.
+    rendering = asyncio.Semaphore(2)
+    body = Body(services, pages, rendering)
     download = Download(services, pages)
     look = Look(services, pages)
-    preview = Preview(services, pages)
+    preview = Preview(services, pages, rendering)
     receipts = Receipts(services)
     session = SessionPages(services, secrets, pages)
     reply = ReplyPages(services, secrets, pages)
@@ -129,6 +133,7 @@ def _routes(services: Services, secrets: InstallationSecrets, pages: Pages) -> l
         Route("/s/{token}", sender.enter, methods=["POST"], name="sender enters"),
         Route("/follow/{message}", sender.show, name="sender's page"),
         Route("/follow/{message}", sender.act, methods=["POST"], name="sender acts"),
+        Route("/follow/{message}/logout", session.logout, methods=["POST"], name="sender logs out"),
         Route("/sms/receipts/{gateway}", receipts.take, methods=["POST"], name="receipt"),
         Route("/look/{organisation}.css", look.style, name="look"),
         Route("/look/{organisation}/logo", look.logo, name="logo"),
@@ -189,6 +194,12 @@ class Defects:
                 await page(scope, receive, send)
 
 
+def _grant_in(scope: Scope) -> str | None:
+    """What has the form of one: anybody can put anything there, of any length."""
+    found = _GRANT.fullmatch(scope.get("path_params", {}).get("grant", ""))
+    return found[0] if found else None
+
+
 class RequestLog:
     """One line per request: the page's name, never its path, which may hold a link's token."""
 
@@ -208,7 +219,7 @@ class RequestLog:
                     page=getattr(route, "name", None) or "none",
                     method=scope["method"],
                     status=message["status"],
-                    grant=scope.get("path_params", {}).get("grant"),
+                    grant=_grant_in(scope),
                 )
             await send(message)
 

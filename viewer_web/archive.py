@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import zipfile
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
@@ -37,9 +38,12 @@ class _Outbox:
 async def zipped(opened: Opened, files: Iterable[tuple[Part, str]], at: datetime) -> AsyncIterator[bytes]:
     """``files`` are parts with the names that they get, no two alike. A broken seal ends it in the middle."""
     outbox = _Outbox()
-    with zipfile.ZipFile(cast(IO[bytes], outbox), "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(cast(IO[bytes], outbox), "w") as archive:
         for part, name in files:
             entry = zipfile.ZipInfo(name, at.timetuple()[:6])
+            # Only the directory at the end says how long a stored entry is; deflated ones end by themselves, for
+            # programs that unpack while they read.
+            entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=part.length > _LARGE) as file:
                 async for block in decoded(opened, part):
                     file.write(block)
@@ -51,15 +55,21 @@ async def zipped(opened: Opened, files: Iterable[tuple[Part, str]], at: datetime
 def distinct(names: Iterable[str]) -> list[str]:
     """The names, numbered where several would be one file on some system: "brief (2).pdf"."""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     result = []
     for name in names:
         stem, dot, extension = name.rpartition(".")
         if not stem:
             stem, dot, extension = name, "", ""
-        number, candidate = 1, name
-        while candidate.casefold() in taken:
-            number += 1
+        candidate = name
+        while _as_a_file(candidate) in taken:
+            number = numbers[_as_a_file(name)] = numbers.get(_as_a_file(name), 1) + 1
             candidate = f"{stem} ({number}){dot}{extension}"
-        taken.add(candidate.casefold())
+        taken.add(_as_a_file(candidate))
         result.append(candidate)
     return result
+
+
+def _as_a_file(name: str) -> str:
+    """What names have in common that are one file somewhere: systems that ignore case, and how a letter is composed."""
+    return unicodedata.normalize("NFKC", name).casefold()

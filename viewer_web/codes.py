@@ -15,14 +15,14 @@ from relayd.delivery.installation import InstallationSecrets, digest
 from relayd.delivery.notices import Notices, display_name
 from relayd.delivery.origins import viewer_origin
 from relayd.delivery.viewer import bounce_address
-from relayd.errors import KeyDestroyed, NotFound, SealBroken
+from relayd.errors import Conflict, KeyDestroyed, NotFound, SealBroken
 from relayd.sms.message import Sms
 from relayd.sms.numbers import may_get_code, region_of
 from relayd.sms.text import code_text
 from relayd.store.access_codes import Answer, CodeLimits
 from relayd.store.viewer_codes import Requested, Waiting
 from relayd.store.viewer_tables import Channel, Grant
-from viewer_web.problems import Problem, gone, unknown
+from viewer_web.problems import Problem, gone, stale_form, unknown
 from viewer_web.security import new_cookie
 from viewer_web.services import Services
 
@@ -72,17 +72,21 @@ async def request_code(
     if target.channel is Channel.SMS and not may_get_code(target.value, services.configuration.sms.countries):
         raise Problem("number.html", 409, grant)
     code_id = services.random.token_hex(16)
-    requested: Requested = await services.store.call(
-        "viewer_request_code",
-        grant_id=grant.id,
-        browser=digest(browser),
-        code_id=code_id,
-        sealed=_seal(services, code_id, f"{services.random.randbelow(10**6):06d}"),
-        reference="".join(_REFERENCE_SIGNS[services.random.randbelow(len(_REFERENCE_SIGNS))] for _ in range(3)),
-        number_key=hmac.digest(await secrets.key("numbers"), target.value.encode(), "sha256"),
-        region=region_of(target.value) if target.channel is Channel.SMS else "",
-        limits=_limits(services),
-    )
+    try:
+        requested: Requested = await services.store.call(
+            "viewer_request_code",
+            grant_id=grant.id,
+            mobile=grant.mobile,
+            browser=digest(browser),
+            code_id=code_id,
+            sealed=_seal(services, code_id, f"{services.random.randbelow(10**6):06d}"),
+            reference="".join(_REFERENCE_SIGNS[services.random.randbelow(len(_REFERENCE_SIGNS))] for _ in range(3)),
+            number_key=hmac.digest(await secrets.key("numbers"), target.value.encode(), "sha256"),
+            region=region_of(target.value) if target.channel is Channel.SMS else "",
+            limits=_limits(services),
+        )
+    except Conflict as error:
+        raise stale_form() from error  # nothing goes to the number that was there before
     if requested.answer is Answer.SEND:
         if target.channel is Channel.SMS:
             await _send(services, grant, requested, target.value, language)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from relayd.delivery.installation import digest
-from relayd.errors import Conflict
 from relayd.mail.body import Body
 from relayd.store.receiving import BlobReceiving
 from relayd.store.viewer_drafts import FILES_SIZE, Draft, Upload
 from relayd.store.viewer_tables import Grant
 from relayd.vault.vault import MessageKey
-from viewer_web.access import Opened
-from viewer_web.problems import signed_out
+from viewer_web.access import SEEN_EVERY, Opened
 from viewer_web.reading import clean_name
 from viewer_web.services import Services
 
@@ -56,6 +54,7 @@ class Drafts:
         self._grant = grant
         #: The digest of the browser's cookie, as the store knows it.
         self.browser = digest(browser)
+        self._seen_at = services.clock.now()
         self._key = opened.key
         self._message = opened.message
 
@@ -71,15 +70,26 @@ class Drafts:
 
     async def keep(self, form: str, text: str) -> str | None:
         """Keep what stands in this form: None when that was done, else what this form has sent already, and nothing
-        was changed."""
+        was changed. Raises Conflict when the session has ended."""
         sealed = self._key.seal(f"draft:{self._grant.id}", text.encode()) if text else b""
-        sent: bytes | None = await self._services.store.call(
-            "viewer_draft_keep", grant_id=self._grant.id, form=form, text=sealed
-        )
+        sent: bytes | None = await self._change("viewer_draft_keep", form=form, text=sealed)
         return None if sent is None else self._text(sent)
 
     async def remove(self, upload_id: str) -> None:
+        """Raises Conflict when the session has ended."""
         await self._change("viewer_upload_remove", upload_id=upload_id)
+
+    async def begin(self, size: int) -> None:
+        """So many octets of files are about to come. Raises LimitReached beyond the day's share, and Conflict when the
+        session has ended."""
+        await self._change("viewer_upload_begin", size=size)
+
+    async def alive(self) -> None:
+        """Files come: over a slow line that may take longer than a session lasts without a sign of life."""
+        now = self._services.clock.now()
+        if now - self._seen_at >= SEEN_EVERY:
+            self._seen_at = now
+            await self._change("viewer_session_seen")
 
     def arriving(self, name: str, kind: str) -> Arriving:
         """Where a file goes while it arrives. Raises StoreUnavailable and KeyUnavailable."""
@@ -88,7 +98,7 @@ class Drafts:
         return Arriving(self, clean_name(name) or "file", _type(kind), key, self._services.blobs.receive(key))
 
     async def add(self, file: Arriving) -> None:
-        """The file has come whole. Raises LimitReached, Problem when the session has ended, and StoreUnavailable."""
+        """The file has come whole. Raises LimitReached, Conflict when the session has ended, and StoreUnavailable."""
         stored = file.receiving.finish()
         ref = await self._services.blobs.make_durable(stored)
         upload = Upload(
@@ -115,11 +125,8 @@ class Drafts:
             found.append((Attached(one.id, self._name(one), one.type, one.size), body))
         return found
 
-    async def _change(self, operation: str, **arguments: object) -> None:
-        try:
-            await self._services.store.call(operation, grant_id=self._grant.id, browser=self.browser, **arguments)
-        except Conflict as error:
-            raise signed_out() from error
+    async def _change(self, operation: str, **arguments: object) -> Any:
+        return await self._services.store.call(operation, grant_id=self._grant.id, browser=self.browser, **arguments)
 
     def _text(self, sealed: bytes) -> str:
         return self._key.unseal(f"draft:{self._grant.id}", sealed).decode() if sealed else ""

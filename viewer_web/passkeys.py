@@ -126,7 +126,11 @@ class Passkeys:
             return False
         passkey = Passkey(made.credential_id, made.credential_public_key, made.sign_count)
         added: bool = await self._services.store.call(
-            "viewer_passkey_add", grant_id=holder.grant.id, owner=holder.owner, passkey=passkey
+            "viewer_passkey_add",
+            grant_id=holder.grant.id,
+            browser=digest(browser),
+            owner=holder.owner,
+            passkey=passkey,
         )
         return added
 
@@ -156,6 +160,7 @@ class Passkeys:
         opened: bool = await self._services.store.call(
             "viewer_passkey_open",
             grant_id=holder.grant.id,
+            mobile=holder.grant.mobile,
             owner=holder.owner,
             credential=passkey.credential,
             sign_count=proof.new_sign_count,
@@ -164,8 +169,10 @@ class Passkeys:
         )
         return cookie if opened else None
 
-    async def remove(self, holder: Holder) -> None:
-        await self._services.store.call("viewer_passkeys_remove", grant_id=holder.grant.id, owner=holder.owner)
+    async def remove(self, holder: Holder, browser: str) -> None:
+        await self._services.store.call(
+            "viewer_passkeys_remove", grant_id=holder.grant.id, browser=digest(browser), owner=holder.owner
+        )
 
     async def _challenge(self, holder: Holder, browser: str) -> bytes:
         challenge = bytes.fromhex(self._services.random.token_hex(32))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import jinja2
@@ -18,6 +19,10 @@ from viewer_web.language import LANGUAGES, Format, language_of, load_catalogue
 from viewer_web.reading import kind_of
 from viewer_web.security import cookie_of, form_token, new_cookie, set_cookie
 from viewer_web.services import Services
+
+_POSTED: Final = re.compile(r"(?P<page>/(?:v|g|s|follow)/[\w-]+)(?:/(?P<step>\w+))?(?:/\w+)?", re.ASCII)
+#: The steps behind a message's address that are pages.
+_PAGES: Final = {"code", "reply", "forward"}
 
 
 class Pages:
@@ -65,6 +70,9 @@ class Pages:
                 query.setdefault("lang", language)
             return f"{path}?{urlencode(query)}" if query else path
 
+        def in_language(code: str) -> str:
+            return f"{_place(request)}?{urlencode({**request.query_params, 'lang': code})}"
+
         html = (
             self._environments[language]
             .get_template(template)
@@ -72,13 +80,13 @@ class Pages:
                 language=language,
                 languages=LANGUAGES,
                 path=request.url.path,
-                language_path=_shown_by_get(request.url.path),
+                in_language=in_language,
                 address=address,
                 format=self.format(language),
                 now=self._services.clock.now(),
                 service=self._services.configuration.viewer.service_name,
                 organisation=display_name(organisation) if organisation else "",
-                contact=organisation.settings.contact if organisation else "",
+                contact=_unbroken(organisation.settings.contact) if organisation else "",
                 grant=grant,
                 look=look,
                 logo=logo,
@@ -98,10 +106,17 @@ def look_of(organisation: Organisation | None) -> tuple[str, str]:
     return style, f"/look/{organisation.id}/logo" if settings.logo is not None else ""
 
 
-def _shown_by_get(path: str) -> str:
-    """Where the language links of a page lead that answers a POST to an address without a page of its own."""
-    start, _, last = path.rpartition("/")
-    return {"resend": f"{start}/code", "extend": start, "logout": start}.get(last, path)
+def _place(request: Request) -> str:
+    """Where the language links of this page lead, in front of their query: "" for the address that the browser is at.
+
+    An address taken from the request could lead elsewhere ("//evil.example"), so that only a page which answers a POST
+    names one: its own may show nothing when it is followed.
+    """
+    found = _POSTED.fullmatch(request.url.path) if request.method == "POST" else None
+    if found is None:
+        return ""
+    step = "code" if found["step"] == "resend" else found["step"]
+    return f"{found['page']}/{step}" if step in _PAGES else found["page"]
 
 
 @cache
@@ -119,3 +134,8 @@ def _environment(language: str) -> jinja2.Environment:
         catalogue.gettext, catalogue.ngettext, newstyle=True
     )
     return environment
+
+
+def _unbroken(text: str) -> str:
+    """So that a telephone number stays on one line."""
+    return re.sub(r"(?<=\d) (?=\d)", "\N{NO-BREAK SPACE}", text)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relayd.delivery.installation import InstallationSecrets
+from viewer_web.hosts import host_of_request, hostname
 from viewer_web.problems import Problem, stale_form
 from viewer_web.services import Services
 
@@ -124,8 +125,11 @@ async def check_token(request: Request, secrets: InstallationSecrets, cookie: st
 
 
 def same_origin(request: Request, origins: Collection[str]) -> bool:
-    site = request.headers.get("sec-fetch-site")
-    return site == "same-origin" if site is not None else request.headers.get("origin") in origins
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
+    if site is not None:
+        return site == "same-origin"
+    # Another organisation's host is ours too, but not the one whose page this form is on.
+    return origin in origins and hostname(origin) == host_of_request(request.scope)
 
 
 async def _read_form(request: Request) -> dict[str, str]:

@@ -19,7 +19,7 @@ from relayd.errors import ConfigurationError, Problem, VaultError
 from relayd.pipeline.load import build_pipeline
 from relayd.pipeline.trial import try_out
 from relayd.settings.load import CONFIGURATION, Loaded, load
-from relayd.settings.machine import missing_or_unfit, out_of_date
+from relayd.settings.machine import missing_or_unfit, out_of_date, unshown_logos
 from relayd.tls.guideline import Level
 
 _ADVICE: Final = "an ECDSA key on P-256 or RSA of 3072 bits is enough"
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the problems, or what the configuration amounts to."""
     folder = Path(arguments.config)
     loaded, problems = examine(folder, SystemClock())
-    notes = _phasing_out(loaded) + _ended(loaded, SystemClock()) + _unsigned_notices(loaded)
+    notes = _phasing_out(loaded) + _ended(loaded, SystemClock()) + _unsigned_notices(loaded) + _no_sms(loaded)
     if arguments.json:
         facts = [_facts(one) for one in problems]
         print_json({"ok": not problems, "problems": facts, "notes": notes, "summary": _summary(loaded)})
@@ -69,6 +69,7 @@ def examine(folder: Path, clock: Clock) -> tuple[Loaded | None, list[Problem]]:
         return None, error.problems
     problems = [*missing_or_unfit(loaded), *out_of_date(loaded, clock.now()), *_weak_certificates(loaded)]
     problems += unfit_mappings(loaded)
+    problems += unshown_logos(loaded)
     try:
         pipeline = build_pipeline(loaded)
     except ConfigurationError as error:
@@ -119,6 +120,14 @@ def _unsigned_notices(loaded: Loaded | None) -> list[str]:
         return [] if files.read(domain).signing else [unsigned(domain)]
     except VaultError as error:
         return [str(error)]
+
+
+def _no_sms(loaded: Loaded | None) -> list[str]:
+    if loaded is None or "viewer" not in [entry.policy for entry in loaded.policies]:
+        return []
+    sms = loaded.configuration.sms
+    without = sms.sender == "none" and not sms.gateways
+    return ["no SMS gateway is set under sms, so no reader of the Viewer gets a code by SMS"] if without else []
 
 
 def _ended(loaded: Loaded | None, clock: Clock) -> list[str]:

@@ -43,10 +43,10 @@ def existing_database(configuration: Configuration) -> Path:
 
 
 def configuration_of(folder: str) -> Configuration:
-    """The configuration in this folder."""
-    from relayd.settings.load import load
+    """relayd.yaml of this folder: what is durable can be reached whatever is wrong in the other files."""
+    from relayd.settings.load import load_configuration
 
-    return load(Path(folder)).configuration
+    return load_configuration(Path(folder))
 
 
 def with_store(configuration: Configuration, work: Callable[[Store], Awaitable[R]]) -> R:

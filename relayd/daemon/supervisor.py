@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -330,10 +331,25 @@ def _tell(channel: socket.socket, message: tuple[str, Loaded | None]) -> None:
         return  # It is dying; waitpid will tell.
 
 
+#: Sections that a process reads once, when it starts. What isn't told here would seem to be in force and not be.
+_READ_AT_THE_START: Final = (
+    "state",
+    "keys",
+    "listeners",
+    "workers",
+    "store",
+    "viewer",
+    "sms",
+    "resolver",
+    "dnssec",
+    "metrics",
+)
+
+
 def _refuse_what_needs_a_restart(old: Loaded, new: Loaded) -> None:
     problems = [
         Problem("relayd.yaml", None, key, "can't change while relayd runs; restart it for this")
-        for key in ("state", "keys", "listeners", "workers", "metrics")
+        for key in _READ_AT_THE_START
         if getattr(old.configuration, key) != getattr(new.configuration, key)
     ]
     if problems:

@@ -4,10 +4,9 @@ him."""
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from relayd.clock import Clock
-from relayd.delivery.installation import PREFIXES, digest
+from relayd.delivery.installation import ADDRESS_KINDS, digest
 from relayd.errors import KeyDestroyed, NotFound, SealBroken
 from relayd.mail.meta import Reader
 from relayd.pipeline.policy import ViewerAddress
@@ -15,8 +14,6 @@ from relayd.store.interface import Store
 from relayd.store.records import Message
 from relayd.store.viewer_tables import AddressKind, Channel, Grant
 from relayd.vault.vault import Vault
-
-_KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 
 
 class ViewerAddresses:
@@ -31,7 +28,7 @@ class ViewerAddresses:
     async def look_up(self, local_part: str) -> ViewerAddress | None:
         """Raises StoreUnavailable and KeyUnavailable."""
         prefix, _, token = local_part.lower().partition(".")
-        kind = _KINDS.get(prefix)
+        kind = ADDRESS_KINDS.get(prefix)
         if kind is None:
             return None
         grant: Grant | None = await self._store.call(
@@ -39,7 +36,7 @@ class ViewerAddresses:
         )
         if grant is None or not grant.recipient:
             return None
-        if kind is AddressKind.BOUNCE:
+        if kind is not AddressKind.REPLY:
             return ViewerAddress(grant.organisation)
         if grant.ended(self._clock.now()) or grant.channel is Channel.PASSWORD:
             return None

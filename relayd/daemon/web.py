@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 import structlog
@@ -43,6 +44,7 @@ log = structlog.get_logger("relayd.web")
 
 #: Octets of decoded attachments of readers' answers in inspection at once.
 _INSPECTION_BUDGET: Final = 128 * 2**20
+_MAPPED: Final = int(IPv6Address("::ffff:0:0"))
 
 
 async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.socket) -> None:
@@ -111,7 +113,7 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
             log_config=None,
             server_header=False,
             proxy_headers=bool(viewer.trusted_proxies),
-            forwarded_allow_ips=",".join(str(network) for network in viewer.trusted_proxies) or None,
+            forwarded_allow_ips=trusted_hosts(viewer.trusted_proxies),
             ssl_context_factory=_https(viewer),
         ),
     )
@@ -121,6 +123,20 @@ async def run_web(loaded: Loaded, _listening: list[Listening], channel: socket.s
     await inspector.close()
     await blobs.close()
     await store.close()
+
+
+def trusted_hosts(networks: Iterable[IPv4Network | IPv6Network]) -> list[str]:
+    """The networks as uvicorn takes them. Those of IPv4 stand there as a listener on [::] sees them too
+    (RFC 4291 §2.5.5.2): otherwise everybody behind such a proxy would be one client, the proxy."""
+    return [
+        str(one)
+        for network in networks
+        for one in (
+            (network, IPv6Network((_MAPPED + int(network.network_address), 96 + network.prefixlen)))
+            if isinstance(network, IPv4Network)
+            else (network,)
+        )
+    ]
 
 
 def _https(viewer: ViewerSettings) -> Callable[..., ssl.SSLContext] | None:

@@ -22,7 +22,9 @@ from relayd.vault.vault import Vault
 #: Octets of a token in a mail address: 128 bits, in letters that survive a change of case.
 _ADDRESS_OCTETS: Final = 16
 #: What stands in front of the token in an address, by its kind.
-PREFIXES: Final = {AddressKind.REPLY: "r", AddressKind.BOUNCE: "n"}
+PREFIXES: Final = {AddressKind.REPLY: "r", AddressKind.BOUNCE: "n", AddressKind.FORWARD: "f"}
+#: The other way round.
+ADDRESS_KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
 
 
 class Random(Protocol):

@@ -26,6 +26,7 @@ from relayd.directory.directory import Organisation
 from relayd.mail.address import Domain, parse_address
 from relayd.mail.composing import POLICY, UTF8_POLICY, message_ids
 from relayd.settings.models import Configuration
+from relayd.settings.organisations import LARGEST_LOGO_IN_MAIL, PNG
 from relayd.store.viewer_tables import Channel, Due
 
 _environment: Final = jinja2.Environment(
@@ -37,8 +38,6 @@ _environment: Final = jinja2.Environment(
     lstrip_blocks=True,
 )
 _COLOUR: Final = "#0b5d4b"
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
-_LOGO_LIMIT: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +154,12 @@ class Notices:
         said = text.reply_failed.replace("{date}", self._day(sent_at, organisation))
         return self._written(organisation, Letter(reader, text.subject_reply_failed, (said, text.doubt)), now, id)
 
+    def forward_failed(self, organisation: Organisation, reader: str, sent_at: float, now: float, id: str) -> bytes:
+        """What he passed on to a member, of ``sent_at``, couldn't be delivered."""
+        text = texts(organisation.settings.language)
+        said = text.forward_failed.replace("{date}", self._day(sent_at, organisation))
+        return self._written(organisation, Letter(reader, text.subject_forward_failed, (said, text.doubt)), now, id)
+
     def _to_reader(
         self,
         organisation: Organisation,
@@ -248,4 +253,4 @@ def _logo(organisation: Organisation) -> bytes | None:
         data = path.read_bytes()
     except OSError:
         return None
-    return data if data.startswith(_PNG) and len(data) <= _LOGO_LIMIT else None
+    return data if data.startswith(PNG) and len(data) <= LARGEST_LOGO_IN_MAIL else None

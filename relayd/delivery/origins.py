@@ -11,7 +11,7 @@ from relayd.settings.models import Configuration
 def viewer_origin(configuration: Configuration, organisation: Organisation | None) -> str:
     """Such as "https://secure.clinic.example", without a slash at its end."""
     own = organisation.settings.viewer_url if organisation is not None else ""
-    return (own or configuration.viewer.url).rstrip("/")
+    return own or configuration.viewer.url
 
 
 def host_of(origin: str) -> str:

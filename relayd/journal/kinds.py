@@ -45,7 +45,9 @@ NUMBER_CORRECTED: Final = "number-corrected"
 PASSKEY_ADDED: Final = "passkey-added"
 PASSKEYS_REMOVED: Final = "passkeys-removed"
 REPLIED: Final = "replied"
+REPLY_FAILED: Final = "reply-failed"
 PASSED_ON: Final = "passed-on"
+FORWARD_FAILED: Final = "forward-failed"
 RECEIPT_SENT: Final = "receipt-sent"
 
 # By an operator

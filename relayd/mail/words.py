@@ -19,11 +19,18 @@ _NO_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-esc
 def decode_octets(octets: bytes, charset: str = "") -> str:
     """``octets`` in ``charset``; where that is unknown or wrong UTF-8, and where that is wrong Latin-1."""
     try:
-        if charset and codecs.lookup(charset).name.replace("_", "-") not in _NO_CHARSETS:
-            return str(octets, charset)
-    except (LookupError, ValueError):  # no such charset, not a charset (base64), or not in that charset
-        pass
-    return _guess(octets)
+        return str(octets, charset) if is_charset(charset) else _guess(octets)
+    except ValueError:  # not in that charset
+        return _guess(octets)
+
+
+def is_charset(name: str) -> bool:
+    """Whether we decode text in this charset: not every codec of Python is one ("zip", "rot13")."""
+    try:
+        codec = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return False
+    return codec._is_text_encoding and codec.name.replace("_", "-") not in _NO_CHARSETS
 
 
 def _guess(octets: bytes) -> str:

@@ -160,7 +160,7 @@ class NoWays:
 
 class ViewerAddress(msgspec.Struct, frozen=True):
     """What an address of the Viewer stands for. ``organisation`` wrote the message; mail of its to a reader's address
-    (``reader``) reaches him. Without a reader it is where reports on a notification come."""
+    (``reader``) reaches him. Without a reader it is where reports come."""
 
     organisation: str
     reader: Reader | None = None

@@ -20,9 +20,11 @@ from typing import Any, Final
 
 from relayd.dumps import forbid_core_dumps
 from relayd.pipeline.verdict import TRANSFORMS
+from relayd.rendering.sanitise import sanitise
 from relayd.rendering.wire import (
     LENGTH,
     Answer,
+    Clean,
     Made,
     MakePdf,
     Page,
@@ -30,6 +32,7 @@ from relayd.rendering.wire import (
     Remade,
     Remake,
     Request,
+    Sanitised,
     Shown,
     ShowPdf,
     decode_request,
@@ -40,10 +43,14 @@ _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _MEMORY: Final = 1536 * 2**20
 _OPEN_FILES: Final = 64
+#: Of the processor, for one request.
+_SECONDS: Final = 60
 _NICENESS: Final = 10
 #: Pictures of a page are never higher than so many times their width.
 _TALLEST: Final = 4
 _TEXT: Final = 20_000
+#: Characters of harmless HTML without its pictures; what we are given is a megabyte at most.
+_LARGEST_HTML: Final = 8 * 2**20
 
 
 def main(descriptor: int) -> None:
@@ -69,6 +76,13 @@ def _confine() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
 
 
+def _limit_time() -> None:
+    """Whoever asked kills us much earlier, unless he is dead himself."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime) + _SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+
+
 def _receive(channel: socket.socket) -> Request | None:
     header = _read(channel, LENGTH.size)
     return decode_request(_read(channel, LENGTH.unpack(header)[0])) if header else None
@@ -85,8 +99,11 @@ def _read(channel: socket.socket, length: int) -> bytes:
 
 
 def _render(request: Request) -> Answer:
+    _limit_time()
     try:
         match request:
+            case Clean():
+                return _cleaned(request)
             case MakePdf():
                 return _made(request)
             case ShowPdf():
@@ -94,6 +111,11 @@ def _render(request: Request) -> Answer:
         return _remade(request)
     except Exception as error:  # whatever a library thinks of somebody's content
         return Refused(type(error).__name__)
+
+
+def _cleaned(request: Clean) -> Sanitised | Refused:
+    clean = sanitise(request.html, request.pictures, request.room)
+    return clean if clean.size <= _LARGEST_HTML else Refused("Overgrown")
 
 
 def _made(request: MakePdf) -> Made:

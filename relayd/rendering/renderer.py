@@ -1,4 +1,7 @@
-"""The renderer that others are given: one child at a time, bounded in time, killed when it exceeds that."""
+"""The renderer that others are given: two children, bounded in memory and time, killed when they exceed that.
+
+One makes HTML harmless, which is quick and what readers wait for; the other makes and shows PDFs.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ import importlib.util
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import structlog
 
 from relayd.errors import RelaydError
+from relayd.rendering.sanitise import sanitise
 from relayd.rendering.wire import (
     LENGTH,
     LONGEST,
     Answer,
+    Clean,
     Leaf,
     Made,
     MakePdf,
@@ -23,6 +29,7 @@ from relayd.rendering.wire import (
     Remade,
     Remake,
     Request,
+    Sanitised,
     Shown,
     ShowPdf,
     Variant,
@@ -36,6 +43,10 @@ log = structlog.get_logger("relayd.rendering")
 _PATIENCE: Final = 20.0
 #: A child is replaced after this many requests, so that nothing a library leaks adds up.
 _REQUESTS: Final = 200
+#: Seconds for making HTML harmless: a megabyte of ordinary mail takes a tenth of one.
+_CLEANING: Final = 5.0
+#: Characters of HTML that can't grow to anything that matters; for them no child is needed.
+_SMALL: Final = 8 * 1024
 
 
 class NotRendered(RelaydError):
@@ -47,11 +58,15 @@ class NotAnswered(NotRendered):
 
 
 class Renderer(Protocol):
-    """Makes PDFs and shows them. Both raise NotRendered."""
+    """Makes HTML harmless, makes PDFs and shows them. All three raise NotRendered."""
 
     @property
     def makes_pdf(self) -> bool:
         """Whether this installation can: the extra ``pdf`` and pango are there."""
+        ...
+
+    async def clean(self, html: str, pictures: Mapping[str, str], room: int) -> Sanitised:
+        """See ``sanitise``."""
         ...
 
     async def make_pdf(
@@ -62,55 +77,72 @@ class Renderer(Protocol):
 
 
 class ProcessRenderer:
-    """Implements Renderer with a child process that starts when it is first needed."""
+    """Implements Renderer with child processes that start when they are first needed."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._served = 0
+        self._cleaner, self._maker = _Child(), _Child()
         self.makes_pdf = importlib.util.find_spec("weasyprint") is not None
+
+    async def clean(self, html: str, pictures: Mapping[str, str], room: int) -> Sanitised:
+        if len(html) <= _SMALL:
+            return await asyncio.to_thread(sanitise, html, pictures, room)
+        answer = await self._cleaner.ask(Clean(html, dict(pictures), room), _CLEANING)
+        if not isinstance(answer, Sanitised):
+            raise NotRendered("no HTML came back")
+        return answer
 
     async def make_pdf(
         self, html: str, original: bytes = b"", name: str = "", variant: Variant = Variant.PDF_A
     ) -> bytes:
-        answer = await self._ask(MakePdf(html, original, name, variant))
+        answer = await self._maker.ask(MakePdf(html, original, name, variant), _PATIENCE)
         if not isinstance(answer, Made):
             raise NotRendered("no PDF came back")
         return answer.pdf
 
     async def remake(self, transform: str, options: dict[str, str], leaves: tuple[Leaf, ...]) -> Remade:
         """What this transform makes of the leaves. Raises NotRendered."""
-        answer = await self._ask(Remake(transform, options, leaves))
+        answer = await self._maker.ask(Remake(transform, options, leaves), _PATIENCE)
         if not isinstance(answer, Remade):
             raise NotRendered("no content came back")
         return answer
 
     async def show_pdf(self, pdf: bytes, pages: int, width: int) -> Shown:
-        answer = await self._ask(ShowPdf(pdf, pages, width))
+        answer = await self._maker.ask(ShowPdf(pdf, pages, width), _PATIENCE)
         if not isinstance(answer, Shown):
             raise NotRendered("no pictures came back")
         return answer
 
     async def close(self) -> None:
-        """End the child."""
-        self._kill()
+        """End the children."""
+        self._cleaner.kill()
+        self._maker.kill()
 
-    async def _ask(self, request: Request) -> Made | Shown | Remade:
+
+class _Child:
+    """One process, asked one thing at a time."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._served = 0
+
+    async def ask(self, request: Request, patience: float) -> Sanitised | Made | Shown | Remade:
+        """Its answer within ``patience`` seconds from when its turn comes. Raises NotRendered."""
         async with self._turn:
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(patience):
                     answer = await self._exchange(encode(request))
             except (TimeoutError, OSError, ValueError) as error:
-                self._kill()
+                self.kill()
                 log.warning("not_rendered", reason=type(error).__name__)
                 raise NotAnswered("the rendering process didn't answer") from error
             except asyncio.CancelledError:
-                self._kill()
+                self.kill()
                 raise
             self._served += 1
             if self._served >= _REQUESTS:
-                self._kill()
+                self.kill()
         if isinstance(answer, Refused):
             log.info("not_rendered", reason=answer.reason)
             raise NotRendered(f"it can't be rendered: {answer.reason}")
@@ -144,7 +176,8 @@ class ProcessRenderer:
         self._channel, self._served = ours, 0
         self._process = await asyncio.to_thread(_spawn, theirs)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """End it; the next request starts another."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None

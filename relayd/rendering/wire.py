@@ -39,6 +39,28 @@ class ShowPdf(msgspec.Struct, frozen=True, tag="show"):
     width: int
 
 
+class Clean(msgspec.Struct, frozen=True, tag="clean"):
+    """A sender's HTML to be made harmless. ``pictures`` maps Content-IDs to ``data:`` addresses; those that stand in
+    the result have ``room`` characters together."""
+
+    html: str
+    pictures: dict[str, str]
+    room: int
+
+
+class Sanitised(msgspec.Struct, frozen=True, tag="cleaned"):
+    """``blocked`` counts pictures that would have been fetched from elsewhere, ``left_out`` those of the message that
+    there was no room for; ``room`` is what is left of it. ``size`` is the HTML's length in characters without its
+    pictures. ``visible``: is anything left to see?"""
+
+    html: str
+    blocked: int
+    left_out: int
+    room: int
+    size: int
+    visible: bool
+
+
 class Leaf(msgspec.Struct, frozen=True):
     """One MIME leaf, decoded. ``charset`` is what its header says, or ""."""
 
@@ -94,7 +116,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
-Request = MakePdf | ShowPdf | Remake
-Answer = Made | Shown | Remade | Refused
+Request = Clean | MakePdf | ShowPdf | Remake
+Answer = Sanitised | Made | Shown | Remade | Refused
 decode_request: Final = msgspec.msgpack.Decoder(Request).decode
 decode_answer: Final = msgspec.msgpack.Decoder(Answer).decode

@@ -13,6 +13,7 @@ from relayd.settings.edi_consistency import edi_problems
 from relayd.settings.explain import suggest
 from relayd.settings.models import Configuration
 from relayd.settings.organisations import (
+    PER_DOMAIN,
     OrganisationsFile,
     PlatformEntry,
     PlatformMembership,
@@ -21,6 +22,7 @@ from relayd.settings.organisations import (
 )
 from relayd.settings.policies import PolicySettings
 from relayd.settings.registers import DomainbookEntry, NtaRegister
+from relayd.settings.sms import COUNTRIES
 from relayd.settings.soundness import unsound
 from relayd.settings.source import Source
 
@@ -53,6 +55,7 @@ def inconsistencies(
         *_reports(sources["relayd.yaml"], configuration, policies),
         *edi_problems(sources, configuration, organisations, domainbook, accounts, [one.policy for one in policies]),
         *_viewer_domain(sources["relayd.yaml"], configuration, organisations, domainbook),
+        *_countries(sources["policies.yaml"], configuration, policies),
     ]
 
 
@@ -92,6 +95,16 @@ def _viewer_domain(
         yield source.problem(["viewer", "mail_domain"], text)
 
 
+def _countries(source: Source, configuration: Configuration, policies: Sequence[PolicySettings]) -> Iterator[Problem]:
+    """A number that the policy lets through has to get its code."""
+    for number, entry in enumerate(policies):
+        listed = entry.options.get("countries", list(COUNTRIES)) if entry.policy == "viewer" else None
+        for country in listed if isinstance(listed, list) else ():
+            if country not in configuration.sms.countries:
+                text = f"{country} isn't under sms.countries in relayd.yaml: mail would be taken that no code opens"
+                yield source.problem([number, "countries"], text)
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim:
     """Whose a way of being recognised is ("organisation x", "platform x"), and where it says so."""
@@ -125,6 +138,10 @@ def _domains(source: Source, organisations: OrganisationsFile) -> Iterator[Probl
             if domain not in entry.domains and domain not in entry.relays_for:
                 hint = suggest(domain, [*entry.domains, *entry.relays_for])
                 yield source.problem([*at, "domain_settings", domain], f"isn't a domain of {name}; {hint}")
+        for domain, own in entry.domain_settings.items():
+            for key in sorted(own.model_fields_set - PER_DOMAIN):
+                text = f"holds for a whole organisation, not for one domain; put it under the settings of {name}"
+                yield source.problem([*at, "domain_settings", domain, key], text)
 
 
 def _networks(source: Source, organisations: OrganisationsFile) -> Iterator[Problem]:

@@ -38,7 +38,7 @@ leaves the old configuration in force and says why.
 | `accounts` | logins, in Dovecot's passwd-file form; written by `relayd account add` (may be absent) |
 
 A relative path counts from this folder. Unknown keys are mistakes. Durations are written `90s`, `20m`, `2h`, `90d`;
-sizes `256KiB`, `36MB`. Only `true` and `false` are booleans. Anchors and merge keys (`<<`) work. Secrets never stand in
+sizes `256KiB`, `36MB`. Anchors and merge keys (`<<`) work. Secrets never stand in
 YAML: a key names the file that holds them, which must be closed to others.
 """
 

@@ -86,6 +86,8 @@ def _text(model: type[BaseModel], location: list[int | str], detail: ErrorDetail
         return f"expected at least {facts['min_length']}, found {facts['actual_length']}"
     if kind == "string_too_short":
         return "can't be empty"
+    if kind in ("string_pattern_mismatch", "string_too_long"):
+        return f"doesn't fit: {_description(model, location)}".rstrip(": .")
     if kind in _EXPECTED:
         return _EXPECTED[kind]
     return detail["msg"][:1].lower() + detail["msg"][1:]

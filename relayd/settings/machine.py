@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from relayd.errors import Problem
 from relayd.settings.load import CONFIGURATION, DOMAINBOOK, NTA, ORGANISATIONS, Loaded
-from relayd.settings.organisations import InheritedSettings, scopes
+from relayd.settings.organisations import LARGEST_LOGO, PNG, InheritedSettings, scopes
 from relayd.settings.sms import LONGEST_PASSWORD, GatewaySettings, SmsSettings
 from relayd.settings.source import Location, Source
 
@@ -56,6 +56,34 @@ def out_of_date(loaded: Loaded, now: float) -> list[Problem]:
         if first > moment:
             problems.append(source.problem([key, "certificate"], f"{path} isn't valid before {first:%Y-%m-%d}"))
     return problems
+
+
+def unshown_logos(loaded: Loaded) -> list[Problem]:
+    """Logos that can't be shown. They are mistakes, but pages and mails do without them."""
+    source, organisations = loaded.sources[ORGANISATIONS], loaded.organisations
+    places: list[tuple[list[str], Path | None]] = [(["settings"], organisations.settings.logo)]
+    for name, entry in organisations.organisations.items():
+        places.append((["organisations", name, "settings"], entry.settings.logo))
+        places += [
+            (["organisations", name, "domain_settings", domain], own.logo)
+            for domain, own in entry.domain_settings.items()
+        ]
+    return [
+        source.problem([*at, "logo"], problem)
+        for at, path in places
+        if path is not None and (problem := _unshown(path))
+    ]
+
+
+def _unshown(path: Path) -> str:
+    data, problem = _parsed(path, bytes, "")
+    if data is None:
+        return problem
+    if len(data) > LARGEST_LOGO:
+        return f"{path} is larger than {LARGEST_LOGO // 1024} KiB, so it isn't shown"
+    if not data.startswith(PNG) and b"<svg" not in data:
+        return f"{path} is neither PNG nor SVG, so it isn't shown"
+    return ""
 
 
 def _relayd(loaded: Loaded) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from relayd.settings.edi import EdiSettings
 from relayd.settings.sms import SmsSettings
 from relayd.settings.values import (
     DomainName,
+    DomainOrNone,
     Duration,
     FileNames,
     HostPort,
@@ -29,6 +30,8 @@ from relayd.settings.values import (
     ResolverAddress,
     Settings,
     Size,
+    WebOrigin,
+    at_most,
 )
 
 
@@ -121,14 +124,15 @@ class ViewerSettings(Settings):
 
     enabled: bool = Field(True, description="false: no web process, and the policy viewer finds no way.")
     address: str = Field("127.0.0.1:8080", description="Where the web process listens, behind your TLS proxy.")
-    url: str = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
+    url: WebOrigin = Field("http://127.0.0.1:8080", description="How outsiders reach it: the link's origin.")
     certificate: Path | None = Field(None, description="Serve HTTPS directly instead of behind a proxy.")
     key: Path | None = Field(None, description="The certificate's key; not readable by others.")
     trusted_proxies: tuple[Network, ...] = Field((), description="Proxies whose X-Forwarded-For is believed.")
-    mail_domain: DomainName | Literal[""] = Field(
-        "", description="Domain of the addresses that readers are answered at; replies.<host of url> when empty."
+    mail_domain: DomainOrNone = Field(
+        Domain(""),
+        description="Domain of the addresses that readers are answered at; replies.<host of url> when empty.",
     )
-    code_lifetime: Annotated[Duration, Field(le=timedelta(minutes=10))] = Field(
+    code_lifetime: Annotated[Duration, at_most(timedelta(minutes=10), "10m")] = Field(
         timedelta(minutes=10), description="Life of an access code, from its first issue; at most 10m."
     )
     service_name: str = Field("Secure mail", description="Shown as: via <service name>.")

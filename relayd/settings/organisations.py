@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,18 @@ from relayd.settings.values import (
     Network,
     Settings,
     SpkiDigest,
+    WebOrigin,
+    at_most,
+)
+
+#: Octets of a logo; those of a PNG in a mail, which lies in a mailbox once for each message; how a PNG begins.
+LARGEST_LOGO: Final = 256 * 1024
+LARGEST_LOGO_IN_MAIL: Final = 64 * 1024
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+#: The settings that are looked up by the sender's domain. The others hold for a whole organisation.
+PER_DOMAIN: Final = frozenset(
+    {"allow_plain", "code_by_email", "mta_sts", "edi_mapping", "edi_outside", "edi_pdf", "edi_rules", "edi_templates"}
 )
 
 
@@ -29,7 +41,7 @@ class PublishedStsSettings(Settings):
         description="enforce: senders that can't prove our mail hosts keep their mail. testing: they only report. "
         "none: the way back, for as long as max_age was."
     )
-    max_age: Annotated[Duration, Field(le=timedelta(seconds=31_557_600))] = Field(
+    max_age: Annotated[Duration, at_most(timedelta(seconds=31_557_600), "a year")] = Field(
         timedelta(days=14), description="How long senders go by it after they saw it; at most a year."
     )
     mx: tuple[DomainName, ...] = Field((), description="All hosts of the domains' MX; hostname when empty.")
@@ -45,9 +57,11 @@ class InheritedSettings(Settings):
     retention_days: int | None = Field(None, ge=1, le=3650, description="Keep content and metadata this long.")
     contact: str | None = Field(None, description="Whom outsiders can ask, as shown in the Viewer.")
     display_name: str | None = Field(None, description="The name that outsiders see instead of the organisation's.")
-    logo: Path | None = Field(None, description="PNG or SVG, shown in the Viewer's header and in notifications.")
+    logo: Path | None = Field(
+        None, description="Shown in the Viewer's header: PNG or SVG up to 256 KiB. In mails too: PNG up to 64 KiB."
+    )
     colour: Colour | None = Field(None, description='Colour of the Viewer\'s header and buttons, such as "#0b5d4b".')
-    viewer_url: str | None = Field(
+    viewer_url: WebOrigin | None = Field(
         None,
         description="A host name of its own for the Viewer, which must lead to ours: https://secure.clinic.example.",
     )
@@ -151,7 +165,9 @@ class OrganisationEntry(Settings):
     recognised_by: RecognisedBy = Field(RecognisedBy(), description="How its mail servers are recognised.")
     platform: PlatformMembership | None = Field(None, description="The shared platform it sends from.")
     settings: InheritedSettings = Field(InheritedSettings(), description="Its settings.")
-    domain_settings: dict[DomainName, InheritedSettings] = Field({}, description="Settings per domain.")
+    domain_settings: dict[DomainName, InheritedSettings] = Field(
+        {}, description="Settings per domain: allow_plain, code_by_email, mta_sts, and those of EDI but edi_sender."
+    )
     edi_numbers: dict[EdiNumber, MailAddress] = Field(
         {}, description="Its numbers in EDI, each with the mailbox that takes what the gateway gets for it."
     )

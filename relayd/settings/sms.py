@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from relayd.settings.values import HostPort, Name, Network, Settings
+from relayd.settings.values import Country, HostPort, Name, Network, Settings
 
 #: Octets that a password of SMPP may have, without its end (SMPP 3.4 §5.2.2).
 LONGEST_PASSWORD: Final = 8
 _HERE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _SOURCE: Final = r"^(\+?[0-9]{1,15}|[A-Za-z0-9 ._&-]{1,11})$"
+#: Countries (ISO 3166) whose mobiles get codes unless a setting says others.
+COUNTRIES: Final = ("NL", "BE", "DE", "LU")
+#: What a template of ``sender: http`` is filled with.
+PLACEHOLDERS: Final = ("number", "text", "reference", "id", "secret")
+_PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
+
+
+def _prefix(value: object) -> object:
+    if isinstance(value, str) and _PREFIX.fullmatch(value):
+        return value
+    raise ValueError('expected the beginning of numbers in quotes, such as "+32"')
 
 
 class SmppSettings(Settings):
@@ -72,10 +84,10 @@ class SmsSettings(GatewaySettings):
 
     gateways: dict[Name, GatewaySettings] = Field({}, description="Several gateways by name, instead of the one here.")
     failover: tuple[Name, ...] = Field((), description="Which gateways are tried, in this order; empty: as they stand.")
-    by_prefix: dict[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")], tuple[Name, ...]] = Field(
+    by_prefix: dict[Annotated[str, BeforeValidator(_prefix)], tuple[Name, ...]] = Field(
         {}, description='The same for numbers that begin so: {"+32": [belgian]}. The longest prefix counts.'
     )
-    countries: tuple[str, ...] = Field(("NL", "BE", "DE", "LU"), description="Countries whose mobiles get codes.")
+    countries: tuple[Country, ...] = Field(COUNTRIES, description="Countries whose mobiles get codes.")
     per_organisation: int = Field(2000, ge=1, description="At most so many SMS per organisation and day.")
     per_hour: int = Field(3000, ge=1, description="At most so many SMS per hour together: stops a run-away.")
 

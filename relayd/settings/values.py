@@ -7,8 +7,10 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from relayd.errors import SyntaxInvalid
 from relayd.mail.address import Domain, normalise_domain, parse_address
@@ -33,6 +35,8 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _CONTRAST = 4.5
 _FIELD = re.compile(r"\{([a-z]+)\}")
 _FILE_NAME = re.compile(r"(?!\.)[A-Za-z0-9._ -]*")
+_THIS_MACHINE = {"127.0.0.1", "localhost", "[::1]"}
+_USUAL_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
@@ -148,6 +152,41 @@ def _colour(value: object) -> object:
     return value.lower()
 
 
+def _web_origin(value: object) -> object:
+    """As browsers write it (RFC 6454 §6.1): in lower case, A-labels, without the usual port."""
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        usual = _USUAL_PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port
+        host = _bracketed(host) or normalise_domain(host)
+    except (KeyError, ValueError, SyntaxInvalid):
+        host = ""
+    if not host or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("expected a scheme and a host alone, such as https://viewer.clinic.example")
+    if parts.scheme == "http" and host not in _THIS_MACHINE:
+        raise ValueError("expected https://…: the link in each notification")
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
+
+
+def _bracketed(host: str) -> str:
+    """An IP address as it stands in an origin, "" for a name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return ""
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def _domain_or_none(value: object) -> object:
+    return value if value == "" else _domain(value)
+
+
+def _country(value: object) -> object:
+    if isinstance(value, str) and value in SUPPORTED_REGIONS:
+        return value
+    raise ValueError("expected a country's two letters (ISO 3166) in capitals, such as NL")
+
+
 def _name(value: object) -> object:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
@@ -166,6 +205,17 @@ def _file_names(value: object) -> object:
     )
 
 
+def at_most(limit: timedelta, words: str) -> AfterValidator:
+    """For a Duration that has a longest; ``words`` tell it to people, such as "10m"."""
+
+    def within(value: timedelta) -> timedelta:
+        if value > limit:
+            raise ValueError(f"expected at most {words}")
+        return value
+
+    return AfterValidator(within)
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
@@ -178,6 +228,9 @@ MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 SpkiDigest = Annotated[str, BeforeValidator(_spki)]
 Colour = Annotated[str, BeforeValidator(_colour)]
 FileNames = Annotated[str, BeforeValidator(_file_names)]
+WebOrigin = Annotated[str, BeforeValidator(_web_origin)]
+DomainOrNone = Annotated[Domain, BeforeValidator(_domain_or_none)]
+Country = Annotated[str, BeforeValidator(_country)]
 Name = Annotated[str, BeforeValidator(_name)]
 
 

@@ -16,12 +16,12 @@ from urllib.parse import quote, quote_plus
 import httpx
 import structlog
 
-from relayd.settings.sms import GatewaySettings
+from relayd.settings.sms import PLACEHOLDERS, GatewaySettings
 from relayd.sms.message import Sent, Sms, SmsResult
 from relayd.sms.receipt import field_at
 
 _log = structlog.get_logger("relayd.sms")
-_PLACEHOLDER = re.compile(r"\{(number|text|reference|id|secret)\}")
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\}}")
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 #: An answer is read only for the gateway's own id, and no further than this.
 _LARGEST_ANSWER: Final = 64 * 1024

@@ -9,7 +9,7 @@ import msgspec
 
 from relayd.errors import Conflict
 from relayd.journal import kinds
-from relayd.store import viewer_codes, viewer_passkeys, viewer_senders, viewer_sms, viewer_tables
+from relayd.store import viewer_codes, viewer_drafts, viewer_passkeys, viewer_senders, viewer_sms, viewer_tables
 from relayd.store.access_codes import DAY, HOUR
 from relayd.store.operation import reads, writes
 from relayd.store.viewer_tables import SESSION_IDLE, AddressKind, Channel, Due, Grant, due, grant_where, journal, row_of
@@ -172,9 +172,9 @@ def viewer_downloaded(db: sqlite3.Connection, now: float, grant_id: str, part: s
 
 @writes
 def viewer_logout(db: sqlite3.Connection, now: float, browser: bytes) -> None:
-    """End all that this browser holds."""
-    db.execute("DELETE FROM viewer_session WHERE browser = ?", (browser,))
-    db.execute("DELETE FROM viewer_browser WHERE browser = ?", (browser,))
+    """End all that this browser holds, as reader and as sender."""
+    for table in ("viewer_session", "viewer_sender_session", "viewer_browser", "viewer_challenge"):
+        db.execute(f"DELETE FROM {table} WHERE browser = ?", (browser,))  # noqa: S608 (constants)
 
 
 @reads
@@ -244,10 +244,10 @@ def viewer_sweep(db: sqlite3.Connection, now: float) -> None:
     db.execute("DELETE FROM viewer_browser WHERE bound_at <= ?", (now - HOUR,))
     db.execute("DELETE FROM viewer_session WHERE expires_at <= ? OR seen_at <= ?", (now, now - SESSION_IDLE))
     db.execute("DELETE FROM viewer_thread WHERE expires_at <= ?", (now,))
+    viewer_drafts.sweep(db, now)
     viewer_senders.sweep(db, now)
     viewer_sms.sweep(db, now)
     viewer_passkeys.sweep(db, now)
-    db.execute("DELETE FROM viewer_passed_on WHERE at <= ?", (now - DAY,))
 
 
 @writes

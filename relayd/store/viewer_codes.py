@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from relayd.errors import Conflict
 from relayd.journal import kinds
 from relayd.store.access_codes import (
     DAY,
@@ -23,7 +24,7 @@ from relayd.store.access_codes import (
 )
 from relayd.store.operation import reads, writes
 from relayd.store.viewer_sms import SmsState
-from relayd.store.viewer_tables import Due, Grant, due, grant_where, journal, row_of
+from relayd.store.viewer_tables import Due, Grant, change_cookie, due, grant_where, journal, row_of
 
 #: Browsers that may hold one grant's code at the same time; the longest bound gives way.
 BROWSERS_PER_GRANT: Final = 20
@@ -60,6 +61,7 @@ def viewer_request_code(
     db: sqlite3.Connection,
     now: float,
     grant_id: str,
+    mobile: bytes | None,
     browser: bytes,
     code_id: str,
     sealed: bytes,
@@ -69,10 +71,16 @@ def viewer_request_code(
     limits: CodeLimits,
 ) -> Requested:
     """Bind this browser to the live code, and say whether an SMS goes out now. The offered ``code_id``, ``sealed``
-    and ``reference`` become the live code only when there is none. Asking twice sends once."""
+    and ``reference`` become the live code only when there is none. Asking twice sends once.
+
+    ``mobile`` is the grant's sealed number, None for a code by e-mail. Raises Conflict when the sender has corrected it
+    since.
+    """
     grant = grant_where(db, "id = ?", grant_id)
     if grant is None or grant.ended(now):
         return Requested(Answer.GONE)
+    if grant.mobile != mobile:
+        raise Conflict("the number was corrected")
     if grant.locked:
         return Requested(Answer.LOCKED)
     live = _live_code(db, now, grant_id)
@@ -222,13 +230,10 @@ def _wrong(db: sqlite3.Connection, now: float, grant: Grant, code_id: str) -> No
 def begin_session(
     db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, new_browser: bytes, key: bytes | None = None
 ) -> None:
-    """The cookie changes with what it may do (session fixation); what the browser held already moves along, but for
-    sessions with a key: that was sealed for the old cookie, which nobody has any more."""
+    """Under a fresh cookie; ``key`` is the message's, sealed for that."""
     db.execute("DELETE FROM viewer_browser WHERE browser = ? AND grant_id = ?", (browser, grant_id))
     db.execute("DELETE FROM viewer_session WHERE browser = ? AND grant_id = ?", (browser, grant_id))
-    db.execute("UPDATE viewer_browser SET browser = ? WHERE browser = ?", (new_browser, browser))
-    db.execute("DELETE FROM viewer_session WHERE browser = ? AND key IS NOT NULL", (browser,))
-    db.execute("UPDATE viewer_session SET browser = ? WHERE browser = ?", (new_browser, browser))
+    change_cookie(db, browser, new_browser)
     db.execute(
         "INSERT INTO viewer_session (browser, grant_id, seen_at, expires_at, key) VALUES (?, ?, ?, ?, ?)",
         (new_browser, grant_id, now, now + SESSION_LIFE, key),

@@ -17,6 +17,7 @@ import msgspec
 
 from relayd.errors import Conflict, LimitReached
 from relayd.journal import kinds
+from relayd.store.access_codes import HOUR
 from relayd.store.operation import reads, writes
 from relayd.store.records import BlobRef
 from relayd.store.viewer_tables import Grant, grant_where, journal, session_runs
@@ -26,6 +27,8 @@ REPLIES: Final = 2
 FILES: Final = 25
 #: Octets of all files of one reply.
 FILES_SIZE: Final = 36 * 10**6
+#: Octets that may be sent to one message's drafts within a day, those counted that came to nothing or were taken back.
+DAILY_SIZE: Final = 10 * FILES_SIZE
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS viewer_draft (
@@ -58,6 +61,14 @@ CREATE TABLE IF NOT EXISTS viewer_upload (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS viewer_upload_grant ON viewer_upload (grant_id, number);
 CREATE INDEX IF NOT EXISTS viewer_upload_file ON viewer_upload (body_file);
+
+-- What was sent to drafts, by the hour.
+CREATE TABLE IF NOT EXISTS viewer_arrived (
+    grant_id TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (grant_id, hour)
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER IF NOT EXISTS viewer_draft_end AFTER UPDATE OF recipient ON viewer_grant WHEN NEW.recipient = '' BEGIN
     DELETE FROM viewer_draft WHERE grant_id = NEW.id;
@@ -119,13 +130,12 @@ def _upload(
 
 
 @writes
-def viewer_draft_keep(db: sqlite3.Connection, now: float, grant_id: str, form: str, text: bytes) -> bytes | None:
+def viewer_draft_keep(
+    db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, form: str, text: bytes
+) -> bytes | None:
     """Keep the text of this form: None when that was done, else the text that this form has sent already, sealed, and
-    nothing was changed. Raises Conflict when the grant has ended. A session isn't asked for: what was written in one
-    that has ended meanwhile is kept too."""
-    grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now):
-        raise Conflict("the grant has ended")
+    nothing was changed. Raises Conflict when the session has ended."""
+    _running(db, now, grant_id, browser)
     sent = db.execute("SELECT text FROM viewer_sent WHERE grant_id = ? AND form = ?", (grant_id, form)).fetchone()
     if sent is not None:
         return bytes(sent[0])
@@ -135,6 +145,24 @@ def viewer_draft_keep(db: sqlite3.Connection, now: float, grant_id: str, form: s
         (grant_id, form, text),
     )
     return None
+
+
+@writes
+def viewer_upload_begin(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, size: int) -> None:
+    """Count ``size`` octets before they come, whatever becomes of them. Raises LimitReached beyond a day's share, and
+    Conflict when the session has ended."""
+    _running(db, now, grant_id, browser)
+    hour = int(now // HOUR)
+    (so_far,) = db.execute(
+        "SELECT coalesce(sum(size), 0) FROM viewer_arrived WHERE grant_id = ? AND hour > ?", (grant_id, hour - 24)
+    ).fetchone()
+    if so_far + size > DAILY_SIZE:
+        raise LimitReached("this message had its share of files for a day")
+    db.execute(
+        "INSERT INTO viewer_arrived (grant_id, hour, size) VALUES (?, ?, ?)"
+        " ON CONFLICT (grant_id, hour) DO UPDATE SET size = size + excluded.size",
+        (grant_id, hour, size),
+    )
 
 
 @writes
@@ -204,8 +232,13 @@ def viewer_reply(
     journal(db, now, grant_id, kinds.REPLIED)
 
 
+def sweep(db: sqlite3.Connection, now: float) -> None:
+    """Counts that count no more."""
+    db.execute("DELETE FROM viewer_arrived WHERE hour <= ?", (int(now // HOUR) - 24,))
+
+
 def _running(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> Grant:
     grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now) or not session_runs(db, now, grant_id, browser):
+    if grant is None or not session_runs(db, now, grant_id, browser):
         raise Conflict("the session has ended")
     return grant

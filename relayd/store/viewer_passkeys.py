@@ -16,7 +16,7 @@ from relayd.journal import kinds
 from relayd.store.access_codes import DAY
 from relayd.store.operation import reads, writes
 from relayd.store.viewer_codes import begin_session
-from relayd.store.viewer_tables import grant_where, journal
+from relayd.store.viewer_tables import grant_where, journal, session_runs
 
 #: Unused for so long it is forgotten.
 LIFE: Final = 400 * DAY
@@ -84,10 +84,11 @@ def viewer_challenge_take(db: sqlite3.Connection, now: float, grant_id: str, bro
 
 
 @writes
-def viewer_passkey_add(db: sqlite3.Connection, now: float, grant_id: str, owner: bytes, passkey: Passkey) -> bool:
-    """False when that credential is somebody's already, or the grant has ended."""
-    grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now):
+def viewer_passkey_add(
+    db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, owner: bytes, passkey: Passkey
+) -> bool:
+    """False when that credential is somebody's already, or the session has ended."""
+    if not session_runs(db, now, grant_id, browser):
         return False
     added = db.execute(
         "INSERT INTO viewer_passkey (credential, owner, public_key, sign_count, used_at) VALUES (?, ?, ?, ?, ?)"
@@ -110,15 +111,17 @@ def viewer_passkey_open(
     db: sqlite3.Connection,
     now: float,
     grant_id: str,
+    mobile: bytes | None,
     owner: bytes,
     credential: bytes,
     sign_count: int,
     browser: bytes,
     new_browser: bytes,
 ) -> bool:
-    """Begin the session under a fresh cookie. False when the grant has ended or is locked, or the passkey is gone."""
+    """Begin the session under a fresh cookie. False when the grant has ended or is locked, its sealed number isn't
+    ``mobile`` any more, of which the owner was made, or the passkey is gone."""
     grant = grant_where(db, "id = ?", grant_id)
-    if grant is None or grant.ended(now) or grant.locked:
+    if grant is None or grant.ended(now) or grant.locked or grant.mobile != mobile:
         return False
     used = db.execute(
         "UPDATE viewer_passkey SET sign_count = ?, used_at = ? WHERE credential = ? AND owner = ? AND used_at > ?",
@@ -132,8 +135,10 @@ def viewer_passkey_open(
 
 
 @writes
-def viewer_passkeys_remove(db: sqlite3.Connection, now: float, grant_id: str, owner: bytes) -> int:
-    """All of the owner's; how many there were."""
+def viewer_passkeys_remove(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes, owner: bytes) -> int:
+    """All of the owner's; how many there were; 0 when the session has ended."""
+    if not session_runs(db, now, grant_id, browser):
+        return 0
     removed = db.execute("DELETE FROM viewer_passkey WHERE owner = ?", (owner,)).rowcount
     if removed:
         journal(db, now, grant_id, kinds.PASSKEYS_REMOVED)

@@ -17,6 +17,7 @@ from relayd.store.viewer_tables import (
     Channel,
     Due,
     Grant,
+    change_cookie,
     due,
     grant_where,
     journal,
@@ -83,12 +84,20 @@ def viewer_sender_by_token(db: sqlite3.Connection, now: float, token_hash: bytes
 
 
 @writes
-def viewer_sender_enter(db: sqlite3.Connection, now: float, message_id: str, browser: bytes) -> None:
-    """Begin a session of the sender's."""
+def viewer_sender_enter(
+    db: sqlite3.Connection, now: float, message_id: str, browser: bytes, new_browser: bytes
+) -> bool:
+    """Begin a session of the sender's under a fresh cookie, which doesn't outlive his link. False when that has
+    ended."""
+    row = db.execute("SELECT expires_at FROM viewer_sender WHERE message_id = ?", (message_id,)).fetchone()
+    if row is None or row[0] <= now:
+        return False
+    change_cookie(db, browser, new_browser)
     db.execute(
         "INSERT OR REPLACE INTO viewer_sender_session (browser, message_id, seen_at, expires_at) VALUES (?, ?, ?, ?)",
-        (browser, message_id, now, now + _SESSION_LIFE),
+        (new_browser, message_id, now, min(now + _SESSION_LIFE, row[0])),
     )
+    return True
 
 
 @writes
@@ -114,33 +123,28 @@ def viewer_grants_of(db: sqlite3.Connection, now: float, message_id: str) -> lis
 
 @writes
 def viewer_revoke(db: sqlite3.Connection, now: float, message_id: str, recipient: str) -> int:
-    """Nobody reads it any more under this recipient's link, open sessions included; "" is all recipients. What is
-    needed to take that back is kept until the end of its time."""
+    """Nobody reads it any more under this recipient's link, nor the copies that he passed on, open sessions included;
+    "" is all recipients. What is needed to take that back is kept until the end of its time."""
     changed = 0
     for grant_id in _of(db, message_id, recipient):
-        if db.execute(
-            "UPDATE viewer_grant SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL AND recipient <> ''",
-            (now, grant_id),
-        ).rowcount:
-            _end_sessions(db, grant_id)
-            db.execute("DELETE FROM viewer_due WHERE grant_id = ?", (grant_id,))
-            journal(db, now, grant_id, kinds.REVOKED)
+        if _revoke(db, now, grant_id):
             changed += 1
+            for copy in _copies(db, grant_id):
+                _revoke(db, now, copy)
     return changed
 
 
 @writes
 def viewer_restore(db: sqlite3.Connection, now: float, message_id: str, recipient: str) -> int:
-    """Take a withdrawal back, while the message's time runs; "" is all recipients."""
+    """Take a withdrawal back, while the message's time runs; "" is all recipients. Copies that were withdrawn with it
+    come back with it, and no others."""
     changed = 0
     for grant_id in _of(db, message_id, recipient):
-        if db.execute(
-            "UPDATE viewer_grant SET revoked_at = NULL WHERE id = ? AND revoked_at IS NOT NULL AND expires_at > ?"
-            " AND recipient <> ''",
-            (grant_id, now),
-        ).rowcount:
-            journal(db, now, grant_id, kinds.RESTORED)
+        grant = grant_where(db, "id = ?", grant_id)
+        if grant is not None and grant.revoked_at is not None and _restore(db, now, grant_id, grant.revoked_at):
             changed += 1
+            for copy in _copies(db, grant_id):
+                _restore(db, now, copy, grant.revoked_at)
     return changed
 
 
@@ -199,9 +203,9 @@ def viewer_notify_again(db: sqlite3.Connection, now: float, grant_id: str) -> No
 
 
 @writes
-def viewer_notification_failed(db: sqlite3.Connection, now: float, grant_id: str, status: str) -> None:
-    """A report says that the reader's mail server won't take it."""
-    journal(db, now, grant_id, kinds.NOTIFICATION_FAILED, {"status": status})
+def viewer_failed(db: sqlite3.Connection, now: float, grant_id: str, kind: str, status: str) -> None:
+    """A report says that a mail of this grant's wasn't taken; ``kind`` is the event's."""
+    journal(db, now, grant_id, kind, {"status": status})
 
 
 def sweep(db: sqlite3.Connection, now: float) -> None:
@@ -216,6 +220,40 @@ def _of(db: sqlite3.Connection, message_id: str, recipient: str) -> list[str]:
         (message_id, recipient, recipient),
     )
     return [grant_id for (grant_id,) in rows.fetchall()]
+
+
+def _copies(db: sqlite3.Connection, grant_id: str) -> list[str]:
+    """The grants of those to whom this one's reader passed it on."""
+    rows = db.execute(
+        "SELECT g.id FROM viewer_passed_on p JOIN viewer_grant g ON g.message_id = p.copy WHERE p.grant_id = ?",
+        (grant_id,),
+    )
+    return [copy for (copy,) in rows.fetchall()]
+
+
+def _revoke(db: sqlite3.Connection, now: float, grant_id: str) -> bool:
+    changed = db.execute(
+        "UPDATE viewer_grant SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL AND recipient <> ''",
+        (now, grant_id),
+    )
+    if not changed.rowcount:
+        return False
+    _end_sessions(db, grant_id)
+    db.execute("DELETE FROM viewer_due WHERE grant_id = ?", (grant_id,))
+    journal(db, now, grant_id, kinds.REVOKED)
+    return True
+
+
+def _restore(db: sqlite3.Connection, now: float, grant_id: str, revoked_at: float) -> bool:
+    changed = db.execute(
+        "UPDATE viewer_grant SET revoked_at = NULL WHERE id = ? AND revoked_at = ? AND expires_at > ?"
+        " AND recipient <> ''",
+        (grant_id, revoked_at, now),
+    )
+    if not changed.rowcount:
+        return False
+    journal(db, now, grant_id, kinds.RESTORED)
+    return True
 
 
 def _end_sessions(db: sqlite3.Connection, grant_id: str) -> None:

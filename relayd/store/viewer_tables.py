@@ -55,7 +55,8 @@ CREATE TABLE IF NOT EXISTS viewer_thread (
     expires_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Mail addresses that stand for a grant: 'reply' reaches its reader, 'bounce' gets reports on its notifications.
+-- Mail addresses that stand for a grant: 'reply' reaches its reader, 'bounce' gets reports on its notifications and
+-- answers, 'forward' those on what was passed on.
 CREATE TABLE IF NOT EXISTS viewer_address (
     token_hash BLOB PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -184,10 +185,12 @@ class Due(StrEnum):
 
 
 class AddressKind(StrEnum):
-    """REPLY: mail to it reaches the reader. BOUNCE: reports on the grant's notifications come to it."""
+    """REPLY: mail to it reaches the reader. BOUNCE: reports on the grant's notifications and answers come to it.
+    FORWARD: those on what its reader passed on; whoever got that may know this address and none of the others."""
 
     REPLY = "reply"
     BOUNCE = "bounce"
+    FORWARD = "forward"
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,12 +257,21 @@ def journal(db: sqlite3.Connection, now: float, grant_id: str, kind: str, facts:
 
 
 def session_runs(db: sqlite3.Connection, now: float, grant_id: str, browser: bytes) -> bool:
-    """Whether this browser's session for the grant runs."""
+    """Whether this browser's session for the grant runs, and the grant with it."""
     row = db.execute(
         "SELECT 1 FROM viewer_session WHERE browser = ? AND grant_id = ? AND expires_at > ? AND seen_at > ?",
         (browser, grant_id, now, now - SESSION_IDLE),
-    )
-    return row.fetchone() is not None
+    ).fetchone()
+    grant = grant_where(db, "id = ?", grant_id) if row is not None else None
+    return grant is not None and not grant.ended(now)
+
+
+def change_cookie(db: sqlite3.Connection, browser: bytes, new_browser: bytes) -> None:
+    """The cookie changes with what it may do (session fixation). What the browser held already moves along, but for
+    sessions with a key: that was sealed for the old cookie, which nobody has any more."""
+    db.execute("DELETE FROM viewer_session WHERE browser = ? AND key IS NOT NULL", (browser,))
+    for table in ("viewer_browser", "viewer_session", "viewer_sender_session"):
+        db.execute(f"UPDATE {table} SET browser = ? WHERE browser = ?", (new_browser, browser))  # noqa: S608 (constants)
 
 
 def due(db: sqlite3.Connection, now: float, grant_id: str, kind: Due) -> bool:

@@ -60,3 +60,19 @@ def test_an_expired_certificate_is_told_and_keeps_no_mail_waiting(tmp_path):
         assert "certificate_out_of_date" in relayd.log
         assert relayd.cli("check", check=False).returncode == 1
         assert relayd.cli("reload").returncode == 0
+
+
+def test_what_is_read_at_the_start_alone_makes_a_reload_say_so(stage):
+    """Else codes would go on by the old gateway, and links lead where no form is taken, while reload says "done"."""
+    before = deepcopy(stage.site.relayd)
+    stage.site.relayd["viewer"]["service_name"] = "Another name"
+    stage.site.relayd["sms"]["per_hour"] = 7
+    stage.site.write()
+    done = stage.relayd.cli("reload", check=False)
+    stage.site.relayd.clear()
+    stage.site.relayd |= before
+    stage.site.write()
+    assert done.returncode == 1
+    for key in ("viewer", "sms"):
+        assert f"{key}: can't change while relayd runs; restart it for this" in done.stderr
+    assert stage.relayd.cli("reload").returncode == 0

@@ -99,6 +99,25 @@ def _unknown_policy(folder: Path) -> None:
     (folder / "policies.yaml").write_text(POLICIES + "- policy: vewer\n")
 
 
+def _logo(folder: Path, name: str, content: bytes | None) -> None:
+    if content is not None:
+        (folder / name).write_bytes(content)
+    organisations = folder / "organisations.yaml"
+    organisations.write_text(organisations.read_text() + f"settings: {{logo: {name}}}\n")
+
+
+def _no_logo(folder: Path) -> None:
+    _logo(folder, "logo.png", None)
+
+
+def _large_logo(folder: Path) -> None:
+    _logo(folder, "logo.png", b"\x89PNG\r\n\x1a\n" + bytes(256 * 1024))
+
+
+def _other_logo(folder: Path) -> None:
+    _logo(folder, "logo.gif", b"GIF89a")
+
+
 def _writable_policy(folder: Path) -> None:
     (folder / "relayd.yaml").write_text(dedent(FILES["relayd.yaml"]) + "policy_folders: [own]\n")
     (folder / "own").mkdir()
@@ -119,6 +138,9 @@ def _writable_policy(folder: Path) -> None:
         (_no_authority, "tls.client_ca: {folder}/clients.pem can't be read: No such file or directory"),
         (_open_keys, "relayd.yaml:3: keys: {folder}/keys is open to others (mode 0755); chmod 0700 {folder}/keys"),
         (_unknown_policy, 'policies.yaml:3: 2.policy: there is no policy vewer; did you mean "viewer"?'),
+        (_no_logo, "settings.logo: {folder}/logo.png can't be read: No such file or directory"),
+        (_large_logo, "settings.logo: {folder}/logo.png is larger than 256 KiB, so it isn't shown"),
+        (_other_logo, "settings.logo: {folder}/logo.gif is neither PNG nor SVG, so it isn't shown"),
         (_writable_policy, "policy_folders.0: {folder}/own/mine.py is open to others (mode 0666)"),
     ],
 )
@@ -163,6 +185,15 @@ def test_an_expired_certificate_is_told(folder: Path) -> None:
 
     _, problems = examine(folder, Later())
     assert any("tls.pem expired on" in str(problem) for problem in problems)
+
+
+def test_a_viewer_that_can_send_no_code_by_sms_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "policies.yaml").write_text(POLICIES + "- policy: viewer\n")
+    assert check(folder) == 0
+    assert (
+        "note: no SMS gateway is set under sms, so no reader of the Viewer gets a code by SMS"
+        in capsys.readouterr().out
+    )
 
 
 def test_an_override_that_has_ended_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from relayd.cli import connect, keys, message, queue, verify
+from relayd.cli.main import main
 from relayd.cli.times import duration, moment, relative, span
 from relayd.errors import StoreUnavailable
 from relayd.store.records import NewMessage, Settlement, State
 from relayd.store.sqlite import SqliteStore
+from tests.kit.configuration import write_configuration
 from tests.store.rig import SETTINGS, Rig
 
 Run = Callable[..., int]
@@ -217,3 +219,13 @@ def test_what_is_forgotten_or_unknown_is_not_sent_again(
     assert relayd("message", "resend", sent.id, "--recipient", "x@y.example", "--reason", "lost") == 1
     assert "is no recipient" in capsys.readouterr().out
     assert relayd("message", "unlock", sent.id, "x@y.example") == 1
+
+
+@pytest.mark.parametrize("command", [("queue", "list"), ("message", "revoke", "1m8c3xfq9sgp9ysp", "p@outside.example")])
+def test_a_mistake_in_another_file_stops_nobody_from_acting_on_mail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    """relayd goes on with the old configuration meanwhile, and a message may have to be withdrawn now."""
+    write_configuration(tmp_path, organisations="organisations: {north: {nmae: North}}")
+    assert main([*command, "--config", str(tmp_path)]) == 1
+    assert "there is no database" in capsys.readouterr().err

@@ -360,7 +360,7 @@ class Person:
 
     def form(self, path_part: str) -> tuple[str, str]:
         forms = re.findall(r'<form method="post" action="([^"]+)".*?name="token" value="([^"]+)"', self.page.text, re.S)
-        return next((action, token) for action, token in forms if path_part in action)
+        return min((form for form in forms if path_part in form[0]), key=lambda form: len(form[0]))
 
     async def ask(self, deposited: Deposited, query: str = "") -> httpx.Response:
         """Open the link and have the code sent."""

@@ -104,6 +104,19 @@ async def test_a_number_that_is_no_allowed_mobile_is_refused_and_never_repeated(
     assert not number or number not in refused.reply.text + refused.reason
 
 
+@pytest.mark.parametrize(
+    ("head", "advice"),
+    [
+        ("Subject: Results\n", "[sms:+31612345678] in the subject"),
+        ("X-Relayd-Mobile: p@outside.example; 0687654321\n", "must begin with + and the country code"),
+        ("X-Relayd-Mobile: p@outside.example; +31201234567\n", "allowed country (NL, BE, DE, LU)"),
+    ],
+)
+async def test_a_refusal_says_what_the_sender_can_do(head: str, advice: str) -> None:
+    (refused,) = refusals(await judge(head))
+    assert advice in refused.reply.text
+
+
 async def test_countries_are_a_setting() -> None:
     policy = ViewerPolicy(ViewerOptions(countries=("GB",)))
     content = "From: d@clinic.example\nX-Relayd-Mobile: p@outside.example; +447400123456\n\nHi\n"

@@ -94,6 +94,38 @@ async def test_a_page_that_never_ends_costs_its_own_rendering_alone(monkeypatch)
         await renderer.close()
 
 
+def growing(number):
+    """Elements that are opened and never ended come again in each paragraph."""
+    return "<div>" + "".join(f"<font size={n}>" for n in range(number)) + "</div>" + "<div>x</div>" * number
+
+
+async def test_html_that_grows_without_end_costs_its_own_page_alone(monkeypatch):
+    monkeypatch.setattr("relayd.rendering.renderer._CLEANING", 2.0)
+    renderer = ProcessRenderer()
+    try:
+        for hostile in (growing(800), growing(30_000), "<div>" * 200_000):
+            with pytest.raises(NotRendered):
+                await renderer.clean(hostile, {}, 0)
+        large = await renderer.clean("<p>De uitslag<script>x</script> is goed.</p>" * 1000, {}, 0)
+        assert large.visible
+        assert "script" not in large.html
+    finally:
+        await renderer.close()
+
+
+async def test_a_picture_stands_there_as_often_as_there_is_room():
+    renderer = ProcessRenderer()
+    address = "data:image/png;base64," + "A" * 1000
+    try:
+        for html in ("<img src='cid:a'>" * 10, "<img src='cid:a'>" * 1000):
+            clean = await renderer.clean(html, {"a": address}, 5 * len(address) + 1)
+            assert clean.html.count(address) == 5
+            assert clean.left_out == len(html) / 17 - 5
+            assert (clean.blocked, clean.room) == (0, 1)
+    finally:
+        await renderer.close()
+
+
 async def test_many_at_once_take_turns():
     renderer = ProcessRenderer()
     try:

@@ -14,6 +14,7 @@ from relayd.settings.load import load
 from relayd.settings.registers import NtaRegister
 from tests.kit.configuration import FILES, write_configuration
 
+RELAYD = dedent(FILES["relayd.yaml"])
 ALPHA = "{ARGON2ID}$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"
 
 
@@ -94,19 +95,28 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("relayd", RELAYD + "sms: {sender: smpp, secret_file: s}", "relayd.yaml:9: sms: sender: smpp needs smpp: {address, system_id, source}"),
     ("relayd", RELAYD + "sms: {sender: smpp, smpp: {address: 'a:1', system_id: s, source: S}}", "relayd.yaml:9: sms: sender: smpp needs secret_file, with the password"),
     ("relayd", RELAYD + "sms: {sender: smpp, secret_file: s, smpp: {address: 'a:1', system_id: s, source: S, plaintext: true}}", "sms.smpp.plaintext: only on this machine: codes and numbers travel there"),
-    ("relayd", RELAYD + "sms: {sender: smpp, secret_file: s, smpp: {address: 'a:1', system_id: s, source: Twelve-letters}}", "relayd.yaml:9: sms.smpp.source: "),
+    ("relayd", RELAYD + "sms: {sender: smpp, secret_file: s, smpp: {address: 'a:1', system_id: s, source: Twelve-letters}}", "relayd.yaml:9: sms.smpp.source: doesn't fit: Sender of the messages: a number, or up to 11 letters"),
     ("relayd", RELAYD + "sms:\n  gateways:\n    a: {per_day: 5}", "relayd.yaml:11: sms.gateways.a: needs sender: http, smpp or file"),
     ("relayd", RELAYD + "sms:\n  sender: http\n  url: https://a.example\n  gateways:\n    a: {sender: http, url: https://a.example}", "relayd.yaml:10: sms.sender: there are gateways too; move this one there"),
     ("relayd", RELAYD + "sms:\n  gateways:\n    first: {sender: http, url: https://a.example}\n  failover: [frist]", 'relayd.yaml:12: sms.failover.0: there is no gateway called frist; did you mean "first"?'),
     ("relayd", RELAYD + "sms:\n  by_prefix: {'+32': [a]}", "relayd.yaml:10: sms.by_prefix.+32.0: there is no gateway called a; add it under sms.gateways"),
     ("relayd", RELAYD + "sms:\n  by_prefix: {'+32': []}", "relayd.yaml:10: sms.by_prefix.+32: names no gateway"),
-    ("relayd", RELAYD + "sms:\n  by_prefix: {'0032': []}", "relayd.yaml:10: sms.by_prefix.0032"),
+    ("relayd", RELAYD + "sms:\n  by_prefix: {'0032': []}", 'relayd.yaml:10: sms.by_prefix.0032: expected the beginning of numbers in quotes, such as "+32"'),
+    ("relayd", RELAYD + "sms: {countries: [NL, NLD]}", "relayd.yaml:9: sms.countries.1: expected a country's two letters (ISO 3166) in capitals, such as NL"),
+    ("relayd", RELAYD + "sms: {sender: http, url: https://a.example, body: '{text}'}", "relayd.yaml:9: sms: sends no {number}: put it into url, headers or body"),
+    ("relayd", RELAYD + "sms: {sender: http, method: GET, url: 'https://a.example/{number}', body: '{text}'}", "relayd.yaml:9: sms: sends no {text}: put it into url, headers or body"),
+    ("relayd", RELAYD + "sms: {sender: http, url: https://a.example, body: '{number} {text} {secret}'}", "relayd.yaml:9: sms: sends {secret}, but there is no secret_file"),
+    ("relayd", RELAYD + "sms:\n  gateways:\n    a: {sender: http, url: https://a.example, body: '{\"to\": \"{numer}\"} {text}'}", 'relayd.yaml:11: sms.gateways.a: there is no {numer}; did you mean "number"?'),
+    ("relayd", RELAYD + "viewer: {code_lifetime: 1h}", "relayd.yaml:9: viewer.code_lifetime: expected at most 10m"),
+    ("relayd", RELAYD + "viewer: {mail_domain: a b}", "relayd.yaml:9: viewer.mail_domain: expected a domain such as clinic.example"),
+    ("policies", "- policy: viewer\n  countries: [NL, FR]", "policies.yaml:2: 0.countries: FR isn't under sms.countries in relayd.yaml: mail would be taken that no code opens"),
     ("relayd", RELAYD + "sms: {sender: http, url: https://a.example, body: '{id}', receipts: {secret_file: s}}", "sms.receipts: expected either secret_header or signature_header: a receipt must be proven"),
     ("relayd", RELAYD + "sms: {sender: http, url: https://a.example, receipts: {secret_file: s, secret_header: X}}", "sms.receipts: can't be told apart: send {id} along, or name answer_id"),
     ("relayd", RELAYD + "sms: {sender: none, receipts: {secret_file: s, secret_header: X}}", "sms.receipts: is for sender: http"),
     ("relayd", RELAYD + "sms: {sender: http, url: https://a.example, body: '{id}', receipts: {secret_file: s, secret_header: X, delivered: [a], failed: [a]}}", "sms.receipts.failed: a stands under delivered too"),
     ("relayd", RELAYD + "folders: {edi: {path: x}}", "relayd.yaml:9: folders.edi: writes clear text to disk: say plaintext_at_rest: accepted and give a reason"),
     ("relayd", RELAYD.replace('lmtp: "unix:lmtp"', "maildir: x"), "relayd.yaml:8: mailboxes.main: maildir writes clear text to disk"),
+    ("organisations", BOTH + "    domain_settings: {south.example: {language: en}}\n", "organisations.south.domain_settings.south.example.language: holds for a whole organisation, not for one domain; put it under the settings of south"),
     ("organisations", NORTH.replace("name: North", "nmae: North") + SOUTH, 'organisations.yaml:3: organisations.north.nmae: unknown key; did you mean "name"?'),
     ("organisations", NORTH.replace("    name: North\n", "") + SOUTH, "organisations.yaml:2: organisations.north.name: is missing; Its name"),
     ("organisations", NORTH + SOUTH.replace("south.example,", "north.example,"), "organisations.yaml:7: organisations.south.domains.0: north.example is north's already"),
@@ -164,6 +174,13 @@ def test_every_mistake_says_where_and_what_to_write_instead(tmp_path: Path, file
     assert any(message in line for line in found), found
 
 
+def test_the_policys_usual_countries_count_when_it_lists_none(tmp_path: Path) -> None:
+    folder = write_configuration(
+        tmp_path, relayd=RELAYD + "sms: {countries: [NL, DE, LU]}", policies="- policy: viewer"
+    )
+    assert [line for line in problems(folder) if "BE isn't under sms.countries" in line]
+
+
 def test_a_password_hash_is_never_quoted(tmp_path: Path) -> None:
     text = f"jan@hosted.example:{ALPHA.replace('ARGON2ID', 'ARGON3')}::::::userdb_relayd_organisation=south"
     assert "aGFzaA" not in "".join(problems(write_configuration(tmp_path, accounts=text)))
@@ -198,3 +215,41 @@ def test_a_header_between_providers_needs_the_policy_that_checks_it(tmp_path: Pa
     except ConfigurationError as error:
         found = [str(problem) for problem in error.problems]
     assert sum("header: needs the policy nta7516_received" in line for line in found) == count
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("https://Viewer.Example.NL/", "https://viewer.example.nl"),
+        ("https://viewer.example.nl:443", "https://viewer.example.nl"),
+        ("https://viewer.example.nl:8443", "https://viewer.example.nl:8443"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_the_viewers_address_is_kept_as_browsers_write_it(tmp_path: Path, written: str, meant: str) -> None:
+    loaded = load(write_configuration(tmp_path, relayd=RELAYD + f"viewer: {{url: {written!r}}}\n"))
+    assert loaded.configuration.viewer.url == meant
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["viewer.example.nl", "https://", "https://a.example/viewer", "https://x@a.example", "ftp://a.example",
+     "https://a.example?x", "https://a.example:x", "https://a b.example"],
+)  # fmt: skip
+def test_the_viewers_address_is_a_host_alone(tmp_path: Path, written: str) -> None:
+    folder = write_configuration(tmp_path, relayd=RELAYD + f"viewer: {{url: {written!r}}}\n")
+    assert "expected a scheme and a host alone" in problems(folder)[0]
+
+
+@pytest.mark.parametrize(
+    "written", ["http://viewer.example.nl", "http://127.0.0.1.evil.example", "http://localhost.example"]
+)
+def test_links_lead_over_plain_http_to_this_machine_alone(tmp_path: Path, written: str) -> None:
+    organisations = "organisations:\n  a:\n    name: A\n    domains: [a.example]\n    settings: {viewer_url: '%s'}\n"
+    for files in (
+        {"relayd": RELAYD + f"viewer: {{url: {written!r}}}\n"},
+        {"organisations": organisations % written, "domainbook": "{}"},
+    ):
+        assert "expected https://" in " ".join(problems(write_configuration(tmp_path, **files)))

@@ -10,6 +10,7 @@ from email.policy import SMTP
 
 import pytest
 
+from relayd.delivery.installation import digest
 from relayd.mail.reply import Reply
 from relayd.store.verify import Verifier
 from tests.kit.chromium import serving
@@ -145,18 +146,58 @@ async def test_a_draft_outlives_the_session(site):
     assert "a.txt" in page.text
 
 
-async def test_a_form_that_outlived_its_session_loses_nothing(site):
+async def end_session(site, person, how):
+    if how == "idle":
+        site.clock.pass_(25 * 60)
+    elif how == "number corrected":
+        await site.store.call("viewer_number_correct", grant_id=person.base.removeprefix("/g/"), mobile=b"sealed")
+    elif how == "withdrawn":
+        await site.store.call("viewer_revoke", message_id=person.deposited.message_id, recipient="")
+    else:
+        await site.store.call("viewer_logout", browser=digest(person.client.cookies["__Host-vw"]))
+
+
+async def draft_of(site, person):
+    return await site.store.call("viewer_draft", grant_id=person.base.removeprefix("/g/"))
+
+
+ENDINGS = ["idle", "signed out", "number corrected", "withdrawn"]
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_a_form_that_outlived_its_session_changes_nothing(site, how):
     person = await reader(site)
-    await person.get(f"{person.base}/reply")
-    form = form_of(person)
-    site.clock.pass_(25 * 60)
-    page = await write(person, text="Lang over nagedacht.", form=form)
+    await write(person, "save", text="Half af.")
+    base, form, before = person.base, form_of(person), await draft_of(site, person)
+    await end_session(site, person, how)
+    page = await write(person, text="Lang over nagedacht.", form=form, files=[("a.txt", b"abc", "text/plain")])
     assert page.status_code == 403
-    assert "bewaard" in page.text
+    assert ("Lang over nagedacht." in page.text) == (how != "withdrawn")
+    person.page = await person.get(base)
+    assert (await site.store.call("viewer_draft", grant_id=base.removeprefix("/g/"))) == before
     assert not site.outbox.sent
-    again = site.person()
-    await again.read(person.deposited, site.phone)
-    assert "Lang over nagedacht." in (await again.get(f"{again.base}/reply")).text
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+async def test_a_form_on_its_way_when_the_session_ends_changes_nothing(site, how):
+    person = await reader(site)
+    await write(person, "save", text="Half af.")
+    base, (token, form), before = person.base, form_of(person), await draft_of(site, person)
+
+    async def body():
+        for name, value in {"token": token, "form": form, "text": "Te laat."}.items():
+            yield f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n' + bytes(400_000)
+        await end_session(site, person, how)
+        yield b'\r\n--b\r\nContent-Disposition: form-data; name="do"\r\n\r\nsend\r\n--b--\r\n'
+
+    headers = FORM | {"Content-Type": "multipart/form-data; boundary=b"}
+    page = await person.client.post(f"{base}/reply", content=body(), headers=headers)
+    assert page.status_code == 403
+    assert "Te laat." in page.text
+    assert (await site.store.call("viewer_draft", grant_id=base.removeprefix("/g/"))) == before
+    assert not site.outbox.sent
+    assert not list((site.folder / "blobs" / "incoming").iterdir())
 
 
 async def test_a_file_can_be_taken_back(site):
@@ -365,6 +406,101 @@ async def test_100_mb_are_refused_before_they_have_come(site):
     assert b"bewaard als concept" in answer
     assert SECRET in (await person.get(f"{person.base}/reply")).text
     assert not list((site.folder / "blobs" / "incoming").iterdir())
+
+
+async def test_files_that_come_slowly_keep_their_session(site):
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token, form = form_of(person)
+
+    async def slowly():
+        for name, value in {"token": token, "form": form, "text": "Traag."}.items():
+            yield f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="traag.bin"\r\n\r\n'
+        for _ in range(4):
+            site.clock.pass_(15 * 60)
+            yield bytes(100_000)
+        yield b"\r\n--b--\r\n"
+
+    headers = FORM | {"Content-Type": "multipart/form-data; boundary=b"}
+    page = await person.client.post(f"{person.base}/reply", content=slowly(), headers=headers)
+    assert page.status_code == 303
+    assert "traag.bin" in (await person.get(f"{person.base}/reply")).text
+
+
+async def test_the_last_answer_sent_again_shows_the_same_page(site):
+    person = await reader(site)
+    await write(person)
+    await person.get(f"{person.base}/reply")
+    form = form_of(person)
+    for _ in range(3):
+        page = await write(person, form=form)
+        assert (page.status_code, "Uw antwoord is verstuurd" in page.text) == (200, True)
+    assert len(site.outbox.sent) == 2
+
+
+async def test_withdrawn_while_an_answer_is_on_its_way_and_allowed_again(site):
+    person = await reader(site)
+    await write(person, "save")
+    form, submit = form_of(person), site.outbox.submit
+
+    async def meanwhile(**mail):
+        await site.store.call("viewer_revoke", message_id=person.deposited.message_id, recipient="")
+        return await submit(**mail)
+
+    site.outbox.submit = meanwhile
+    assert (await write(person, form=form, follow=False)).status_code == 403
+    assert not site.outbox.sent
+    assert "replied" not in await site.kinds(person.deposited.message_id)
+    site.outbox.submit = submit
+    await site.store.call("viewer_restore", message_id=person.deposited.message_id, recipient="")
+    again = site.person()
+    await again.read(person.deposited, site.phone)
+    assert SECRET in (await again.get(f"{again.base}/reply")).text
+
+
+async def test_a_message_has_its_share_of_files_for_a_day_whatever_becomes_of_them(site, monkeypatch):
+    monkeypatch.setattr("relayd.store.viewer_drafts.DAILY_SIZE", 3 * 10**6)
+    person = await reader(site)
+    large = [("groot.bin", bytes(10**6), "application/octet-stream")]
+    for _ in range(2):
+        page = await write(person, "add", files=large)
+        await write(person, re.search(r'value="(remove:[0-9a-f]+)"', page.text)[1])
+    other = site.person()
+    site.clock.pass_(61)
+    await other.read(person.deposited, site.phone)
+    page = await write(other, "add", files=large)
+    assert page.status_code == 429
+    assert "Te veel bestanden voor één dag" in page.text
+    assert "bewaard als concept" in page.text
+    assert not list((site.folder / "blobs" / "incoming").iterdir())
+    page = await write(other, "save")
+    assert SECRET in page.text
+    assert "groot.bin" not in page.text
+    elsewhere = await reader(site)
+    assert "groot.bin" in (await write(elsewhere, "add", files=large)).text
+    site.clock.pass_(86400)
+    await site.keep_house()
+    again = site.person()
+    await again.read(person.deposited, site.phone)
+    assert "groot.bin" in (await write(again, "add", files=large)).text
+
+
+async def test_half_a_form_and_one_of_unknown_length_count_too(site, monkeypatch):
+    monkeypatch.setattr("relayd.store.viewer_drafts.DAILY_SIZE", 40 * 10**6)
+    person = await reader(site)
+    await person.get(f"{person.base}/reply")
+    token, form = form_of(person)
+
+    async def half():
+        for name, value in {"token": token, "form": form}.items():
+            yield f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
+
+    headers = FORM | {"Content-Type": "multipart/form-data; boundary=b"}
+    await person.client.post(f"{person.base}/reply", content=half(), headers=headers)
+    page = await write(person, "add", files=[("groot.bin", bytes(3 * 10**6), "application/octet-stream")])
+    assert page.status_code == 429
 
 
 @pytest.mark.parametrize("cut", ["in the file", "before the end"])

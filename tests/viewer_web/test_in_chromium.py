@@ -7,10 +7,10 @@ import os
 
 import pytest
 
+from relayd.rendering.wire import Sanitised
 from tests.kit.chromium import CHROMIUM, canary, chromium, serving
 from tests.kit.ports import free_port
 from tests.kit.viewer import open_site
-from viewer_web.sanitise import Sanitised
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium isn't installed")
 
@@ -136,7 +136,9 @@ navigator.sendBeacon('{canary}/b')</script>
 
 async def test_unsanitised_html_can_do_nothing_in_its_frame(world, monkeypatch):
     """The policy alone, with the sanitiser switched off."""
-    monkeypatch.setattr("viewer_web.content.sanitise", lambda html, pictures: Sanitised(html, 0, True))
+    monkeypatch.setattr(
+        "relayd.rendering.renderer.sanitise", lambda html, *_: Sanitised(html, 0, 0, 0, 0, visible=True)
+    )
     site, address, browser = world
     port = free_port()
     async with canary(port) as hits:

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 
 import pytest
+from PIL import Image
 
 from relayd.rendering.renderer import ProcessRenderer
 from tests.kit.viewer import open_site
@@ -47,6 +48,8 @@ async def test_all_attachments_come_as_one_archive_with_names_that_harm_nobody(s
     names = archive.namelist()
     assert names[:3] == ["brief.pdf", "Brief (2).pdf", "passwd"]
     assert archive.read("brief.pdf") == large
+    # A stored entry whose length only the directory tells can't be unpacked by programs that read it as a stream.
+    assert not any(one.flag_bits & 8 and one.compress_type == zipfile.ZIP_STORED for one in archive.infolist())
     assert not any(set(name) & set("/\\\u202e") for name in names)
     assert answer.headers["content-disposition"].startswith("attachment;")
 
@@ -122,3 +125,27 @@ async def test_nobody_gets_any_of_it_without_a_session(site):
     person = await read(site, ("a.txt", "text/plain", b"x"))
     for path in ("print", "message.pdf", "all.zip", "preview/part-2"):
         assert (await site.person().get(f"{person.base}/{path}")).status_code == 403
+
+
+@pytest.mark.skipif(importlib.util.find_spec("weasyprint") is None, reason="weasyprint isn't installed")
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        "<p style='margin-top:-200px;height:200px;background-color:#fff'>Dag</p>",
+        "<p style='margin-top:-200px;line-height:200px;font-size:150px;color:#fff'>\u2588\u2588\u2588\u2588</p>",
+        "<p style='margin:calc(0px - 100px) 0 0;font-size:30px;color:red'>Van: iemand anders</p>",
+        "<p style='margin-top:-100px;font-size:30px;color:red'>Van: iemand anders</p>",
+    ],
+)
+async def test_nothing_in_a_message_covers_its_facts(site, hiding):
+    renderer = site.services.renderer
+    seen = []
+    for html in ("<p>Dag</p>", hiding + "<p>Dag</p>"):
+        person = await read(site, html=html)
+        pdf = (await person.get(f"{person.base}/message.pdf")).content
+        (first, *_) = (await renderer.show_pdf(pdf, 1, 600)).pages
+        picture = Image.open(io.BytesIO(first.png)).convert("RGB")
+        seen.append(picture.crop((68, 80, 530, 195)))
+    await renderer.close()
+    assert seen[0].getextrema() != ((255, 255),) * 3
+    assert seen[0].tobytes() == seen[1].tobytes()

@@ -123,10 +123,17 @@ async def owner_of(site, sent):
     return grant, (await Passkeys(site.services, site.secrets).holder_of(grant)).owner
 
 
-async def with_passkey(site, sent, credential=b"device"):
+async def signed_in(site, sent):
+    """The browser of a reader with a session, as the store knows it."""
+    person = site.person()
+    await person.read(sent, site.phone)
+    return digest(person.client.cookies["__Host-vw"])
+
+
+async def with_passkey(site, sent, credential=b"device", browser=None):
     grant, owner = await owner_of(site, sent)
-    passkey = Passkey(credential, b"key", 0)
-    assert await site.store.call("viewer_passkey_add", grant_id=grant.id, owner=owner, passkey=passkey)
+    browser, passkey = browser or await signed_in(site, sent), Passkey(credential, b"key", 0)
+    assert await site.store.call("viewer_passkey_add", grant_id=grant.id, browser=browser, owner=owner, passkey=passkey)
     return grant, owner
 
 
@@ -144,7 +151,7 @@ async def test_an_answer_of_a_strangers_opens_nothing(site):
         assert json.loads(asked.text)["userVerification"] == "required"
         response = await person.press("/passkey/open", answer=answer)
         assert response.status_code == 403
-    assert "verified" not in await site.kinds(sent.message_id)
+    assert (await site.kinds(sent.message_id)).count("verified") == 1
 
 
 async def test_a_challenge_is_answered_once_and_in_time(site):
@@ -161,6 +168,13 @@ async def test_a_challenge_is_answered_once_and_in_time(site):
     assert await take() is None
 
 
+async def test_a_challenge_is_for_one_message_and_one_browser(site):
+    (one, _), (other, _) = [await owner_of(site, await site.deposit()) for _ in range(2)]
+    await site.store.call("viewer_challenge_put", grant_id=one.id, browser=b"b", challenge=b"1")
+    for grant, browser in ((other, b"b"), (one, b"c")):
+        assert await site.store.call("viewer_challenge_take", grant_id=grant.id, browser=browser) is None
+
+
 async def test_an_organisation_without_them_accepts_none(tmp_path):
     async with open_site(tmp_path) as site:
         sent = await site.deposit()
@@ -173,10 +187,11 @@ async def test_an_organisation_without_them_accepts_none(tmp_path):
 
 async def test_unused_passkeys_are_forgotten_and_one_of_many_gives_way(site):
     sent = await site.deposit()
-    grant, owner = await with_passkey(site, sent, b"0")
+    browser = await signed_in(site, sent)
+    grant, owner = await with_passkey(site, sent, b"0", browser)
     for number in range(1, 7):
         site.clock.pass_(1)
-        await with_passkey(site, sent, str(number).encode())
+        await with_passkey(site, sent, str(number).encode(), browser)
     known = await site.store.call("viewer_passkeys", owner=owner)
     assert [one.credential for one in known] == [b"6", b"5", b"4", b"3", b"2"]
     site.clock.pass_(LIFE + 1)
@@ -184,6 +199,7 @@ async def test_unused_passkeys_are_forgotten_and_one_of_many_gives_way(site):
     assert not await site.store.call(
         "viewer_passkey_open",
         grant_id=grant.id,
+        mobile=grant.mobile,
         owner=owner,
         credential=b"6",
         sign_count=1,
@@ -197,5 +213,34 @@ async def test_a_credential_belongs_to_one_owner(site):
     await with_passkey(site, sent)
     other = await site.deposit(mobile="+31687654321")
     grant, owner = await owner_of(site, other)
-    passkey = Passkey(b"device", b"other key", 0)
-    assert not await site.store.call("viewer_passkey_add", grant_id=grant.id, owner=owner, passkey=passkey)
+    browser, passkey = await signed_in(site, other), Passkey(b"device", b"other key", 0)
+    assert not await site.store.call(
+        "viewer_passkey_add", grant_id=grant.id, browser=browser, owner=owner, passkey=passkey
+    )
+
+
+async def test_a_session_that_has_ended_adds_and_removes_none(site):
+    sent = await site.deposit()
+    browser = await signed_in(site, sent)
+    grant, owner = await with_passkey(site, sent, b"kept", browser)
+    await site.store.call("viewer_logout", browser=browser)
+    late = {"grant_id": grant.id, "browser": browser, "owner": owner}
+    assert not await site.store.call("viewer_passkey_add", **late, passkey=Passkey(b"late", b"key", 0))
+    assert await site.store.call("viewer_passkeys_remove", **late) == 0
+    assert [one.credential for one in await site.store.call("viewer_passkeys", owner=owner)] == [b"kept"]
+
+
+async def test_a_passkey_of_the_number_before_opens_nothing_while_it_is_corrected(site):
+    sent = await site.deposit()
+    grant, owner = await with_passkey(site, sent)
+    await site.store.call("viewer_number_correct", grant_id=grant.id, mobile=b"another")
+    assert not await site.store.call(
+        "viewer_passkey_open",
+        grant_id=grant.id,
+        mobile=grant.mobile,
+        owner=owner,
+        credential=b"device",
+        sign_count=1,
+        browser=b"b",
+        new_browser=b"c",
+    )

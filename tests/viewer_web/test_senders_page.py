@@ -8,9 +8,10 @@ from email.policy import SMTP
 
 import pytest
 
-from tests.kit.viewer import DOCTOR, ORIGIN, PATIENT, Person, Site, open_site
+from tests.kit.viewer import DAY, DOCTOR, ORIGIN, PATIENT, Person, Site, open_site
 
 TEXT = "De uitslag is goed."
+SAME = {"Sec-Fetch-Site": "same-origin"}
 OTHER_MOBILE = "+31687654321"
 
 
@@ -225,3 +226,74 @@ async def test_a_sender_sees_his_own_message_only(site):
     await site.deposit(recipient="anders@thuis.example")
     second = await follow(site)
     assert (await first.get(str(second.page.url.path))).status_code == 403
+
+
+# His session
+
+
+async def test_a_sender_signs_out(site):
+    await site.deposit()
+    sender = await follow(site)
+    cookie, path = sender.client.cookies["__Host-vw"], str(sender.page.url.path)
+    action, token = sender.form(path)
+    page = await sender.press("/logout")
+    assert page.url.path == "/bye"
+    sender.client.cookies.set("__Host-vw", cookie)
+    assert (await sender.get(path)).status_code == 403
+    answer = await sender.client.post(action, data={"do": "revoke:all", "token": token}, headers=SAME)
+    assert answer.status_code == 403
+    assert "revoked" not in await site.kinds(path.rpartition("/")[2])
+
+
+async def test_whoever_reads_and_sends_in_one_browser_stays_signed_in_and_signs_out_of_all(site):
+    await site.deposit()
+    theirs = await site.deposit(recipient="anders@thuis.example")
+    person = site.person()
+    await person.read(theirs, site.phone)
+    base = person.base
+    await person.get(link_of(site))
+    await person.press("/s/")
+    following = str(person.page.url.path)
+    assert (await person.get(base)).status_code == 200
+    await person.read(await site.deposit(), site.phone)
+    assert (await person.get(following)).status_code == 200
+    cookie = person.client.cookies["__Host-vw"]
+    await person.get(base)
+    await person.press("/logout")
+    person.client.cookies.set("__Host-vw", cookie)
+    for path in (base, following):
+        assert (await person.get(path)).status_code == 403
+
+
+async def test_the_link_works_in_another_browser_and_ends_there_by_itself(site):
+    await site.deposit()
+    one, other = await follow(site), await follow(site)
+    await one.press("/logout")
+    assert (await other.get(str(other.page.url.path))).status_code == 200
+
+
+async def test_the_session_doesnt_outlive_the_link(site):
+    await site.deposit()
+    link = link_of(site)
+    site.clock.pass_(90 * DAY - 600)
+    sender = await follow(site)
+    path = str(sender.page.url.path)
+    assert (await sender.get(path)).status_code == 200
+    site.clock.pass_(601)
+    assert (await sender.get(path)).status_code == 403
+    assert (await site.person().get(link)).status_code == 404
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {}])
+async def test_no_other_site_presses_the_senders_buttons(site, headers):
+    await site.deposit()
+    sender = site.person()
+    await sender.get(link_of(site))
+    action, token = sender.form("/s/")
+    assert (await sender.client.post(action, data={"token": token}, headers=headers)).status_code == 403
+    sender = await follow(site)
+    for part, fields in (("/follow/", {"do": "revoke:all"}), ("/logout", {})):
+        action, token = sender.form(part)
+        assert (await sender.client.post(action, data=fields | {"token": token}, headers=headers)).status_code == 403
+    assert (await sender.get(str(sender.page.url.path))).status_code == 200
+    assert "Ingetrokken" not in sender.page.text

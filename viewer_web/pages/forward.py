@@ -6,8 +6,10 @@ Of the latter the key is wrapped under a password too, which is shown once to wh
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -26,15 +28,14 @@ from relayd.mail.meta import MessageMeta, Reader
 from relayd.mail.mime import MimeScanner
 from relayd.store.ids import new_id
 from relayd.store.records import NewDelivery, NewMessage, State
-from relayd.store.viewer import Session
-from relayd.store.viewer_passwords import FORWARDS
+from relayd.store.viewer_passwords import FORWARDS, PassedOn
 from relayd.store.viewer_tables import AddressKind, Channel, Grant
 from relayd.vault.meta import seal_meta
 from viewer_web.access import Opened, open_message, session_of
 from viewer_web.forward_mail import Forward, content
 from viewer_web.language import language_of
 from viewer_web.pages.link import redirect
-from viewer_web.passwords import new_password, plain, reference_of
+from viewer_web.passwords import password_of, plain, reference_of
 from viewer_web.problems import gone, unknown
 from viewer_web.render import Pages
 from viewer_web.reply_mail import name_of
@@ -43,6 +44,26 @@ from viewer_web.services import Services
 
 _NOTE_LIMIT: Final = 2000
 _FORM: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a form asks for, and the cookie of the browser that sent it."""
+
+    browser: str
+    form: str
+    to: Address
+    note: str
+
+    @property
+    def password(self) -> str:
+        return password_of(self.browser, self.form)
+
+    @property
+    def proof(self) -> bytes:
+        """By which the same form with the same words is known again, and nobody else knows the words."""
+        words = f"passed on {self.form} {self.to.key} {self.note}"
+        return hmac.digest(self.browser.encode(), words.encode(), "sha256")
 
 
 def may_pass_on(grant: Grant) -> bool:
@@ -75,47 +96,68 @@ class ForwardPages:
         to, error = self._recipient(fields.get("to", ""), grant)
         if to is None:
             return await self._page(request, grant, error=error, fields=fields)
+        wish = _Wish(cookie, form, to, fields.get("note", "").replace("\r\n", "\n").strip()[:_NOTE_LIMIT])
+        if (earlier := await self._earlier(grant, wish)) is not None:
+            return self._again(request, grant, wish, earlier)
         if grant.forwards >= FORWARDS:
             return await self._page(request, grant)  # before a body is sealed for nothing; the transaction decides
         opened = await open_message(self._services, session, cookie)
-        note = fields.get("note", "").replace("\r\n", "\n").strip()[:_NOTE_LIMIT]
         try:
             if to.domain in self._services.directory().domainbook:
-                return await self._to_member(request, session, cookie, opened, to, note, form)
-            return await self._to_outsider(request, session, cookie, opened, to, note, form)
+                return await self._to_member(request, grant, opened, wish)
+            return await self._to_outsider(request, grant, opened, wish)
         except LimitReached:
             return await self._page(request, grant)
         except Conflict:
-            await session_of(request, self._services)  # it may have ended; else the form came a second time
-            return redirect(request, f"/g/{grant.id}/forward?again=1")
+            await session_of(request, self._services)  # it may have ended; else the form came twice at once
+            return self._again(request, grant, wish, await self._earlier(grant, wish))
         except SmtpError as refused:
             return await self._page(
                 request, grant, error="refused", fields=fields, refusal=refused.reply.text.splitlines()[0]
             )
 
-    async def _to_member(
-        self, request: Request, session: Session, cookie: str, opened: Opened, to: Address, note: str, form: str
-    ) -> Response:
-        forward = self._forward(session.grant, opened, to)
-        tokens = await self._secrets.tokens()
-        await self._services.outgoing.submit(
-            organisation=session.grant.organisation,
-            sender=Address(tokens.local_part(AddressKind.BOUNCE, session.grant.id), forward.author.domain),
-            recipient=to,
-            content=content(forward, opened, self._words(request, session.grant, opened, note), self._boundary()),
-            parent=session.grant.message_id,
-            operations=(self._counted(session, cookie, form, {"to": "community"}),),
+    async def _earlier(self, grant: Grant, wish: _Wish) -> PassedOn | None:
+        """What came of this form before."""
+        earlier: PassedOn | None = await self._services.store.call(
+            "viewer_passed_on", grant_id=grant.id, form=wish.form
         )
+        return earlier
+
+    def _again(self, request: Request, grant: Grant, wish: _Wish, earlier: PassedOn | None) -> Response:
+        """The page that the first time had, for its answer may have got lost; unless this form says something else
+        now."""
+        if earlier is not None and hmac.compare_digest(earlier.proof, wish.proof):
+            return self._done(request, grant, wish, earlier.copy)
+        return redirect(request, f"/g/{grant.id}/forward?again=1")
+
+    def _done(self, request: Request, grant: Grant, wish: _Wish, copy: str) -> Response:
+        """It was passed on; ``copy`` is the id of an outsider's message."""
         return self._pages.page(
-            request, "passed_on.html", session.grant, base=f"/g/{session.grant.id}", to=str(to), password=""
+            request,
+            "passed_on.html",
+            grant,
+            base=f"/g/{grant.id}",
+            to=str(wish.to),
+            password=wish.password if copy else "",
+            reference=reference_of(grant_identity(copy, 0)) if copy else "",
         )
 
-    async def _to_outsider(
-        self, request: Request, session: Session, cookie: str, opened: Opened, to: Address, note: str, form: str
-    ) -> Response:
-        services, grant = self._services, session.grant
-        password = new_password(services.random)
-        message, operation = await self._sealed(request, grant, opened, to, note, password)
+    async def _to_member(self, request: Request, grant: Grant, opened: Opened, wish: _Wish) -> Response:
+        forward = self._forward(grant, opened, wish.to)
+        tokens = await self._secrets.tokens()
+        await self._services.outgoing.submit(
+            organisation=grant.organisation,
+            sender=Address(tokens.local_part(AddressKind.FORWARD, grant.id), forward.author.domain),
+            recipient=wish.to,
+            content=content(forward, opened, self._words(request, grant, opened, wish.note), self._boundary()),
+            parent=grant.message_id,
+            operations=(self._counted(grant, wish, {"to": "community"}),),
+        )
+        return self._done(request, grant, wish, "")
+
+    async def _to_outsider(self, request: Request, grant: Grant, opened: Opened, wish: _Wish) -> Response:
+        services, to = self._services, wish.to
+        message, operation = await self._sealed(request, grant, opened, wish)
         organisation = services.organisation(grant.organisation)
         if organisation is None:
             raise gone(grant)
@@ -138,31 +180,25 @@ class ForwardPages:
             parent=message.id,
             sender=bounce_address(services.configuration, tokens, identity),
         )
-        counted = self._counted(session, cookie, form, {"to": "outside", "message": message.id})
+        counted = self._counted(grant, wish, {"to": "outside", "message": message.id})
         await services.store.commit([message, notification], [counted, ("viewer_grant_create", operation)])
-        return self._pages.page(
-            request,
-            "passed_on.html",
-            grant,
-            base=f"/g/{grant.id}",
-            to=str(to),
-            password=password,
-            reference=reference_of(identity),
-        )
+        return self._done(request, grant, wish, message.id)
 
     async def _sealed(
-        self, request: Request, grant: Grant, opened: Opened, to: Address, note: str, password: str
+        self, request: Request, grant: Grant, opened: Opened, wish: _Wish
     ) -> tuple[NewMessage, dict[str, Any]]:
         """The message as it is stored, and the arguments of its grant. It ends with the original."""
-        services, now = self._services, self._services.clock.now()
+        services, now, to = self._services, self._services.clock.now(), wish.to
         identity, original = new_id(services.clock), opened.message
         key = await asyncio.to_thread(
-            services.vault.protect, original.organisation, original.epoch, identity, plain(password)
+            services.vault.protect, original.organisation, original.epoch, identity, plain(wish.password)
         )
         receiving, scanner = services.blobs.receive(key), MimeScanner()
         forward = self._forward(grant, opened, to)
         try:
-            async for block in content(forward, opened, self._words(request, grant, opened, note), self._boundary()):
+            async for block in content(
+                forward, opened, self._words(request, grant, opened, wish.note), self._boundary()
+            ):
                 receiving.write(block)
                 scanner.feed(block)
             stored = receiving.finish()
@@ -209,11 +245,12 @@ class ForwardPages:
         )
         return message, operation
 
-    def _counted(self, session: Session, cookie: str, form: str, facts: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    def _counted(self, grant: Grant, wish: _Wish, facts: dict[str, str]) -> tuple[str, dict[str, Any]]:
         return "viewer_pass_on", {
-            "grant_id": session.grant.id,
-            "browser": digest(cookie),
-            "form": form,
+            "grant_id": grant.id,
+            "browser": digest(wish.browser),
+            "form": wish.form,
+            "proof": wish.proof,
             "facts": facts,
         }
 

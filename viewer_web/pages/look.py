@@ -13,16 +13,15 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relayd.delivery.origins import host_of
+from relayd.settings.organisations import LARGEST_LOGO, PNG
+from viewer_web.hosts import host_of_request
 from viewer_web.problems import unknown
 from viewer_web.render import Pages
 from viewer_web.security import DOWNLOAD_POLICY
 from viewer_web.services import Services
 
-_LIMIT: Final = 256 * 1024
 #: A day: the address changes with the content.
 _CACHE: Final = "public, max-age=86400"
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
 class Look:
@@ -45,9 +44,9 @@ class Look:
         if organisation is None or organisation.settings.logo is None:
             raise unknown()
         data = await asyncio.to_thread(_read, organisation.settings.logo)
-        if not data or len(data) > _LIMIT:
+        if not data or len(data) > LARGEST_LOGO:
             raise unknown()
-        kind = "image/png" if data.startswith(_PNG) else "image/svg+xml"
+        kind = "image/png" if data.startswith(PNG) else "image/svg+xml"
         tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         headers = {"Cache-Control": _CACHE, "ETag": tag, "Content-Security-Policy": DOWNLOAD_POLICY}
         if request.headers.get("if-none-match") == tag:
@@ -55,12 +54,12 @@ class Look:
         return Response(data, media_type=kind, headers=headers)
 
     async def about(self, request: Request) -> Response:
-        return self._pages.page(request, "about.html", host=host_of(self._services.origin))
+        return self._pages.page(request, "about.html", host=host_of_request(request.scope))
 
 
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_LIMIT + 1)
+            return file.read(LARGEST_LOGO + 1)
     except OSError:
         return b""

@@ -53,6 +53,7 @@ class MessagePage:
             received_at=opened.message.received_at,
             days_left=max(0, int((grant.expires_at - self._services.clock.now()) / _DAY)),
             attachments=self._attachments(request, shown, grant.language),
+            more=any("too-many-parts" in part.defects for part in opened.meta.parts[:1]),
             has_text=bool(shown.html and any(part.type == "text/plain" for part in shown.text)),
             size=opened.message.size,
             makes_pdf=self._services.renderer.makes_pdf,

@@ -55,9 +55,9 @@ class PasskeyPages:
         return redirect(request, f"/g/{holder.grant.id}")
 
     async def remove(self, request: Request) -> Response:
-        await checked_form(request, self._services, self._secrets)
+        cookie, _ = await checked_form(request, self._services, self._secrets)
         holder = await self._of_session(request)
-        await self._passkeys.remove(holder)
+        await self._passkeys.remove(holder, cookie)
         return redirect(request, f"/g/{holder.grant.id}")
 
     async def _of_link(self, request: Request) -> Holder:

@@ -5,6 +5,7 @@ What is shown is what the octets are, not what they are called, in a document th
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import b64encode
 from typing import Any, Final
@@ -14,13 +15,13 @@ from starlette.responses import Response
 
 from relayd.mail.meta import Part
 from relayd.rendering.renderer import NotRendered
-from viewer_web.access import Opened, open_message, session_of
+from relayd.rendering.sanitise import picture_address
+from viewer_web.access import Opened, may_render, open_message, session_of
 from viewer_web.content import start_of, text_of
 from viewer_web.language import language_of
 from viewer_web.problems import unknown
 from viewer_web.reading import attachment_name, reading
 from viewer_web.render import Pages
-from viewer_web.sanitise import picture_address
 from viewer_web.security import BODY_POLICY
 from viewer_web.services import Services
 
@@ -50,9 +51,10 @@ def may_preview(part: Part) -> bool:
 class Preview:
     """GET /g/GRANT/preview/part-PART."""
 
-    def __init__(self, services: Services, pages: Pages) -> None:
+    def __init__(self, services: Services, pages: Pages, rendering: asyncio.Semaphore) -> None:
         self._services = services
         self._pages = pages
+        self._rendering = rendering
 
     async def show(self, request: Request) -> Response:
         session, cookie = await session_of(request, self._services)
@@ -61,7 +63,12 @@ class Preview:
         part = next((one for one in reading(opened.meta.parts).attachments if one.path == path), None)
         if part is None or not may_preview(part):
             raise unknown()
-        values = await self._content(opened, part)
+        if part.type == "application/pdf":
+            await may_render(self._services, session.grant)
+            async with self._rendering:
+                values = await self._content(opened, part)
+        else:
+            values = await self._content(opened, part)
         fallback = self._pages.words(language_of(request, session.grant.language), "attachment")
         page = self._pages.page(
             request,
@@ -85,7 +92,7 @@ class Preview:
         data, complete = await start_of(opened, part, _PDF if part.type == "application/pdf" else _PICTURE)
         if not complete:
             return {"failed": True}
-        if data.startswith(b"%PDF-"):
+        if part.type == "application/pdf" and data.startswith(b"%PDF-"):
             return await self._sheets(data)
         picture = picture_address(data)
         return {"picture": picture} if picture else {"failed": True}

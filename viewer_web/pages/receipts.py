@@ -6,7 +6,6 @@ whether there is such a gateway or not.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Final
 
 import structlog
@@ -17,6 +16,7 @@ from relayd.settings.sms import ReceiptSettings
 from relayd.sms.receipt import is_proven, of_http
 from relayd.sms.secret import read_secret
 from relayd.store.viewer_sms import SmsLedger
+from viewer_web.access import client_address
 from viewer_web.services import Services
 
 _log = structlog.get_logger("relayd.viewer")
@@ -54,11 +54,8 @@ class Receipts:
 def _may_come_from(settings: ReceiptSettings, request: Request) -> bool:
     if not settings.networks:
         return True
-    try:
-        address = ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return False
-    return any(address in network for network in settings.networks)
+    address = client_address(request)
+    return address is not None and any(address in network for network in settings.networks)
 
 
 async def _body(request: Request) -> bytes | None:

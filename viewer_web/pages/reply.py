@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,7 +57,12 @@ class ReplyPages:
     async def submit(self, request: Request) -> Response:
         files: list[Arriving] = []
         try:
-            return await self._take_in(request, await self._receive(request, files))
+            posted = await self._receive(request, files)
+            if posted.runs:
+                with suppress(Conflict):  # it has ended since, while the form arrived
+                    return await self._take_in(request, posted)
+            # Nothing is changed any more, but what was written goes back to whoever wrote it.
+            return self._pages.page(request, "signed_out.html", posted.grant, status=403, text=posted.text)
         finally:
             for file in files:
                 file.discard()  # without effect on those that the draft has now
@@ -71,14 +77,18 @@ class ReplyPages:
                     # The token comes first: nothing is kept for whoever hasn't one.
                     token = event.value if isinstance(event, FieldRead) and event.name == "token" else ""
                     await check_token(request, self._secrets, cookie, token)
-                    session, ended = await self._session(request)
+                    session, runs = await self._session(request)
                     opened = await self._open(session, cookie)
                     drafts = Drafts(self._services, session.grant, cookie, opened)
-                    posted = _Posted(session.grant, opened, drafts, ended, files)
+                    posted = _Posted(session.grant, opened, drafts, runs, files)
                 elif isinstance(event, FieldRead):
                     posted.fields[event.name] = event.value
-                elif posted.ended is None:
-                    _take(posted.drafts, event, files)
+                elif posted.runs and not posted.too_many:
+                    if not files:
+                        await _begin(request, posted)
+                    if posted.runs and not posted.too_many:
+                        _take(posted.drafts, event, files)
+                        await posted.drafts.alive()
         except TooLarge as error:
             if posted is None:
                 raise Problem("too_large.html", 413) from error
@@ -88,19 +98,21 @@ class ReplyPages:
         return posted
 
     async def _take_in(self, request: Request, posted: _Posted) -> Response:
-        """Keep what came, whatever else becomes of it; then do what the button says."""
+        """Keep what came, whatever else becomes of it; then do what the button says. Raises Conflict when the session
+        has ended."""
         grant, drafts, text = posted.grant, posted.drafts, posted.text
         earlier = await drafts.keep(posted.form, text)
         if earlier is not None:
-            if posted.sends and earlier == text and posted.ended is None:
+            if posted.sends and earlier == text:
                 return redirect(request, f"/g/{grant.id}/sent")  # pressed twice, or sent again from the history
             await drafts.keep(self._services.random.token_hex(16), text)  # something else, in a form from before
-        if posted.ended is not None:
-            # This browser did have the session, or it couldn't have had the token.
-            return self._pages.page(request, "signed_out.html", grant, status=403, kept=True)
         if posted.too_large:
             return self._pages.page(
                 request, "too_large.html", grant, status=413, kept=bool(text), base=f"/g/{grant.id}"
+            )
+        if posted.too_many:
+            return self._pages.page(
+                request, "upload_limit.html", grant, status=429, kept=bool(text), base=f"/g/{grant.id}"
             )
         error = await self._add(drafts, posted.files)
         if earlier is not None and posted.sends:
@@ -114,16 +126,16 @@ class ReplyPages:
             request, "sent.html", session.grant, base=f"/g/{session.grant.id}", left=max(0, REPLIES - replies)
         )
 
-    async def _session(self, request: Request) -> tuple[Session, Problem | None]:
-        """The session, and what is wrong with it where it has just ended."""
+    async def _session(self, request: Request) -> tuple[Session, bool]:
+        """The session, and whether it still runs. This browser did have one, or it couldn't have had the token."""
         try:
             session, _ = await session_of(request, self._services)
-            return session, None
-        except Problem as problem:
+            return session, True
+        except Problem:
             grant: Grant | None = await self._services.store.call("viewer_grant", grant_id=request.path_params["grant"])
             if grant is None or grant.ended(self._services.clock.now()):
                 raise
-            return Session(grant, 0.0, opened=True), problem
+            return Session(grant, 0.0, opened=True), False
 
     async def _open(self, session: Session, cookie: str) -> Opened:
         if not may_reply(session.grant):
@@ -248,16 +260,17 @@ class ReplyPages:
 
 @dataclass(slots=True)
 class _Posted:
-    """What a form brought, and whose it is. ``ended`` is what is wrong with a session that has just ended;
-    ``too_large`` says that its files were cut off."""
+    """What a form brought, and whose it is. ``runs`` says whether the session did when it began to come;
+    ``too_large`` that its files were cut off, ``too_many`` that none were taken: the day's share is used up."""
 
     grant: Grant
     opened: Opened
     drafts: Drafts
-    ended: Problem | None
+    runs: bool
     files: list[Arriving]
     fields: dict[str, str] = field(default_factory=dict)
     too_large: bool = False
+    too_many: bool = False
 
     @property
     def form(self) -> str:
@@ -279,6 +292,18 @@ class _Posted:
     @property
     def sends(self) -> bool:
         return self.do == "send"
+
+
+async def _begin(request: Request, posted: _Posted) -> None:
+    """Count the form before its first file is taken. What isn't taken is read to its end all the same, or the browser
+    would show no page."""
+    announced = request.headers.get("content-length", "")
+    try:
+        await posted.drafts.begin(int(announced) if announced.isdecimal() else _FORM_LIMIT)
+    except LimitReached:
+        posted.too_many = True
+    except Conflict:
+        posted.runs = False
 
 
 def _take(drafts: Drafts, event: FileBegins | FileBlock | FileEnds, files: list[Arriving]) -> None:

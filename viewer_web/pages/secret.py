@@ -1,7 +1,8 @@
 """Getting in with a word: the access code that the sender gave, or reference and password of a message passed on.
 
 A try is counted before it is looked at, and a wrong reference costs as much as a wrong password. What can't be right by
-its length costs no try: scanners press buttons with nothing in the fields.
+its length costs no try: scanners press buttons with nothing in the fields. One that our own trouble kept from an answer
+is given back, unless it was wrong: then the trouble came after it was looked at.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 
 from argon2.exceptions import VerifyMismatchError
 from starlette.requests import Request
@@ -16,7 +18,7 @@ from starlette.responses import Response
 
 from relayd.delivery.installation import InstallationSecrets, digest
 from relayd.delivery.viewer import HASHER
-from relayd.errors import KeyDestroyed, NotFound
+from relayd.errors import KeyDestroyed, NotFound, StoreUnavailable
 from relayd.store.records import Message
 from relayd.store.viewer_passwords import Try
 from relayd.store.viewer_tables import Channel, Grant
@@ -53,11 +55,25 @@ class Secret:
         allowed: Try = await self._services.store.call("viewer_secret_try", grant_id=grant.id)
         if allowed is not Try.ALLOWED:
             return self._refused(request, grant, allowed)
-        fresh = new_cookie(self._services)
-        key = await self._opened(grant, fields)
-        if key is None:
+        try:
+            session = await self._looked_at(grant, cookie, fields)
+        except Exception:
+            with suppress(StoreUnavailable):
+                await self._services.store.call("viewer_secret_untried", grant_id=grant.id)
+            raise
+        if session is None:
             await self._services.store.call("viewer_secret_wrong", grant_id=grant.id)
             return await self.page(request, grant, error=True)
+        response = redirect(request, f"/g/{grant.id}")
+        set_cookie(response, session)
+        return response
+
+    async def _looked_at(self, grant: Grant, cookie: str, fields: Mapping[str, str]) -> str | None:
+        """The new cookie of a session when the words are right, else None."""
+        key = await self._opened(grant, fields)
+        if key is None:
+            return None
+        fresh = new_cookie(self._services)
         begun: bool = await self._services.store.call(
             "viewer_secret_right",
             grant_id=grant.id,
@@ -67,9 +83,7 @@ class Secret:
         )
         if not begun:
             raise gone(grant)
-        response = redirect(request, f"/g/{grant.id}")
-        set_cookie(response, fresh)
-        return response
+        return fresh
 
     async def page(self, request: Request, grant: Grant, *, error: bool = False, inside: bool = False) -> Response:
         """The page behind such a link."""

@@ -24,6 +24,8 @@ from relayd.sms.numbers import may_get_code
 from relayd.store.records import Message
 from relayd.store.viewer_senders import SenderLink
 from relayd.store.viewer_tables import Channel, Grant
+from viewer_web.access import within_limits
+from viewer_web.hosts import is_at_home
 from viewer_web.pages.link import redirect
 from viewer_web.problems import Problem, unknown
 from viewer_web.render import Pages
@@ -40,7 +42,6 @@ class Row:
     grant: Grant
     steps: list[Passed]
     ended: bool
-    number: bool
 
 
 class SenderPages:
@@ -63,10 +64,14 @@ class SenderPages:
         )
 
     async def enter(self, request: Request) -> Response:
-        await checked_form(request, self._services, self._secrets)
+        cookie, _ = await checked_form(request, self._services, self._secrets)
         message = await self._message_of_link(request)
-        fresh = new_cookie(self._services)  # what it may do changes, and so does it (session fixation)
-        await self._services.store.call("viewer_sender_enter", message_id=message.id, browser=digest(fresh))
+        fresh = new_cookie(self._services)
+        begun: bool = await self._services.store.call(
+            "viewer_sender_enter", message_id=message.id, browser=digest(cookie), new_browser=digest(fresh)
+        )
+        if not begun:
+            raise unknown()
         response = redirect(request, f"/follow/{message.id}")
         set_cookie(response, fresh)
         return response
@@ -100,8 +105,12 @@ class SenderPages:
             "viewer_sender_by_token", token_hash=digest(request.path_params["token"])
         )
         if found is None or found.expires_at <= self._services.clock.now():
+            await within_limits(request, self._services, "unknown link", 60)
             raise unknown()
-        return await self._stored(found.message_id)
+        message = await self._stored(found.message_id)
+        if not is_at_home(request, self._services, message.organisation):
+            raise unknown()
+        return message
 
     async def _message(self, request: Request) -> Message:
         """The message in the path, for a browser whose sender's session for it runs."""
@@ -166,7 +175,8 @@ class SenderPages:
             await self._services.store.call("viewer_number_correct", grant_id=grant.id, mobile=sealed)
         except (Conflict, KeyDestroyed):
             return "ended"
-        await self._notify(message, grant)  # too soon after the last one: then that one's link still leads here
+        corrected = next(one for one in await self._grants(message) if one.id == grant.id)
+        await self._notify(message, corrected)  # too soon after the last one: then that one's link still leads here
         _log.info("viewer.number_corrected", grant=grant.id)
         return ""
 
@@ -178,7 +188,6 @@ class SenderPages:
                 grant,
                 steps_of(events, (grant.recipient,), grant.expires_at, now),
                 grant.ended(now),
-                grant.channel in (Channel.SMS, Channel.EMAIL) and not grant.ended(now),
             )
             for grant in await self._grants(message)
             if grant.recipient
@@ -187,12 +196,11 @@ class SenderPages:
             request,
             "sender.html",
             status=422 if error else 200,
-            forms=(f"/follow/{message.id}",),
+            forms=(f"/follow/{message.id}", f"/follow/{message.id}/logout"),
             organisation_id=message.organisation,
             path_of_page=f"/follow/{message.id}",
             received_at=message.received_at,
             expires_at=message.expires_at,
-            expired=now >= message.expires_at,
             rows=rows,
             error=error,
             at=at,

@@ -14,7 +14,7 @@ from viewer_web.services import Services
 
 
 class SessionPages:
-    """POST /g/GRANT/extend, POST /g/GRANT/logout, GET /bye."""
+    """POST /g/GRANT/extend, POST /g/GRANT/logout, POST /follow/MESSAGE/logout, GET /bye."""
 
     def __init__(self, services: Services, secrets: InstallationSecrets, pages: Pages) -> None:
         self._services = services

@@ -7,17 +7,19 @@ it does on the store, as other people would: the sender, the gateway, time.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from playwright.async_api import Page
 
+from relayd.delivery.installation import digest
 from relayd.errors import KeyUnavailable
 from relayd.mail.meta import Reader
 from relayd.mail.reply import Reply
 from relayd.sms.message import SmsResult
-from relayd.store.viewer_drafts import REPLIES
+from relayd.store.viewer_drafts import DAILY_SIZE, REPLIES
 from relayd.vault.vault import Vault
 from tests.kit.viewer import PATIENT, Deposited, Site
 
@@ -42,6 +44,7 @@ NUMBERS: Final = {
     18: "reader of what was passed on",
     19: "print view",
     20: "without JavaScript (every scene runs so too)",
+    21: "the sender's page",
 }
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d494844520000000100000001080200000090775"
@@ -312,9 +315,23 @@ async def answer_too_large(stage: Stage) -> None:
     base = await stage.read(await stage.deposit())
     await stage.go(f"{base}/reply")
     await stage.page.fill("#text", "Zie de bijlage.")
-    file = {"name": "film.mp4", "mimeType": "video/mp4", "buffer": bytes(40 * 10**6)}
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as film:
+        film.truncate(40 * 10**6)
+        await stage.page.set_input_files("#file", film.name)
+        await stage.press("button[value=send]")
+
+
+@scene(11)
+async def answer_with_too_many_files_for_a_day(stage: Stage) -> None:
+    base = await stage.read(await stage.deposit())
+    (cookie,) = [one["value"] for one in await stage.page.context.cookies() if one["name"] == "__Host-vw"]
+    used_up = {"grant_id": base.removeprefix("/g/"), "browser": digest(cookie), "size": DAILY_SIZE}
+    await stage.site.store.call("viewer_upload_begin", **used_up)
+    await stage.go(f"{base}/reply")
+    await stage.page.fill("#text", "Zie de bijlage.")
+    file = {"name": "brief.pdf", "mimeType": "application/pdf", "buffer": b"%PDF"}
     await stage.page.set_input_files("#file", [file])  # type: ignore[list-item]
-    await stage.press("button[value=send]")
+    await stage.press("button[value=add]")
 
 
 @scene(11)
@@ -502,3 +519,35 @@ async def sender_page(stage: Stage) -> None:
 def _sender_link(stage: Stage) -> str:
     text = stage.site.composer.sent[-1].replace(b"=\r\n", b"").decode()
     return text[text.index("/s/") : text.index("/s/") + 46]
+
+
+async def _follow(stage: Stage) -> None:
+    confirmation = stage.site.composer.sent[-1].replace(b"=\r\n", b"").decode()
+    await stage.go(re.search(r"/s/[\w-]{43}", confirmation)[0])  # type: ignore[index]
+    await stage.press()
+
+
+@scene(21)
+async def senders_page(stage: Stage) -> None:
+    await stage.deposit()
+    await _follow(stage)
+
+
+@scene(21)
+async def senders_page_with_an_access_code(stage: Stage) -> None:
+    await stage.deposit(mobile="", access_code="zonnebloem-7")
+    await _follow(stage)
+
+
+@scene(21)
+async def senders_page_withdrawn(stage: Stage) -> None:
+    await stage.deposit()
+    await _follow(stage)
+    await stage.press("button[value^=revoke]")
+
+
+@scene(21)
+async def senders_page_left(stage: Stage) -> None:
+    await stage.deposit()
+    await _follow(stage)
+    await stage.press("form[action*='/logout'] button")

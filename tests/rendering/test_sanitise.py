@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viewer_web.sanitise import picture_address, sanitise
+from relayd.rendering.sanitise import picture_address, sanitise
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -43,7 +43,7 @@ BAD = re.compile(
 
 @pytest.mark.parametrize("html", HOSTILE)
 def test_hostile_html_loses_what_is_hostile(html):
-    assert not BAD.search(sanitise(html, {}).html)
+    assert not BAD.search(sanitise(html, {}, 0).html)
 
 
 @given(
@@ -52,7 +52,7 @@ def test_hostile_html_loses_what_is_hostile(html):
     )
 )
 def test_pieces_of_hostile_html_do_not_add_up(pieces):
-    html = sanitise("".join(pieces), {}).html
+    html = sanitise("".join(pieces), {}, 0).html
     text_only = re.sub(r'"[^"]*"', '""', html)  # what stands in an attribute's value is text
     assert not re.search(
         r"<(?:script|style|svg|math|form|meta|base|link|iframe|object|embed)|<[^>]*\son\w+=", text_only, re.I
@@ -61,12 +61,17 @@ def test_pieces_of_hostile_html_do_not_add_up(pieces):
 
 def test_ordinary_mail_keeps_its_looks():
     html = '<h2 style="color:#333;font-weight:bold">Kop</h2><table border="1"><tr><td colspan="2">x</td></tr></table>'
-    kept = sanitise(html + '<a href="https://zuid.example/">site</a>', {}).html
+    kept = sanitise(html + '<a href="https://zuid.example/">site</a>', {}, 0).html
     assert "color:#333" in kept
     assert 'colspan="2"' in kept
     assert 'href="https://zuid.example/"' in kept
     assert 'rel="noopener noreferrer"' in kept
     assert 'target="_blank"' in kept
+
+
+@pytest.mark.parametrize("address", ["/v/x", "?lang=en", "//evil.example", "/\\\\evil.example", "x", "../s/x", "cid/x"])
+def test_no_link_leads_into_our_own_site(address):
+    assert "href" not in sanitise(f'<a href="{address}">hier</a>', {}, 0).html
 
 
 @pytest.mark.parametrize(

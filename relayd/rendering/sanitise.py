@@ -1,6 +1,7 @@
 """A sender's HTML made harmless: what stays is text, structure, simple style and pictures that came along.
 
-This is one of two walls. The other is the frame's own policy (``security.BODY_POLICY``), which holds without this one.
+This is one of two walls. The other is the frame's own policy (``BODY_POLICY`` in viewer_web/security.py), which holds
+without this one.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
 import nh3
+
+from relayd.rendering.wire import Sanitised
 
 
 def _words(text: str) -> set[str]:
@@ -55,15 +57,6 @@ _PICTURES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sanitised:
-    """``blocked`` counts pictures that would have been fetched from elsewhere; ``visible``: is anything left to see?"""
-
-    html: str
-    blocked: int
-    visible: bool
-
-
 def content_ids(html: str) -> set[str]:
     """The Content-IDs that this HTML refers to (RFC 2392)."""
     return {unquote(found) for found in _CID.findall(html)}
@@ -77,19 +70,28 @@ def picture_address(data: bytes) -> str | None:
     return None
 
 
-def sanitise(html: str, pictures: Mapping[str, str]) -> Sanitised:
-    """``pictures`` maps Content-IDs to ``data:`` addresses."""
-    blocked = shown = 0
+def sanitise(html: str, pictures: Mapping[str, str], room: int) -> Sanitised:
+    """``pictures`` maps Content-IDs to ``data:`` addresses. A picture stands in the result as often as it is referred
+    to, while all together have ``room`` characters.
+
+    What comes out, and how long it takes, can grow with the square of what goes in: whatever opens many elements and
+    never ends them gets all of them again in every paragraph (HTML, "reconstruct the active formatting elements").
+    """
+    blocked = left_out = shown = used = 0
 
     def keep(tag: str, attribute: str, value: str) -> str | None:
-        nonlocal blocked, shown
+        nonlocal blocked, left_out, shown, used
         if tag != "img" or attribute != "src":
             return value
         address = pictures.get(unquote(value[4:])) if value[:4].lower() == "cid:" else None
         if address is None:
             blocked += 1
+        elif used + len(address) > room:
+            left_out += 1
+            return None
         else:
             shown += 1
+            used += len(address)
         return address
 
     clean = nh3.clean(
@@ -99,9 +101,12 @@ def sanitise(html: str, pictures: Mapping[str, str]) -> Sanitised:
         attributes=_ATTRIBUTES,
         attribute_filter=keep,
         url_schemes={"http", "https", "mailto", "tel", "cid"},
+        url_relative="deny",  # in a mail it means nothing, and here it would be an address of our own
         filter_style_properties=_STYLES,
         set_tag_attribute_values={"a": {"target": "_blank"}},
         link_rel="noopener noreferrer",
     )
     text = nh3.clean(clean, tags=set()).replace("&nbsp;", " ")
-    return Sanitised(clean, blocked, bool(shown or text.replace("\xa0", " ").strip()))
+    return Sanitised(
+        clean, blocked, left_out, room - used, len(clean) - used, bool(shown or text.replace("\xa0", " ").strip())
+    )
