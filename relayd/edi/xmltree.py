@@ -170,6 +170,8 @@ class _Builder:
             finding = Finding(Severity.ERROR, "The XML is nested too deeply or has too many elements")
             return self._root, data[self._stopped :].decode("utf-8", "replace"), finding
         except expat.ExpatError as error:
+            # What is still buffered comes out now.
+            self._parser.buffer_text = False
             line = Place(line=error.lineno)
             at = max(self._parser.ErrorByteIndex, 0)
             rest = data[at:].decode("utf-8", "replace")
