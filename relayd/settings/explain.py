@@ -97,7 +97,7 @@ def _one_of(found: Any, expected: str) -> str:
     words = [word.strip("' ") for word in expected.replace(" or ", ",").split(",")]
     close = difflib.get_close_matches(str(found).lower(), words, 1, 0.6)
     hint = f'; did you mean "{close[0]}"?' if close else ""
-    return f"expected {' or '.join(words)}{hint}"
+    return f"expected {' or '.join(filter(None, (', '.join(words[:-1]), words[-1])))}{hint}"
 
 
 def _description(model: type[BaseModel], location: list[int | str]) -> str:

@@ -35,7 +35,7 @@ def rules(text: str) -> str:
 
 
 MISTAKES: list[tuple[dict[str, str], str]] = [
-    ({"organisations": rules("{form: htm}")}, 'organisations.north.settings.edi_rules.0.form: expected untouched or html or pdf'),
+    ({"organisations": rules("{form: htm}")}, 'organisations.north.settings.edi_rules.0.form: expected untouched, html, pdf'),
     ({"organisations": rules("{type: MEDLAB}")}, "organisations.north.settings.edi_rules.0.form: is missing"),
     ({"organisations": rules("{form: html, typ: x}")}, 'unknown key; did you mean "type"?'),
     ({"organisations": rules("{form: html, type: ''}")}, "edi_rules.0.type: expected text, in which * stands for anything"),
