@@ -21,13 +21,13 @@ from relayd.edi.names import Says
 LENIENT = "relayd-edi"
 BOM = codecs.BOM_UTF8
 
-_UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_HIGH = re.compile(rb"[\x80-\xff]")
-_C1 = re.compile(rb"[\x80-\x9f]")
+_UTF8 = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{1,3}")
+_LOW = bytes(range(0x80))
+_C1 = bytes(range(0x80, 0xA0))
 # é, ë, ü, ï, ö, à of code page 850 behind a small letter: in windows-1252 those octets are quotes, daggers and ‰, which
 # don't stand there. 0x92, 0x96, 0x97 and 0xA0 do (apostrophe, dashes, hard space) and prove nothing.
-_DOS = re.compile(rb"[a-z](?:[\x81-\x84\x87-\x8d]|[\x85\x93-\x95\xa1-\xa4](?=[a-z]))")
-_LATIN = re.compile(rb"[a-z][\xc0-\xff]|[\xc0-\xff][a-z]")
+_DOS = re.compile(rb"(?<=[a-z])(?:[\x81-\x84\x87-\x8d]|[\x85\x93-\x95\xa1-\xa4](?=[a-z]))")
+_LATIN = re.compile(rb"(?<=[a-z])[\xc0-\xff]|[\xc0-\xff](?=[a-z])")
 
 #: What ISO 8859-1 lacks and Dutch senders write, in words that everyone reads the same.
 _TRANSLITERATIONS = str.maketrans(
@@ -74,16 +74,19 @@ def find(data: bytes, declared: str = "") -> tuple[str, tuple[Finding, ...]]:
     """The character set of ``data`` as Python names it, always one that has ASCII in its lower half."""
     if data.isascii():
         return "ascii", ()
-    if data.startswith(BOM):
-        return _utf8(data)
-    if len(_UTF8.findall(data)) > len(_HIGH.findall(_UTF8.sub(b"", data))):
-        return _utf8(data)
+    if _is_utf8(data):
+        return "utf-8", ()
+    high = data.translate(None, _LOW)
+    characters = _UTF8.findall(data)
+    if data.startswith(BOM) or len(characters) > len(high) - sum(map(len, characters)):
+        return "utf-8", (_finding(Severity.WARNING, Says.BROKEN_UTF8, "utf-8"),)
     if name := _single_octet(declared):
         return name, ()
+    if len(high.translate(None, _C1)) == len(high):
+        return "iso-8859-1", ()
     if len(_DOS.findall(data)) > len(_LATIN.findall(data)):
-        found = _finding(Severity.WARNING, Says.DOS, "cp850")
-        return "cp850", (found,)
-    return ("cp1252" if _C1.search(data) else "iso-8859-1"), ()
+        return "cp850", (_finding(Severity.WARNING, Says.DOS, "cp850"),)
+    return "cp1252", ()
 
 
 def encode(value: str) -> tuple[bytes, tuple[str, ...]]:
@@ -104,12 +107,6 @@ def _plain(character: str) -> str:
     if written == character:
         written = "".join(c for c in unicodedata.normalize("NFKD", character) if not unicodedata.combining(c))
     return written.encode("iso-8859-1", "replace").decode("iso-8859-1")
-
-
-def _utf8(data: bytes) -> tuple[str, tuple[Finding, ...]]:
-    if _is_utf8(data):
-        return "utf-8", ()
-    return "utf-8", (_finding(Severity.WARNING, Says.BROKEN_UTF8, "utf-8"),)
 
 
 def _is_utf8(data: bytes) -> bool:

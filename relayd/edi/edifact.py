@@ -19,15 +19,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from relayd.edi.charset import BOM, text
 
-_BLANK = re.compile(rb"[\s\x00\x1a]*+")
 _START = re.compile(rb"(?<![A-Za-z0-9])UN(?:A|[BH](?=[^\w\s]))")
 _UNA = re.compile(rb"UNA(.)(.)(.)(.)(.)(.)(?=[\s\x00]{0,8}+UN[BGH])", re.DOTALL)
 _SHORT_UNA = re.compile(rb"UNA([^\w\s])([^\w\s])([^\w\s])(.)([^\w\s])(?=[\s\x00]{0,8}+UN[BGH])")
-_UNB = re.compile(rb"UNB([^\w\s])\w{1,6}([^\w\s])")
+_UNB = re.compile(rb"UNB([^\w\s'?])\w{1,6}([^\w\s])")
 _UNH = re.compile(rb"UNH\+[^+\r\n]{1,40}\+[A-Za-z]")
 _LOOKS_LIKE_SEGMENTS = re.compile(rb"(?:[\s\x00\x1a]*+[A-Z][A-Z0-9]{2}[+:][^'\r\n]*+'){2}")
 
@@ -75,7 +74,7 @@ class Syntax:
         if not self.release or self.release not in raw:
             return [part.split(component) for part in written.split(element)]
         parts, value = [[]], ""  # type: list[list[str]], str
-        pieces = _released(self).split(written)
+        pieces = self.released.split(written)
         for plain, mark in zip(pieces[::2], [*pieces[1::2], element], strict=True):
             value += plain
             if len(mark) == 2:
@@ -98,9 +97,58 @@ class Syntax:
         written = element.join(component.join(value.translate(escapes) for value in part) for part in parts)
         return written.encode(self.charset)
 
-    @property
+    @cached_property
     def _characters(self) -> tuple[str, str]:
         return self.element.decode("iso-8859-1"), self.component.decode("iso-8859-1")
+
+    @cached_property
+    def marks(self) -> frozenset[bytes]:
+        """What stands behind a tag; nothing does at the end of a file."""
+        return frozenset({self.element, self.component, self.terminator, b""})
+
+    @cached_property
+    def segment(self) -> re.Pattern[bytes]:
+        """Decoration, a segment up to its terminator, the line in front of a new one or the end; its terminator.
+
+        The outer loop isn't possessive: before 3.11.5, Python's possessive groups forget where a lookahead began.
+        Nothing that can fail stands behind it, so that nothing makes it go back.
+        """
+        terminator, element, component = map(re.escape, (self.terminator, self.element, self.component))
+        release = re.escape(self.release)
+        tag = rb"[A-Z][A-Z0-9]{2}(?=" + element + rb"|" + component + rb"|" + terminator + rb"|\Z)"
+        # A terminator is one if a segment, a new line or nothing follows it.
+        ends = terminator + rb"(?:[^\S\r\n]*+[\r\n]|[\s\x00\x1a]*+(?:" + tag + rb"|\Z))"
+        alternatives = [rb"(?!" + ends + rb")" + terminator]
+        if release:
+            alternatives += [release + rb".", release + rb"\Z"]
+        plain = rb"[^" + terminator + release + rb"]*+"
+        if self.terminator not in b"\r\n":
+            # A line that starts as a segment of the envelope, or with a tag and counters, is a segment.
+            counted = rb"[A-Z]{3}(?:" + component + rb"[0-9]{1,4})++" + element
+            fresh = rb"UN[BHTZ]" + element + rb"|" + counted
+            alternatives.append(rb"(?![\r\n]++(?:" + fresh + rb"))[\r\n]++")
+            plain = rb"[^\r\n" + terminator + release + rb"]*+"
+        body = plain + rb"(?:(?:" + rb"|".join(alternatives) + rb")" + plain + rb")*"
+        return re.compile(rb"([\s\x00\x1a]*+)(" + body + rb")(" + terminator + rb")?", re.DOTALL)
+
+    @cached_property
+    def trailer(self) -> re.Pattern[bytes]:
+        """UNT and UNZ, behind which anything may follow: they end with their line at the latest."""
+        terminator = re.escape(self.terminator)
+        return re.compile(rb"([\s\x00\x1a]*+)([^\r\n" + terminator + rb"]*+)(" + terminator + rb")?")
+
+    @cached_property
+    def unreleased(self) -> re.Pattern[bytes]:
+        """Finds a terminator that isn't released."""
+        terminator, release = re.escape(self.terminator), re.escape(self.release)
+        plain = rb"(?:" + release + rb".|[^" + release + terminator + rb"])*" if release else rb".*?"
+        return re.compile(rb"\A" + plain + terminator, re.DOTALL)
+
+    @cached_property
+    def released(self) -> re.Pattern[str]:
+        """Splits text at separators and at released characters, which it keeps."""
+        release, *marks = (re.escape(mark) for mark in (self.release.decode("iso-8859-1"), *self._characters))
+        return re.compile(rf"({release}.|{'|'.join(marks)})", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -251,6 +299,7 @@ class Transmission:
 
 
 _ENVELOPE = frozenset({"UNB", "UNG", "UNE", "UNZ"})
+_TRAILERS = frozenset({"UNT", "UNZ"})
 _VOID = b" \t\r\n\v\f\x00\x1a"
 
 
@@ -264,6 +313,10 @@ def starts(data: bytes) -> bool:
     return _next_start(data, 0, "ascii") is not None
 
 
+#: Interchanges mostly have the same separators, whose patterns needn't be made anew.
+_syntax = lru_cache(64)(Syntax)
+
+
 class _Parser:
     def __init__(self, data: bytes, charset: str) -> None:
         self.data = data
@@ -274,7 +327,7 @@ class _Parser:
     def parts(self) -> Iterator[Interchange | Outside]:
         position, found = 0, _next_start(self.data, 0, self.charset)
         if found is None and _LOOKS_LIKE_SEGMENTS.match(self.data):
-            found = 0, b"", Syntax(charset=self.charset)  # the front of the file is missing
+            found = 0, b"", _syntax(charset=self.charset)  # the front of the file is missing
         while found is not None:
             start, una, syntax = found
             if start > position:
@@ -289,44 +342,39 @@ class _Parser:
         return Outside(self.data[start:end], start, self.line_of(start))
 
     def interchange(self, start: int, una: bytes, syntax: Syntax) -> tuple[Interchange, int]:
-        data, body, last = self.data, _body(syntax), ""
+        data, marks, terminator = self.data, syntax.marks, syntax.terminator
         found = Interchange(una, syntax, [], start, self.line_of(start))
-        position, marks = start + len(una), (syntax.element, syntax.component, b"")
+        segments, last, position = found.segments, "", start + len(una)
         while last != "UNZ":
-            begin = _end(_BLANK.match(data, position))
+            match = syntax.segment.match(data, position)
+            assert match is not None  # it matches the empty string
+            begin = match.start(2)
             head, behind = data[begin : begin + 3], data[begin + 3 : begin + 4]
-            is_tag = len(head) == 3 and head.isalnum() and (behind in marks or behind == syntax.terminator)
-            if begin == len(data) or (last == "UNT" and not is_tag):
+            tag = head.decode("ascii") if behind in marks and len(head) == 3 and head.isalnum() else ""
+            if begin == len(data) or (last == "UNT" and not tag):
                 break
-            if found.segments and head in (b"UNA", b"UNB") and _start_at(data, begin, self.charset):
+            if segments and (tag == "UNB" or head == b"UNA") and _start_at(data, begin, self.charset):
                 break
-            if (head == b"UNT" or head == b"UNZ") and is_tag:
-                end = _end(_service(syntax).match(data, begin))
-            else:
-                end = _end(body.match(data, begin))
-            last = head.decode("ascii") if is_tag else ""
+            if tag in _TRAILERS:
+                match = syntax.trailer.match(data, position)
+                assert match is not None
+            before, raw, ended = match.groups()
             self.number += 1
-            ended = data.startswith(syntax.terminator, end) and end < len(data)
-            raw = data[begin:end]
-            terminator, line = syntax.terminator if ended else b"", self.line_of(begin)
-            segment = Segment(last, raw, terminator, data[position:begin], syntax, begin, line, self.number)
+            segment = Segment(tag, raw, ended or b"", before, syntax, begin, self.line_of(begin), self.number)
             if not ended:
-                segment.repair = Repair.CUT if end == len(data) and last not in ("UNT", "UNZ") else Repair.NO_TERMINATOR
-            elif syntax.terminator in raw and _is_bare(syntax).search(raw):
+                segment.repair = (
+                    Repair.CUT if match.end() == len(data) and tag not in _TRAILERS else Repair.NO_TERMINATOR
+                )
+            elif terminator in raw and syntax.unreleased.search(raw):
                 segment.repair = Repair.NOT_RELEASED
-            found.segments.append(segment)
-            position = segment.end
+            segments.append(segment)
+            position, last = match.end(), tag
         return found, position
 
     def line_of(self, position: int) -> int:
         self.line += self.data.count(self.newline, self.counted, position)
         self.counted = position
         return self.line
-
-
-def _end(match: re.Match[bytes] | None) -> int:
-    assert match is not None  # these patterns match the empty string
-    return match.end()
 
 
 def _next_start(data: bytes, position: int, charset: str) -> tuple[int, bytes, Syntax] | None:
@@ -347,70 +395,20 @@ def _start_at(data: bytes, position: int, charset: str) -> tuple[bytes, Syntax] 
         component, element, decimal, release = marks[:4]
         if release == b" ":
             release = b""
-        syntax = Syntax(component, element, decimal, release, marks[-1], charset)
-        return match[0], syntax if syntax.sound else Syntax(charset=charset)
+        syntax = _syntax(component, element, decimal, release, marks[-1], charset)
+        return match[0], syntax if syntax.sound else _syntax(charset=charset)
     if match := _UNB.match(data, position):
         return b"", _guessed(data[position : position + 400], match[1], match[2], charset)
-    return (b"", Syntax(charset=charset)) if _UNH.match(data, position) else None
+    return (b"", _syntax(charset=charset)) if _UNH.match(data, position) else None
 
 
 def _guessed(front: bytes, element: bytes, component: bytes, charset: str) -> Syntax:
     """The separators of an interchange without UNA, from what UNB shows: the usual ones, unless it shows others."""
     if element == component:
-        return Syntax(charset=charset)
-    usual = Syntax(component, element, charset=charset)
+        return _syntax(charset=charset)
+    usual = _syntax(component, element, charset=charset)
     match = re.search(rb"(.)([\s\x00]*+)UN[HG]" + re.escape(element), front, re.DOTALL)
     if match is None or match[1] == usual.terminator or re.search(rb"'\s*+(?:[A-Z]{3}|\Z)", front):
-        return usual if usual.sound else Syntax(charset=charset)
-    syntax = Syntax(component, element, terminator=match[2][:1] if match[1].isalnum() else match[1], charset=charset)
+        return usual if usual.sound else _syntax(charset=charset)
+    syntax = _syntax(component, element, terminator=match[2][:1] if match[1].isalnum() else match[1], charset=charset)
     return syntax if match[1] and syntax.terminator and syntax.sound else usual
-
-
-@lru_cache(64)
-def _body(syntax: Syntax) -> re.Pattern[bytes]:
-    """What a segment consists of, up to its terminator, the line in front of a new segment, or the end.
-
-    The outer loop isn't possessive: before 3.11.5, Python's possessive groups forget where a lookahead began. Nothing
-    stands behind it, so that nothing makes it go back.
-    """
-    terminator, element, component = map(re.escape, (syntax.terminator, syntax.element, syntax.component))
-    release = re.escape(syntax.release)
-    tag = rb"[A-Z][A-Z0-9]{2}(?=" + element + rb"|" + component + rb"|" + terminator + rb"|\Z)"
-    # A terminator is one if a segment, a new line or nothing follows it.
-    alternatives = [
-        rb"(?!" + terminator + rb"(?:[^\S\r\n]*+[\r\n]|[\s\x00\x1a]*+(?:" + tag + rb"|\Z)))" + terminator,
-    ]
-    if release:
-        alternatives.append(release + rb".")
-        alternatives.append(release + rb"\Z")
-    plain = rb"[^" + terminator + release + rb"]*+"
-    if syntax.terminator not in b"\r\n":
-        # A line that starts as a segment of the envelope, or with a tag and counters, is a segment.
-        counted = rb"[A-Z]{3}(?:" + component + rb"[0-9]{1,4})++" + element
-        fresh = rb"UN[BHTZ]" + element + rb"|" + counted
-        alternatives.append(rb"(?![\r\n]++(?:" + fresh + rb"))[\r\n]++")
-        plain = rb"[^\r\n" + terminator + release + rb"]*+"
-    return re.compile(plain + rb"(?:(?:" + rb"|".join(alternatives) + rb")" + plain + rb")*", re.DOTALL)
-
-
-@lru_cache(64)
-def _service(syntax: Syntax) -> re.Pattern[bytes]:
-    """UNT and UNZ, behind which anything may follow: they end with their line at the latest."""
-    return re.compile(rb"[^\r\n" + re.escape(syntax.terminator) + rb"]*+")
-
-
-@lru_cache(64)
-def _is_bare(syntax: Syntax) -> re.Pattern[bytes]:
-    """Finds a terminator that isn't released."""
-    release = re.escape(syntax.release)
-    released = rb"(?:" + release + rb".|[^" + release + re.escape(syntax.terminator) + rb"])*" if release else rb".*?"
-    return re.compile(rb"\A" + released + re.escape(syntax.terminator), re.DOTALL)
-
-
-@lru_cache(64)
-def _released(syntax: Syntax) -> re.Pattern[str]:
-    """Splits text at separators and at released characters, which it keeps."""
-    release, element, component = (
-        re.escape(mark.decode("iso-8859-1")) for mark in (syntax.release, syntax.element, syntax.component)
-    )
-    return re.compile(rf"({release}.|{element}|{component})", re.DOTALL)

@@ -220,3 +220,34 @@ def test_mutations_are_read_whole(path: Path) -> None:
         assert lost(data, reading) == [], data
         for finding in check(data):
             assert str(finding)
+
+
+TYPES = [
+    *("MEDLAB:1", "MEDVRI:1", "MEDSPE:1", "MEDRAD:1", "MEDSPE:3:911:IT:SPE31", "MEDRPT:D:93A:UN:MRPN32"),
+    *("MEDRPT:1:901:UN", "MEDXYZ:1", "ORDERS:D:96A:UN", "", "MEDLAB"),
+]  # fmt: skip
+TAGS = [
+    *("ZKH", "GGA", "GGO", "PID", "PAD", "BLG", "ART", "AFD", "ARA", "KOP", "DET", "IDE", "OPM", "OPB", "OPU", "COM"),
+    *("TXT", "VRG", "VRS", "CON", "ADD", "SEC", "BEP", "NUB", "SPE", "REF", "OND", "BGM", "DTM", "NAD", "ADR", "CTA"),
+    *("RFF", "STS", "FCA", "PNA", "PDI", "S01", "S02", "S06", "S16", "S18", "S20", "SPC", "INV", "RSL", "RND", "FTX"),
+    *("UNT", "UNH", "UNZ", "UNS", "QQQ"),
+]  # fmt: skip
+VALUES = [
+    *("", "", "", "1", "0", "26", "13", "2026", "260901", "202609010815", "V", "J", "BSN999990019", "x" * 80),
+    *("Jan\xebn", "PAT", "SEN", "SLA", "PO", "GMR", "BFD", "137", "203", "BTH", "LZB", "VEK", "NVV", "NAN"),
+    *("zie onder", "*", "M*de", "SCO", "ISR", "SRI", "TSP", "UIT", "RU", "NV", "HI", "TE", "AFD", "PU", "999990019"),
+    *("\x00", "\x1c\x85", '""', " ", "een twee", "\r\n", "a'b?+:"),
+]  # fmt: skip
+
+
+def test_messages_made_of_anything_are_read_whole() -> None:
+    chance, syntax = random.Random(11), edifact.Syntax()
+    for _ in range(COUNT * 5):
+        parts = [[["UNH"], ["1"], chance.choice(TYPES).split(":")]]
+        for _ in range(chance.randrange(1, 12)):
+            tag = [chance.choice(TAGS), *(["1"] * chance.choice((0, 0, 1, 3)))]
+            elements = [chance.choices(VALUES, k=chance.choice((1, 1, 2, 5))) for _ in range(chance.randrange(10))]
+            parts.append([tag, *elements])
+        data = b"".join(syntax.join(segment) + b"'\r\n" for segment in parts)
+        assert lost(data, read(data)) == [], data
+        check(data)

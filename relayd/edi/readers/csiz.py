@@ -31,11 +31,11 @@ def read(segments: list[Segment], context: Context) -> Draft:
             draft.patient = replace(patient or Patient(), birth_date=dated(segment, context.year - 10)[1])
         elif tag == "PDI" and kind in _SEXES and len(segment.elements) == 1:
             draft.patient = replace(patient or Patient(), sex=_SEXES[kind])
-        elif tag == "PID" and not (patient and patient.name):
+        elif tag == "PID" and kind in ("", "PAT") and not (patient and patient.name):
             draft.patient = _patient(segment, patient or Patient())
         elif tag == "NAD" and kind == "PAT" and not (patient and patient.address):
             nad = taken(segment)
-            nad.text(1)
+            nad.parts(1, 1)
             known = patient or Patient()
             draft.patient = replace(known, address=nad_address(nad), others=(*known.others, *nad.rest()))
         elif tag == "NAD" and kind in _ROLES:
@@ -52,7 +52,7 @@ def read(segments: list[Segment], context: Context) -> Draft:
 
 def _party(segment: Segment, role: Role) -> Party:
     nad = taken(segment)
-    nad.text(1)
+    nad.parts(1, 1)
     numbers, name = identifier(nad.parts(2, 3)), " ".join(filter(None, nad.parts(4, 5)))
     where = nad_address(nad)
     return Party(role, organisation=name, address=where, identifiers=numbers, others=nad.rest())
@@ -60,7 +60,7 @@ def _party(segment: Segment, role: Role) -> Party:
 
 def _patient(segment: Segment, patient: Patient) -> Patient:
     pid = taken(segment)
-    pid.text(1)
+    pid.parts(1, 1)
     numbers: tuple[Identifier, ...] = identifier(pid.parts(2, 3))
     form, surname, initials = pid.parts(3, 3)
     others = [Pair(Label.NAME_PART, form, pid.place("3.1"))] if form not in ("", "100") else []

@@ -13,7 +13,7 @@ from relayd.edi.edifact import Interchange, Message, Outside, Segment, parse
 from relayd.edi.model import Document, Finding, Format, Kind, Place, Reading, Results, Severity, Text, Unread
 from relayd.edi.names import KINDS, Dialect, Says
 from relayd.edi.readers import csiz, edifact_check, generic, medrpt, version1
-from relayd.edi.readers.taking import Context, Draft, iso_digits, lines, time_apart, unread
+from relayd.edi.readers.taking import Context, Draft, iso_digits, joined, lines, time_apart, unread
 
 #: The year that two digits are read near to where no interchange says when it was made.
 _NO_YEAR = 2030
@@ -45,13 +45,14 @@ def _read(data: bytes, declared: str, *, strict: bool) -> Reading:
             envelope.extend(technical)
     if not documents:
         findings.append(Finding(Severity.ERROR, Says.NOTHING))
-    findings.extend(Finding(Severity.NOTE, Says.OUTSIDE, Place(part.line)) for part in transmission.outside)
+    outside = tuple(_outside(part, charset) for part in transmission.outside)
+    findings.extend(Finding(Severity.NOTE, Says.OUTSIDE, part.place) for part in outside)
     return Reading(
         Format.EDIFACT,
         tuple(documents),
         charset,
         tuple(findings),
-        tuple(_outside(part, charset) for part in transmission.outside),
+        outside,
         tuple(envelope),
     )
 
@@ -83,7 +84,7 @@ def _document(message: Message, context: Context, *, strict: bool) -> tuple[Docu
         kind,
         version,
         head.get(1).strip() if head else "",
-        ":".join(head.elements[2]).rstrip(":") if head and len(head.elements) > 2 else "",
+        joined(head.elements[2]) if head and len(head.elements) > 2 else "",
         draft.dated or context.prepared,
         context.sender,
         context.receiver,
@@ -104,7 +105,7 @@ def identity(head: Segment | None) -> tuple[str, str]:
     if head is None or len(head.elements) < 2:
         return "", ""
     kind, *version = (component.strip() for component in head.elements[1])
-    return kind.upper(), ":".join(version).rstrip(":")
+    return kind.upper(), joined(version)
 
 
 def _draft(kind: str, version: str, body: list[Segment], context: Context) -> tuple[Draft, Dialect]:
@@ -113,9 +114,15 @@ def _draft(kind: str, version: str, body: list[Segment], context: Context) -> tu
         return csiz.read(body, context), Dialect.UN
     if kind == "MEDRPT":
         return medrpt.read(body, context), Dialect.UN
-    if kind in KINDS or any(segment.tag in version1.OWN_TAGS for segment in body):
-        return version1.read(kind, body, context), Dialect.VERSION_1
+    tags = {segment.tag for segment in body}
+    if kind in KINDS or tags & version1.OWN_TAGS:
+        return version1.read(kind or _likely(tags), body, context), Dialect.VERSION_1
     return generic.read(body), Dialect.UN
+
+
+def _likely(tags: set[str]) -> str:
+    """The type of a message whose UNH is lost, by its segments."""
+    return "MEDLAB" if "BEP" in tags else "MEDRAD" if "VRS" in tags else "MEDSPE" if "SPE" in tags else "MEDVRI"
 
 
 def _kind(kind: str, draft: Draft) -> Kind:
@@ -125,5 +132,8 @@ def _kind(kind: str, draft: Draft) -> Kind:
 
 
 def _outside(part: Outside, charset: str) -> Text:
-    octets = part.octets.removeprefix(charsets.BOM)
-    return Text(tuple(lines(text(octets, charset).strip("\r\n\0\x1a"))), place=Place(part.line))
+    written = lines(text(part.octets.removeprefix(charsets.BOM), charset).strip("\0\x1a"))
+    blank = next((at for at, written_line in enumerate(written) if written_line.strip()), 0)
+    while len(written) > blank + 1 and not written[-1]:
+        written.pop()
+    return Text(tuple(written[blank:]), place=Place(part.line + blank))

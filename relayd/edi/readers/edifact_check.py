@@ -117,8 +117,10 @@ def interchange(found: Interchange) -> Iterator[Finding]:
         yield from _repair(segment)
     if unb is None:
         yield Finding(Severity.NOTE, Says.NO_UNB, first)
-    elif unz is None:
-        yield Finding(Severity.WARNING, Says.NO_UNZ, place(found.segments[-1]))
+    else:
+        yield from _header(unb)
+        if unz is None:
+            yield Finding(Severity.WARNING, Says.NO_UNZ, place(found.segments[-1]))
     if not messages:
         yield Finding(Severity.ERROR, Says.NO_MESSAGE, first)
     if unz is None:
@@ -184,7 +186,7 @@ def _order(found: Message, kind: str, followers: dict[str, str]) -> Iterator[Fin
             if tag and tag != "UNH" and segment_rule(Dialect.VERSION_1, tag):
                 yield Finding(Severity.WARNING, Says.UNKNOWN_SEGMENT, place(segment), {"tag": tag})
             continue
-        if tag not in followers[previous].split() and _REQUIRED[kind][0] in seen:
+        if tag not in followers[previous].split() and previous != "UNH":
             values = {"tag": tag, "previous": previous}
             yield Finding(Severity.WARNING, Says.ORDER, place(segment), values)
         previous = tag if tag != "UNT" else previous
@@ -266,6 +268,16 @@ def _bsn_of(segment: Segment) -> Iterator[Finding]:
             component = parts.index(number) + 1
             where = place(segment, position(segment.elements, at, component))
             yield Finding(Severity.WARNING, Says.BAD_BSN, where)
+
+
+def _header(unb: Segment) -> Iterator[Finding]:
+    apart = time_apart(unb)
+    for at, name in ((2, "Sender"), (3, "Receiver"), (6 if apart else 5, "Reference")):
+        if not unb.get(at).strip():
+            yield Finding(Severity.WARNING, Says.MISSING, place(unb, str(at)), {"name": name})
+    made = unb.get(4, 1) + (unb.get(5) if apart else unb.get(4, 2))
+    if not iso_digits(made, 2030):
+        yield Finding(Severity.WARNING, Says.BAD_DATE, place(unb, "4"), {"name": "Prepared"})
 
 
 def _repair(segment: Segment) -> Iterator[Finding]:

@@ -22,7 +22,6 @@ from relayd.edi.model import (
     Party,
     Patient,
     PersonName,
-    Results,
     Role,
 )
 from relayd.edi.names import Dialect, Label
@@ -39,6 +38,8 @@ _ROLES = {
     "MS": Role.SENDER,
     "GP": Role.PRACTITIONER,
 }
+#: Numbers that one party may have; what comes in greater number is shown as it stands.
+_MOST = 20
 _PERSONS = (Role.REQUESTER, Role.COPY, Role.PRACTITIONER)
 _SEXES = {"1": "male", "2": "female", "9": "unknown", "0": "unknown"}
 _FLAGS = {"": Flag.NONE, "HI": Flag.HIGH, "LO": Flag.LOW, "H": Flag.HIGH, "L": Flag.LOW, "HH": Flag.VERY_HIGH,
@@ -54,6 +55,8 @@ _NAME_PARTS = {
     "TI": "title",
     "IN": "initials",
 }
+#: Numbers and marks of the British reports that say nothing to a reader.
+_TECHNICAL = frozenset({"SEQ", "GIS", "SPR", "UNS"})
 #: The subjects of a text that say no more than where it stands.
 _SUBJECTS = ("UIT", "GMR", "SPC", "RIT", "ACB")
 
@@ -66,6 +69,8 @@ class _MedRpt:
         self.table: Table | None = None
         self.pairs: list[Pair] = []
         self.number = self.reported = ""
+        #: A table has the number and the date of the report.
+        self.said = True
         self.letter: list[list[str]] = []
         self.letter_of: Segment | None = None
         self.verbs: dict[str, Callable[[Segment], bool]] = {
@@ -92,11 +97,14 @@ class _MedRpt:
             if _GROUP.fullmatch(segment.tag):
                 self.open(segment)
                 continue
+            if segment.tag in _TECHNICAL:
+                self.draft.technical.append(unread(segment, Dialect.UN))
+                continue
             verb = self.verbs.get(segment.tag)
             if segment.raw and not (verb and verb(segment)):
                 self.close()
                 self.draft.blocks.append(unread(segment, Dialect.UN))
-        if not self.table and not any(isinstance(block, Results) for block in self.draft.blocks):
+        if not self.said:
             self.pairs += [
                 Pair(label, value)
                 for label, value in ((Label.LABORATORY_NUMBER, self.number), (Label.REPORTED, self.reported))
@@ -184,7 +192,8 @@ class _MedRpt:
 
     def adr(self, segment: Segment) -> bool:
         adr = taken(segment)
-        adr.parts(1, 1)
+        if adr.parts(1, 1)[0]:
+            return False
         form, street, *number = adr.parts(2, 5)
         city, postcode, country = adr.text(3), adr.text(4), adr.text(5)
         if form not in ("", "1"):
@@ -210,11 +219,15 @@ class _MedRpt:
         numbers_ = () if label or not number else (number,)
         if self.group == "S01" and self.draft.parties:
             party = self.draft.parties[-1]
+            if len(party.telephones) + len(party.others) >= _MOST:
+                return False
             self.draft.parties[-1] = replace(
                 party, telephones=(*party.telephones, *numbers_), others=(*party.others, *pairs)
             )
         elif self.group in ("S06", "S07"):
             patient = self.draft.patient or Patient()
+            if len(patient.telephones) + len(patient.others) >= _MOST:
+                return False
             self.draft.patient = replace(
                 patient, telephones=(*patient.telephones, *numbers_), others=(*patient.others, *pairs)
             )
@@ -242,7 +255,7 @@ class _MedRpt:
             return False
         patient, parts, others = self.draft.patient or Patient(), {}, []  # type: Patient, dict[str, str], list[Pair]
         pna = taken(segment)
-        pna.text(1)
+        pna.parts(1, 1)
         ids = identifier(pna.parts(2, 6))
         for at in range(3, len(pna.elements) + 1):
             kind, value = pna.parts(at, 2)
@@ -292,11 +305,11 @@ class _MedRpt:
             self.draft.patient = replace(self.draft.patient or Patient(), birth_date=born)
         elif kind == "SCO" and not self.the_table(segment).sampled:
             self.the_table(segment).sampled = when
-        elif kind == "ISR" and not self.reported:
-            self.reported = when
+        elif kind == "ISR" and not self.reported and not self.table:
+            self.reported, self.said = when, False
         elif kind in ("ISO", "SRI"):
             label = Label.ORDERED if kind == "ISO" else Label.RECEIVED
-            if not any((pair.label, pair.value) == (label, when) for pair in self.pairs):  # MRPN32 wants it twice
+            if not self.pairs or (self.pairs[-1].label, self.pairs[-1].value) != (label, when):  # MRPN32 wants it twice
                 self.pair(label, when, segment)
         else:
             return False
@@ -307,9 +320,9 @@ class _MedRpt:
         kind, value = rff.parts(1, 2)
         if rff.rest() or not value:
             return False
-        if kind == "SRI" and self.number in ("", value):
-            self.number = value
-        elif kind == "LZB":
+        if kind == "SRI" and not self.number and not self.table:
+            self.number, self.said = value, False
+        elif kind == "LZB" and not (self.draft.patient and len(self.draft.patient.identifiers) >= _MOST):
             patient = self.draft.patient or Patient()
             self.draft.patient = replace(patient, identifiers=_with(patient.identifiers, (numbers.bsn(value),)))
         elif kind == "ROI":
@@ -332,6 +345,7 @@ class _MedRpt:
         if self.table is None:
             self.close()
             self.table = Table(place(segment), reported=self.reported, number=self.number)
+            self.said = True
         return self.table
 
     def row(self) -> Row | None:
@@ -351,9 +365,10 @@ class _MedRpt:
     def inv(self, segment: Segment) -> bool:
         inv, table = taken(segment), self.the_table(segment)
         kind, (code, kind_of_list, agency, name, more) = inv.text(1), inv.parts(2, 5)
-        system = _SYSTEMS.get(agency) or ":".join(filter(None, (kind_of_list, agency)))
+        known = agency in _SYSTEMS and kind_of_list in ("", "AMB")
+        system = _SYSTEMS[agency] if known else ":".join(filter(None, (kind_of_list, agency)))
         row = Row(" ".join(filter(None, (name, more))) or code, inv.place())
-        if code:
+        if code or system:
             row.codes.append(Code(code, system))
         if kind not in ("", "1", "MQ"):
             row.others.append(Pair(Label.LINE, kind, inv.place("1")))

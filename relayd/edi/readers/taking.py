@@ -66,7 +66,7 @@ class Taken:
         if element > len(self.elements):
             return ""
         components = self.elements[element - 1]
-        value = components[0] if len(components) == 1 else ":".join(components).rstrip(":")
+        value = components[0] if len(components) == 1 else joined(components)
         return "" if value == EMPTY else value
 
     def parts(self, element: int, count: int) -> list[str]:
@@ -112,6 +112,12 @@ def unread(segment: Segment, dialect: Dialect) -> Unread:
         if value
     ]
     return Unread(segment.tag, rule.name if rule else "", (*counters, *values), place=place(segment))
+
+
+def joined(components: list[str]) -> str:
+    """Components as they were written, without the empty ones at their end."""
+    last = max((at for at, value in enumerate(components, 1) if value), default=0)
+    return ":".join(components[:last])
 
 
 def line(segment: Segment) -> str:
@@ -213,7 +219,7 @@ def moment(date: list[str], time: list[str], near: int) -> str:
     clock = time if time[1] or len(time[0]) != 4 else [time[0][:2], time[0][2:], ""]
     at = iso_time(*clock[:3]) if any(time) else ""
     if not any(date):
-        return at or ":".join(time).rstrip(":")
+        return at or joined(time)
     if not found or (any(time) and (not at or len(found) != 10)):
-        return " ".join(filter(None, (":".join(date).rstrip(":"), ":".join(time).rstrip(":"))))
+        return " ".join(filter(None, (joined(date), joined(time))))
     return f"{found}T{at}" if at else found

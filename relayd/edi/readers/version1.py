@@ -179,12 +179,14 @@ class _Version1:
         taken = _taken(segment)
         born, sex, reference, number = taken.parts(1, 3), taken.text(2), taken.text(4), taken.text(5)
         name = _patient_name(taken.parts(3, 6), sex)
-        others = [Pair(Label.SENDERS_REFERENCE, reference, taken.place("4"))] if reference else []
+        others: list[Pair] = []
         identifiers: tuple[Identifier, ...] = ()
-        if match := _BSN.fullmatch(number):
-            identifiers = (numbers.bsn(match[1]),)
-        elif number:
-            others.append(Pair(Label.RECEIVERS_REFERENCE, number, taken.place("5")))
+        # Senders without a reference of their own put the citizen number into either field.
+        for label, value, at in ((Label.SENDERS_REFERENCE, reference, "4"), (Label.RECEIVERS_REFERENCE, number, "5")):
+            if match := _BSN.fullmatch(value):
+                identifiers = (*identifiers, numbers.bsn(match[1]))
+            elif value:
+                others.append(Pair(label, value, taken.place(at)))
         self.draft.patient = Patient(
             name,
             moment(born, ["", "", ""], self.context.year - 10),
@@ -204,6 +206,9 @@ class _Version1:
 
     def blg(self, segment: Segment) -> None:
         taken, patient = _taken(segment), self.draft.patient or Patient()
+        if any(pair.label == Label.BLOOD for pair in patient.others):
+            self.unread(segment)
+            return
         pair = Pair(Label.BLOOD, taken.text(1), taken.place("1"))
         self.draft.patient = replace(patient, others=(*patient.others, *([pair] if pair.value else []), *taken.rest()))
 
