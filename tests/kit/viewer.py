@@ -312,7 +312,8 @@ class Site:
         await self.house().round()
 
     def person(self, **headers: str) -> Person:
-        return Person(self.app, headers)
+        # httpx keeps secure cookies from plain http, also where that leads to this machine; browsers don't.
+        return Person(self.app, headers, self.services.origin.replace("http://", "https://"))
 
     async def kinds(self, message_id: str) -> list[str]:
         return [event.kind for event in await self.store.journal(message_id)]
@@ -338,9 +339,9 @@ class Deposited:
 class Person:
     """Someone with a browser: cookies, and forms sent as a browser sends them."""
 
-    def __init__(self, app: Starlette, headers: dict[str, str]) -> None:
+    def __init__(self, app: Starlette, headers: dict[str, str], origin: str = ORIGIN) -> None:
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=ORIGIN, headers=headers
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=origin, headers=headers
         )
         self.page = httpx.Response(200)
 
