@@ -8,7 +8,7 @@ when they are shown; what is stored and forwarded is what came. Senders' habits 
 * a line that doesn't begin with a segment's name and the field separator goes on in the field before it;
 * the separators are what MSH-1 and MSH-2 say, per message; what they don't say is as usual;
 * MLLP's octets around messages (0x0B, 0x1C) separate them;
-* strict UTF-8 is believed over MSH-18, and a wrong MSH-18 is a finding.
+* the octets are believed over MSH-18 (relayd/edi/charset.py), and a wrong MSH-18 is a finding.
 
 Nothing raises here for any octets, and everything takes time linear in them.
 """
@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from relayd.edi.charset import LENIENT
+from relayd.edi.charset import find as charset_of
 from relayd.edi.model import Finding, Place, Severity
 
 #: The segments around messages (HL7 2.5 §2.10.3).
@@ -31,6 +33,10 @@ _BARE: Final = frozenset(b"BLG BTS DSC FTS GT1 IN1 IN2 NTE OBR ORC PD1 PDA PV1 P
 
 #: CR, LF and MLLP's framing all end a line here.
 _ONE_LINE_END: Final = bytes.maketrans(b"\r\x0b\x1c", b"\n\n\n")
+_CR: Final = 0x0D
+_LF: Final = 0x0A
+#: MLLP's end of a block.
+_BLOCK_END: Final = 0x1C
 _START = re.compile(rb"(?:\xef\xbb\xbf)?[ \t]{0,8}([A-Z][A-Z0-9]{2})([!-/:-@\[-`{-~]|\Z)")
 # A header: its field separator stands again behind the encoding characters, unless the line ends there.
 _HEADER = re.compile(rb"(?:MSH|FHS|BHS)([!-/:-@\[-`{-~]).{0,8}?(?:\1|\Z)", re.DOTALL)
@@ -82,8 +88,10 @@ class Segment:
     def close(self, stop: int) -> None:
         """It ends here, line end and framing included."""
         self.stop = stop
-        end = self.begin + len(self._data[self.begin : stop].rstrip(b"\r\n\x0b\x1c"))
-        self.end = max(end, self.begin + 3)
+        data, end = self._data, stop
+        while end > self.begin + 3 and data[end - 1] in b"\r\n\x0b\x1c":
+            end -= 1
+        self.end = end
 
     @property
     def octets(self) -> bytes:
@@ -234,21 +242,23 @@ class _Splitter:
         self._segments: list[Segment] = []
         self._outside = 0
         self._line = 1
-        self._counted = 0
         self._number = 0
 
     def split(self) -> File:
+        data, size = self._data, len(self._data)
         offset = 0
-        for line in self._data.translate(_ONE_LINE_END).split(b"\n"):
-            match = _START.match(line)
+        for line in data.translate(_ONE_LINE_END).split(b"\n"):
+            match = _START.match(line) if line else None
             if match is not None and self._begins(match, line):
-                self._close_segment(offset)
                 self._begin(match, line, offset)
             end = offset + len(line)
-            if self._data[end : end + 1] == b"\x1c" and self._data[end + 1 : end + 2] in _BEHIND_BLOCK:
+            last = data[end] if end < size else 0
+            if last == _CR or (last == _LF and data[end - 1 : end] != b"\r"):
+                self._line += 1
+            elif last == _BLOCK_END and data[end + 1 : end + 2] in _BEHIND_BLOCK:
                 self._close_message(end + 1)
             offset = end + 1
-        self._close_message(len(self._data))
+        self._close_message(size)
         return self._file
 
     def _begins(self, match: re.Match[bytes], line: bytes) -> bool:
@@ -258,6 +268,8 @@ class _Splitter:
         return _HEADER.match(line, match.start(1)) is not None if mark else tag in _BARE
 
     def _begin(self, match: re.Match[bytes], line: bytes, offset: int) -> None:
+        if self._segments:
+            self._segments[-1].close(offset)
         tag, begin = match[1].decode(), offset + match.start(1)
         if tag in HEADERS and _HEADER.match(line, match.start(1)):
             self._close_message(offset)
@@ -267,15 +279,8 @@ class _Splitter:
             self._close_message(offset)
         if not self._segments:
             self._take_outside(offset)
-        passed = self._data[self._counted : begin]
-        self._line += passed.count(b"\r") + passed.count(b"\n") - passed.count(b"\r\n")
-        self._counted = begin
         self._number += 1
         self._segments.append(Segment(self._data, tag, offset, begin, self._separators, self._line, self._number))
-
-    def _close_segment(self, stop: int) -> None:
-        if self._segments:
-            self._segments[-1].close(stop)
 
     def _close_message(self, stop: int) -> None:
         """The open message ends here; text behind its last segment is outside."""
@@ -342,7 +347,7 @@ def _footer(data: bytes, last: Segment, stop: int) -> int:
 
 
 _SETS: Final = {
-    "ASCII": "ascii", "ISOIR6": "ascii", "USASCII": "ascii", "ISOIR100": "iso8859-1", "LATIN1": "iso8859-1",
+    "ASCII": "ascii", "ISOIR6": "ascii", "USASCII": "ascii", "ISOIR100": "iso-8859-1", "LATIN1": "iso-8859-1",
     "UNICODEUTF8": "utf-8", "UTF8": "utf-8", "UNICODE": "utf-8",
     "WINDOWS1252": "cp1252", "CP1252": "cp1252", "WIN1252": "cp1252", "ANSI": "cp1252",
     "CP850": "cp850", "IBM850": "cp850", "CP437": "cp437", "IBM437": "cp437",
@@ -350,23 +355,17 @@ _SETS: Final = {
 _ISO_8859 = re.compile(r"(?:ISO)?8859(1[013456]|[1-9])")
 
 
+@lru_cache(maxsize=256)
 def character_set(name: str) -> str:
     """A character set by a name of table 0211, or by the Internet's, as Python names it; "" for one unknown."""
     plain = re.sub(r"[^A-Z0-9]", "", name.upper())
     iso = _ISO_8859.fullmatch(plain)
-    return f"iso8859-{iso[1]}" if iso else _SETS.get(plain, "")
+    return f"iso-8859-{iso[1]}" if iso else _SETS.get(plain, "")
 
 
 def decode(octets: bytes, charset: str) -> str:
     """Text of a segment; octets that its message's character set doesn't have are read as Windows-1252."""
-    try:
-        return octets.decode(charset)
-    except UnicodeDecodeError:
-        pass
-    try:
-        return octets.decode("cp1252")
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")
+    return octets.decode(charset, LENIENT)
 
 
 def _charset(octets: bytes, header: Segment | None, declared: str) -> tuple[str, tuple[Finding, ...]]:
@@ -376,9 +375,9 @@ def _charset(octets: bytes, header: Segment | None, declared: str) -> tuple[str,
     if header is not None and header.tag == "MSH":
         written = octets[: header.end - header.begin].split(header.separators.field.encode(), 18)
         if len(written) > 17 and written[17]:
-            claims = written[17].decode("latin-1").split(header.separators.repetition or "~")
+            claims = written[17][:200].decode("latin-1").split(header.separators.repetition or "~")
             place = header.place("18")
-    names = [name for name in map(character_set, [*claims, declared]) if name]
+    names = [name for name in map(character_set, [*claims, declared[:40]]) if name]
     claimed = names[0] if names else ""
     findings: list[Finding] = []
     if claims and claims[0] and not character_set(claims[0]):
@@ -386,28 +385,16 @@ def _charset(octets: bytes, header: Segment | None, declared: str) -> tuple[str,
         findings.append(Finding(Severity.WARNING, text, place, {"name": claims[0][:40]}))
     if octets.isascii():
         return claimed or "ascii", tuple(findings)
-    try:
-        octets.decode("utf-8")
-    except UnicodeDecodeError:
-        is_utf8 = False
-    else:
-        is_utf8 = True
-    if is_utf8:
-        if claimed and claimed != "utf-8":
-            text = "The message is in UTF-8, but says that it is in %(name)s"
-            findings.append(Finding(Severity.WARNING, text, place, {"name": claims[0] if claims else declared}))
-        return "utf-8", tuple(findings)
-    if claimed == "utf-8":
-        text = "The message says that it is in UTF-8, but some of it isn't"
-        findings.append(Finding(Severity.WARNING, text, place))
-        # Mostly UTF-8 with a character cut in two, or no UTF-8 at all; each segment is read as it can be.
-        return "utf-8", tuple(findings)
-    if claimed not in ("", "ascii", "iso8859-1"):
-        return claimed, tuple(findings)
     if claimed == "ascii":
         findings.append(Finding(Severity.WARNING, "The message says that it is in ASCII, but it isn't", place))
-    # Windows-1252 has all of ISO 8859-1's letters, and what its senders mean by the octets in between.
-    return "cp1252", tuple(findings)
+    found, odd = charset_of(octets, claimed)
+    findings += [replace(finding, place=place) for finding in odd]
+    if found == "utf-8" and claimed not in ("", "ascii", "utf-8"):
+        text = "The message is in UTF-8, but says that it is in %(name)s"
+        findings.append(Finding(Severity.WARNING, text, place, {"name": (claims[0] if claims else declared)[:40]}))
+    elif found != "utf-8" and claimed == "utf-8":
+        findings.append(Finding(Severity.WARNING, "The message says that it is in UTF-8, but it isn't", place))
+    return found, tuple(findings)
 
 
 # Escapes
@@ -451,6 +438,12 @@ def unescape(raw: str, separators: Separators, charset: str = "ascii") -> str:
         return ""
 
     return _escapes(separators.escape).sub(meant, raw)
+
+
+def has_unread_escape(raw: str, separators: Separators) -> bool:
+    """Whether an escape character stands in a written value that begins no escape that is read."""
+    mark = separators.escape
+    return bool(mark) and mark in raw and mark in _escapes(mark).sub("", raw)
 
 
 def _from_hexadecimal(digits: str, charset: str) -> str:

@@ -404,8 +404,14 @@ def name_of(tag: str, number: int) -> Name:
     return fields[number - 1] if 0 < number <= len(fields) else Name("")
 
 
+#: Labels and titles that the reader gives where no field or segment has the name.
+_READERS_WORDS: Final = frozenset(
+    {"Code", "Code of the value", "Order", "Remark", "Remark about the patient", "Source application"}
+)
+
+
 def labels() -> frozenset[str]:
     """All names and words that a page may show, each a key of translation."""
     fields = (field.text for names in FIELDS.values() for field in names)
     words = (word for table in TABLES.values() for word in table.values())
-    return frozenset({*SEGMENTS.values(), *fields, *words, *SEXES.values()})
+    return frozenset({*SEGMENTS.values(), *fields, *words, *SEXES.values(), *_READERS_WORDS})

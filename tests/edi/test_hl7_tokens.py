@@ -139,15 +139,18 @@ def test_a_message_without_its_msh_is_read_all_the_same() -> None:
 @pytest.mark.parametrize(
     ("octets", "claim", "charset", "text", "found"),
     [
-        ("patiënt".encode("latin-1"), "8859/1", "cp1252", "patiënt", ""),
+        ("patiënt".encode("latin-1"), "8859/1", "iso-8859-1", "patiënt", ""),
         ("€ patiënt".encode("cp1252"), "8859/1", "cp1252", "€ patiënt", ""),
         ("€ patiënt".encode("iso8859-15"), "8859/15", "iso8859-15", "€ patiënt", ""),
+        ("patiënt één".encode("cp850"), "", "cp850", "patiënt één", "in a DOS code page"),
         ("patiënt".encode(), "UNICODE UTF-8", "utf-8", "patiënt", ""),
         ("patiënt".encode(), "8859/1", "utf-8", "patiënt", "but says that it is in 8859/1"),
         ("patiënt".encode(), "", "utf-8", "patiënt", ""),
-        ("patiënt".encode("latin-1"), "UNICODE UTF-8", "utf-8", "patiënt", "some of it isn't"),
-        ("patiënt".encode("latin-1"), "KLINGON", "cp1252", "patiënt", "isn't known: KLINGON"),
-        (b"patient", "8859/1", "iso8859-1", "patient", ""),
+        ("patiënt".encode("latin-1"), "UNICODE UTF-8", "iso-8859-1", "patiënt", "is in UTF-8, but it isn't"),
+        ("patiënt".encode("latin-1"), "KLINGON", "iso-8859-1", "patiënt", "isn't known: KLINGON"),
+        ("patiënt".encode("latin-1"), "ASCII", "iso-8859-1", "patiënt", "is in ASCII, but it isn't"),
+        ("één patiënt, é".encode() + b"\xeb", "UNICODE UTF-8", "utf-8", "één patiënt, éë", "octets that are none"),
+        (b"patient", "8859/1", "iso-8859-1", "patient", ""),
     ],
 )
 def test_a_character_set_is_what_the_octets_are(octets: bytes, claim: str, charset: str, text: str, found: str) -> None:

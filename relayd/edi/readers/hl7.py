@@ -27,6 +27,7 @@ from relayd.edi.model import (
     Text,
 )
 from relayd.edi.names_hl7 import COMPLETIONS, SEGMENTS, kind
+from relayd.edi.readers.hl7_check import strict
 from relayd.edi.readers.hl7_groups import Group, Item, Part, parts_of
 from relayd.edi.readers.hl7_orders import Orders
 from relayd.edi.readers.hl7_parts import (
@@ -71,6 +72,13 @@ def read(data: bytes, charset: str = "") -> Reading:
     )  # fmt: skip
 
 
+def check(data: bytes, charset: str = "") -> list[Finding]:
+    """Every finding in ``data``: those of :func:`read`, and where it isn't as the standard wants it."""
+    reading = read(data, charset)
+    found = [*reading.findings, *(finding for document in reading.documents for finding in document.findings)]
+    return [*found, *strict(hl7.split(data, charset))]
+
+
 def _counts(file: hl7.File) -> list[Finding]:
     """What the trailers say of the number of messages and batches (HL7 2.5 §2.15)."""
     findings: list[Finding] = []
@@ -78,25 +86,25 @@ def _counts(file: hl7.File) -> list[Finding]:
     for piece in file.pieces:
         if isinstance(piece, hl7.Message):
             messages += 1
-        elif isinstance(piece, hl7.Segment):
-            said = piece.value(1).strip()
-            if piece.tag == "BHS":
-                messages = 0
-            elif piece.tag == "BTS":
-                findings += _count(
-                    piece, said, messages, "The batch says that it has %(said)s messages; it has %(count)s"
-                )
-                messages, batches = 0, batches + 1
-            elif piece.tag == "FTS":
-                findings += _count(piece, said, batches, "The file says that it has %(said)s batches; it has %(count)s")
+        elif isinstance(piece, hl7.Outside) or piece.tag == "FHS":
+            continue
+        elif piece.tag == "BHS":
+            messages = 0
+        elif piece.tag == "BTS":
+            text = "The batch says that it has %(said)s messages; it has %(count)s"
+            findings += _count(piece, messages, text)
+            messages, batches = 0, batches + 1
+        else:
+            text = "The file says that it has %(said)s batches; it has %(count)s"
+            findings += _count(piece, batches, text)
     return findings
 
 
-def _count(segment: hl7.Segment, said: str, count: int, text: str) -> list[Finding]:
+def _count(segment: hl7.Segment, count: int, text: str) -> list[Finding]:
+    said = segment.value(1).strip()
     if not said or said.lstrip("0") == str(count or ""):
         return []
-    values = {"said": said[:20], "count": str(count)}
-    return [Finding(Severity.WARNING, text, segment.place("1"), values)]
+    return [Finding(Severity.WARNING, text, segment.place("1"), {"said": said[:20], "count": str(count)})]
 
 
 class _Reader:
@@ -106,7 +114,8 @@ class _Reader:
         self._message = message
         self._parts = parts_of(message)
         self._header = message.header
-        code = self._header.value(9) if self._header is not None else ""
+        # Some write the structure, "ORU_R01", for the type.
+        code = self._header.value(9).partition("_")[0] if self._header is not None else ""
         sections = frozenset(
             section for segment in message.segments if segment.tag == "OBR" and (section := segment.value(24).upper())
         )
@@ -148,7 +157,7 @@ class _Reader:
                 for item in run:
                     assert isinstance(item, Item)
                     blocks += self._item_blocks(item, part, people)
-        blocks += [unread(segment, _said_of(segment)) for segment in plumbing]
+        blocks += [unread(segment, _said_of(segment) if segment is header else ()) for segment in plumbing]
         if header is None:
             findings.append(Finding(Severity.ERROR, "The message has no header (MSH)", message.segments[0].place()))
         elif not header.value(9):
@@ -226,8 +235,6 @@ def _system(header: hl7.Segment | None, number: int) -> str:
 
 def _said_of(segment: hl7.Segment) -> set[int]:
     """The fields of MSH that the document has; one with more in it than that is shown whole."""
-    if segment.tag != "MSH":
-        return set()
     plain = {number for number in (3, 4, 5, 6, 7, 10, 12) if is_single(segment, number)}
     code, event, structure, *rest = [*segment.components(segment.raw(9)), "", "", ""]
     follows = structure in ("", code, f"{code}_{event}") and not any(rest) and len(segment.repetitions(9)) == 1
@@ -253,8 +260,3 @@ def _status(statuses: list[Status]) -> Status:
     if found & {Status.PENDING, Status.PRELIMINARY}:
         return Status.PRELIMINARY
     return found.pop() if len(found) == 1 else Status.NONE
-
-
-def check(data: bytes, charset: str = "") -> list[Finding]:
-    reading = read(data, charset)
-    return [*reading.findings, *(finding for document in reading.documents for finding in document.findings)]

@@ -21,6 +21,8 @@ from relayd.edi.hl7 import Message, Segment
 _DETAILS = frozenset({"TQ1", "TQ2", "TCD", "CTD", "CTI", "BLG", "FT1", "SAC", "INV", "SID", "DG1"})
 #: Segments of the patient and his visit, which belong to no order even behind one.
 _PATIENT = frozenset({"PD1", "NK1", "PV1", "PV2", "IN1", "IN2", "IN3", "GT1", "AL1", "IAM", "MRG", "ROL"})
+#: Specimens that several orders can share; in a message of more, the rest stand by themselves.
+_MOST_SPECIMENS = 20
 _AROUND = frozenset({"MSH", "SFT", "DSC", "EVN", "MSA", "ERR", "QAK", "QPD", "UAC", "TXA"})
 
 
@@ -93,7 +95,7 @@ class _Grouping:
             elif tag == "OBR":
                 self._take_request(segment)
             elif tag == "ORC":
-                self._take_order(segment, self._segments[index + 1].tag if index + 1 < len(self._segments) else "")
+                self._take_order(segment, self._segments[index + 1] if index + 1 < len(self._segments) else None)
             elif tag == "SPM":
                 self._take_specimen(segment)
             elif tag == "PID":
@@ -139,7 +141,7 @@ class _Grouping:
             self._orderless.update(dict.fromkeys(_numbers(segment), group))
         self._notes = group.notes
 
-    def _take_order(self, segment: Segment, following: str) -> None:
+    def _take_order(self, segment: Segment, following: Segment | None) -> None:
         numbers = _numbers(segment)
         group = self._group
         if group is not None and group.obr is not None and group.orc is None and not group.items:
@@ -147,7 +149,8 @@ class _Grouping:
             group = group if fits else None
         else:
             group = None
-        if group is None and following != "OBR":
+        is_before = following is not None and following.tag == "OBR" and set(numbers) <= set(_numbers(following))
+        if group is None and not is_before:
             late = (self._orderless.pop(number, None) for number in numbers)
             group = next((each for each in late if each is not None and each.orc is None), None)
         if group is None:
@@ -160,6 +163,10 @@ class _Grouping:
     def _take_specimen(self, segment: Segment) -> None:
         item = Item(segment)
         self._notes = item.notes
+        known = self._specimens if self._specimen_first else self._group.specimens if self._group else []
+        if self._after_specimen and len(known) >= _MOST_SPECIMENS:
+            self._parts[-1].items.append(item)
+            return
         if self._specimen_first is None:
             self._specimen_first = self._group is None
         if self._specimen_first:

@@ -29,6 +29,7 @@ from relayd.edi.readers.hl7_groups import Group, Item
 from relayd.edi.readers.hl7_parts import note_lines, parties, unread
 from relayd.edi.readers.hl7_values import (
     DELETED,
+    VALUE_TYPES,
     Parts,
     address,
     code_text,
@@ -89,7 +90,8 @@ class Orders:
         self.parties: list[Party] = []
         self.findings: list[Finding] = []
         self.statuses: list[Status] = []
-        self._specimens_noted: set[int] = set()
+        #: Of each SPM (by its item) that has been read: name, time of collection, and what else it says.
+        self._specimens: dict[int, tuple[str, str, list[Pair]]] = {}
 
     def blocks(self, groups: Sequence[Group]) -> list[Block]:
         """The blocks of orders that follow each other. Orders of one test each, alike in all else, are one table."""
@@ -187,7 +189,7 @@ class Orders:
             status = obr.value(25)
             head.status = STATUSES.get(status, Status.NONE)
             head.complete = False if status in _UNFINISHED else None
-            is_plain = head.status is not Status.NONE and status not in STATUS_DETAILS
+            is_plain = head.status is not Status.NONE and status not in STATUS_DETAILS and is_single(obr, 25)
             taken = {3, 4, 7, 22, *((25,) if is_plain else ())}
             head.others += self._with_parties(obr, taken)
             number = shown(obr, filler, "EI")
@@ -200,6 +202,9 @@ class Orders:
             pairs = self._with_parties(orc, taken)
             head.others = [*pairs, *head.others]
         self._read_specimens(group, head)
+        if obr is not None and obr.raw(15) not in ("", DELETED) and not head.specimen:
+            head.specimen = joined((shown(obr, raw, "SPS") for raw in obr.repetitions(15)), ", ")
+            head.others = [pair for pair in head.others if pair.place != obr.place("15")]
         for segment in group.details:
             head.others += left(segment, ())
         head.notes = (*head.notes, *note_lines(group.notes))
@@ -244,20 +249,17 @@ class Orders:
     def _read_specimens(self, group: Group, head: Head) -> None:
         names: list[str] = []
         for item in group.specimens:
-            segment = item.segment
-            parts = Parts(segment, segment.raw(4))
-            name, given = codes(parts)
+            is_new = id(item) not in self._specimens
+            if is_new:
+                self._specimens[id(item)] = _specimen(item.segment)
+            name, period, pairs = self._specimens[id(item)]
             names.append(name)
-            others = [text for text in (*map(code_text, given), parts.rest()) if text not in ("", name)]
-            head.others += [Pair(name_of("SPM", 4).text, text, segment.place("4")) for text in others]
-            taken = {4}
-            period = shown(segment, segment.raw(17), "DR")
-            if period in ("", head.sampled) or not head.sampled:
-                head.sampled = head.sampled or period
-                taken.add(17)
-            head.others += left(segment, taken)
-            if id(item) not in self._specimens_noted:
-                self._specimens_noted.add(id(item))
+            head.others += pairs
+            if not head.sampled:
+                head.sampled = period
+            elif period not in ("", head.sampled):
+                head.others.append(Pair(name_of("SPM", 17).text, period, item.segment.place("17")))
+            if is_new:
                 head.notes = (*head.notes, *note_lines(item.notes))
         head.specimen = joined(names, ", ")
 
@@ -271,8 +273,7 @@ class Orders:
     def _add_prose(self, prose: list[_Prose], item: Item) -> None:
         segment = item.segment
         name, given, others = self._test(segment)
-        status = segment.value(11)
-        others += left(segment, {2, 3, 4, 5, *((11,) if status in ("", "F") else ())})
+        others += left(segment, {2, 3, 4, 5, *((11,) if segment.raw(11) == "F" else ())})
         if segment.raw(4).strip("0123456789"):
             others.append(Pair(name_of("OBX", 4).text, segment.unescape(segment.raw(4)), segment.place("4")))
         pairs = (*(_code_pair(segment, code) for code in given), *others)
@@ -287,11 +288,7 @@ class Orders:
     def _add_result(self, rows: list[Result | Heading], item: Item, type: str, head: Head) -> None:
         result = self._result(item, type, head)
         last = rows[-1] if rows else None
-        if (
-            type in _TEXT_TYPES
-            and result == Result(result.name, status=Status.FINAL, place=result.place)
-            and result.name
-        ):
+        if _is_heading(result):
             rows.append(Heading(result.name, result.place))
         elif isinstance(last, Result) and type in _TEXT_TYPES and _goes_on(last, result):
             rows[-1] = replace(last, values=last.values + result.values, notes=result.notes)
@@ -316,7 +313,7 @@ class Orders:
         status = STATUSES.get(segment.value(11), Status.NONE)
         taken = {2, 3, 5, 6, 7, 8}
         if status is not Status.NONE:
-            taken |= set() if segment.value(11) in STATUS_DETAILS else {11}
+            taken |= {11} if segment.value(11) not in STATUS_DETAILS and is_single(segment, 11) else set()
         elif segment.raw(11):
             text = "The status of a result isn't known: %(code)s"
             found = Finding(Severity.WARNING, text, segment.place("11"), {"code": segment.value(11)[:20]})
@@ -325,7 +322,7 @@ class Orders:
         if segment.raw(14) != DELETED and is_single(segment, 14):
             observed = moment(segment.value(14))
             taken.add(14)
-        if type and type not in _TYPES:
+        if type and type not in VALUE_TYPES:
             others.append(Pair(name_of("OBX", 2).text, type, segment.place("2")))
         others += left(segment, taken)
         return Result(
@@ -349,7 +346,9 @@ class Orders:
         blocks: list[Block] = []
         for raw in segment.repetitions(5):
             if not is_embedded(segment, raw, type):
-                blocks.append(Text(tuple(value(segment, raw, type)[0].split("\n")), place=segment.place("5")))
+                text, value_codes = value(segment, raw, type)
+                lines = (*text.split("\n"), *map(code_text, value_codes))
+                blocks.append(Text(lines, place=segment.place("5")))
                 continue
             data, media_type, source = embedded(segment, raw)
             pairs = (*others, Pair("Source application", source, segment.place("5.1"))) if source else tuple(others)
@@ -366,12 +365,12 @@ class Orders:
         return [*blocks, Text(notes, "Remark", place=segment.place())] if notes else blocks
 
 
-#: Data types that OBX-2 may name (table 0125).
-_TYPES: Final = frozenset({
-    "AD", "CE", "CF", "CK", "CN", "CNE", "CP", "CWE", "CX", "DR", "DT", "DTM", "ED", "EI", "FT", "HD", "ID", "IS",
-    "MA", "MO", "NA", "NM", "NR", "PL", "PN", "RP", "SI", "SN", "ST", "TM", "TN", "TS", "TX", "XAD", "XCN", "XON",
-    "XPN", "XTN",
-})  # fmt: skip
+def _specimen(segment: Segment) -> tuple[str, str, list[Pair]]:
+    parts = Parts(segment, segment.raw(4))
+    name, given = codes(parts)
+    others = [text for text in (*map(code_text, given), parts.rest()) if text not in ("", name)]
+    pairs = [Pair(name_of("SPM", 4).text, text, segment.place("4")) for text in others]
+    return name, shown(segment, segment.raw(17), "DR"), [*pairs, *left(segment, {4, 17})]
 
 
 def _texts(segment: Segment) -> list[str]:
@@ -408,6 +407,13 @@ def _flag(segment: Segment) -> tuple[Flag, str]:
         return Flag.NONE, ""
     is_plain = len(written) == 1 and written[0] in FLAGS
     return flag, "" if is_plain else joined(written)
+
+
+def _is_heading(result: Result) -> bool:
+    """Whether it is but a name: what senders make of the headings in their own systems."""
+    return result == Result(result.name, status=result.status, place=result.place) and (
+        bool(result.name) and result.status in (Status.NONE, Status.FINAL)
+    )
 
 
 def _goes_on(last: Result, result: Result) -> bool:

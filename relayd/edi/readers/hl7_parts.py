@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from relayd.edi import bsn
+from relayd.edi import numbers
 from relayd.edi.hl7 import HEADERS, Segment
 from relayd.edi.model import (
     Address,
@@ -27,6 +27,7 @@ from relayd.edi.readers.hl7_values import (
     Parts,
     address,
     identifier,
+    is_single,
     joined,
     left,
     moment,
@@ -127,13 +128,12 @@ class PatientReader:
 
     def read(self, additional: Iterable[Pair] = ()) -> Patient:
         segment = self._segment
-        taken = {2, 3, 4, 5, 7, 8, 11, 13, 14, 19}
+        taken = {2, 3, 4, 5, 7, 8, 11, 13, 14}
         identifiers = [each for number in (3, 2, 4) for each in self._identifiers(number)]
-        if social := segment.value(19):
-            sound = bsn.is_sound(social)
+        if segment.raw(19) != DELETED and is_single(segment, 19) and (social := segment.value(19)):
+            sound = numbers.bsn_sound(social)
             identifiers.append(Identifier("bsn" if sound else name_of("PID", 19).text, social, sound or None))
-            rest = segment.raw(19) != segment.repetitions(19)[0] or len(segment.components(segment.raw(19))) > 1
-            taken -= {19} if rest else set()
+            taken.add(19)
         for each in identifiers:
             if each.system == "bsn" and each.sound is False:
                 text = "A BSN doesn't pass its check"

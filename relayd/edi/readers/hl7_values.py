@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from relayd.edi import bsn
+from relayd.edi import numbers
 from relayd.edi.hl7 import Segment
 from relayd.edi.model import Address, Code, Identifier, Pair, PersonName
 from relayd.edi.names_hl7 import PLUMBING, SYSTEMS, TABLES, name_of
@@ -54,18 +54,19 @@ class Parts:
 
     def whole(self, component: int) -> str:
         """All that is left of a component; its sub-components are parted by spaces."""
-        count = len(self._left[component - 1]) if component <= len(self._left) else 0
-        return joined(self.take(component, number) for number in range(1, count + 1))
+        if component > len(self._left) or not any(subcomponents := self._left[component - 1]):
+            return ""
+        return joined([self.take(component, number) for number in range(1, len(subcomponents) + 1)])
 
     def rest(self, known: frozenset[str] = frozenset()) -> str:
         """What is left, parted by spaces, without the ``known`` words."""
-        left = (self.whole(component) for component in range(1, len(self._left) + 1))
-        return joined(value for value in left if value.upper() not in known)
+        left = [self.whole(number) for number, subcomponents in enumerate(self._left, 1) if any(subcomponents)]
+        return joined([value for value in left if value.upper() not in known]) if left else ""
 
 
 def joined(values: Iterable[str], between: str = " ") -> str:
     """The values that aren't empty."""
-    return between.join(value for value in values if value)
+    return between.join([value for value in values if value])
 
 
 def moment(written: str) -> str:
@@ -141,7 +142,7 @@ def _identifier(number: str, words: list[str]) -> tuple[Identifier, str]:
     known = {word.upper() for word in each}
     rest = " ".join(word for word in each if word.upper() not in _ISSUER_WORDS)
     if known & _BSN:
-        return Identifier("bsn", number, bsn.is_sound(number)), rest
+        return numbers.bsn(number), rest
     if known & _UZOVI:
         return Identifier("uzovi", number), rest
     if known & _VEKTIS:
@@ -296,6 +297,13 @@ def left(segment: Segment, taken: Iterable[int]) -> list[Pair]:
 
 # The values of OBX-5
 
+
+#: Data types that OBX-2 may name (table 0125).
+VALUE_TYPES: Final = frozenset({
+    "AD", "CE", "CF", "CK", "CN", "CNE", "CP", "CWE", "CX", "DR", "DT", "DTM", "ED", "EI", "FT", "HD", "ID", "IS",
+    "MA", "MO", "NA", "NM", "NR", "PL", "PN", "RP", "SI", "SN", "ST", "TM", "TN", "TS", "TX", "XAD", "XCN", "XON",
+    "XPN", "XTN",
+})  # fmt: skip
 
 _NO_TEXT = re.compile(r"\s+")
 _MAGIC: Final = (
