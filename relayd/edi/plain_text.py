@@ -100,7 +100,8 @@ def _block(block: BlockShown, words: Words) -> Iterator[str]:
             if block.title:
                 yield block.title
             for paragraph in block.paragraphs:
-                yield from paragraph.split("\n") if block.columns or not paragraph else _wrapped(paragraph)
+                unwrapped = paragraph.columns or not paragraph.text
+                yield from paragraph.text.split("\n") if unwrapped else _wrapped(paragraph.text)
         case HeadingShown():
             yield from _wrapped(block.text)
         case FieldsShown():

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from relayd.edi.flowing import has_columns, paragraphs
+from relayd.edi.flowing import paragraphs
 from relayd.edi.history import over_time
 from relayd.edi.model import (
     Block,
@@ -97,7 +97,9 @@ _SHORT: Final = 9
 _NUMBER: Final = 14
 #: Of a field that couldn't be decoded no more than this is on the page: it may be ten megabytes of base64.
 _MOST_WRITTEN: Final = 10_000
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 
 
 def labels() -> frozenset[str]:
@@ -147,9 +149,12 @@ def _document(document: Document, words: Words) -> DocumentShown:
     if document.parts > 1:
         part = words("part %(part)d of %(parts)d") % {"part": document.part, "parts": document.parts}
     type = " ".join(part for part in (document.type, document.version) if part)
+    title = words(TITLES[document.kind])
+    if document.kind is Kind.UNKNOWN:  # then its type is all that there is to say of it
+        title = clean(f"{title} {type}".strip())
     return DocumentShown(
         style=document.kind.value,
-        title=words(TITLES[document.kind]),
+        title=title,
         type=clean(type),
         dated=clean(words.moment(document.dated)),
         test=document.test,
@@ -251,7 +256,8 @@ def _meant(pair: Pair, words: Words) -> str:
 
 
 def _remarks(findings: Iterable[Finding], words: Words) -> tuple[tuple[Remark, ...], tuple[Remark, ...]]:
-    errors, others = [], []
+    errors: list[Remark] = []
+    others: list[Remark] = []
     for one in findings:
         remark = Remark(
             one.severity.value, words(one.severity.value), clean(words.finding(one)), clean(words.place(one.place))
@@ -294,10 +300,8 @@ def _heading(heading: Heading, words: Words) -> HeadingShown:
 
 
 def _text(text: Text, words: Words) -> TextShown:
-    lines = tuple(map(clean, text.lines))
-    columns = has_columns(lines)
-    flowing = text.flowing and not columns
-    return TextShown(clean(words(text.title)), tuple(paragraphs(lines)) if flowing else lines, columns)
+    lines = [clean(line) for line in text.lines]
+    return TextShown(clean(words(text.title)), tuple(paragraphs(lines, flowing=text.flowing)))
 
 
 def _fields(fields: Fields, words: Words) -> FieldsShown:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from relayd.edi.detect import sniff
 from relayd.edi.model import Finding, Format, Reading, Severity, Text
 from relayd.edi.readers import edifact, hl7, xml
 
-_READ: Final[dict[Format, Callable[[bytes, str], Reading]]] = {
-    Format.EDIFACT: edifact.read,
-    Format.HL7: hl7.read,
-    Format.EDI_XML: xml.read,
-    Format.V2_XML: xml.read,
-    Format.XML: xml.read,
-}
-_CHECK: Final[dict[Format, Callable[[bytes, str], list[Finding]]]] = {
-    Format.EDIFACT: edifact.check,
-    Format.HL7: hl7.check,
-    Format.EDI_XML: xml.check,
-    Format.V2_XML: xml.check,
-    Format.XML: xml.check,
+
+class Reader(Protocol):
+    """What each module of :mod:`relayd.edi.readers` is."""
+
+    def read(self, data: bytes, charset: str = "") -> Reading: ...
+
+    def check(self, data: bytes, charset: str = "") -> list[Finding]: ...
+
+
+_READERS: Final[dict[Format, Reader]] = {
+    Format.EDIFACT: edifact,
+    Format.HL7: hl7,
+    Format.EDI_XML: xml,
+    Format.V2_XML: xml,
+    Format.XML: xml,
 }
 
 
@@ -35,7 +36,7 @@ def read(data: bytes, charset: str = "") -> Reading:
     if format is None:
         return _as_text(data, Format.EDIFACT, NO_EDI)
     try:
-        return _READ[format](data, charset)
+        return _READERS[format].read(data, charset)
     except Exception as error:  # a defect of ours must not cost anybody his message
         return _as_text(data, format, Finding(Severity.ERROR, _UNREAD, values={"reason": type(error).__name__}))
 
@@ -46,7 +47,7 @@ def check(data: bytes, charset: str = "") -> list[Finding]:
     if format is None:
         return [NO_EDI]
     try:
-        return _CHECK[format](data, charset)
+        return _READERS[format].check(data, charset)
     except Exception as error:
         return [Finding(Severity.ERROR, _UNREAD, values={"reason": type(error).__name__})]
 

@@ -83,13 +83,20 @@ class HeadingShown:
 
 
 @dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A paragraph, or an empty line. ``columns``: it is a table by its spaces, which needs letters of one width."""
+
+    text: str
+    columns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TextShown:
-    """Paragraphs. ``columns``: they need letters of one width."""
+    """Paragraphs below each other."""
 
     kind: ClassVar[str] = "text"
     title: str
-    paragraphs: tuple[str, ...]
-    columns: bool = False
+    paragraphs: tuple[Paragraph, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,18 @@ from typing import Final, Protocol
 import structlog
 
 from relayd.errors import RelaydError
-from relayd.rendering.wire import LENGTH, LONGEST, Made, MakePdf, Refused, Shown, ShowPdf, Variant, decode_answer, encode
+from relayd.rendering.wire import (
+    LENGTH,
+    LONGEST,
+    Made,
+    MakePdf,
+    Refused,
+    Shown,
+    ShowPdf,
+    Variant,
+    decode_answer,
+    encode,
+)
 
 log = structlog.get_logger("relayd.rendering")
 

@@ -14,10 +14,10 @@ from relayd.edi.words import words_of
 DATES = {"birth_date", "dated", "sampled", "reported", "observed"}
 #: What our words and symbols say of a flag.
 SIGNS = {"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI"}
-TAGS = set(
-    "html head meta title style body article header section footer h1 h2 p span strong dl div dt dd table thead tbody "
-    "tr th td ul li br".split()
-)
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "article", "header", "section", "footer", "h1", "h2", "p"),
+    *("span", "strong", "dl", "div", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "main"),
+}
 ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "scope", "colspan", "rowspan"}
 MOST_WRITTEN = 10_000
 
@@ -28,7 +28,11 @@ def said(value: object, name: str = "") -> Iterator[str]:
         case Enum() | Place() | Pair(value="") | Element(value=""):
             pass
         case Pair():
-            yield from (value.label, value.meaning, words_of("en").value(value.value) if not value.meaning else value.value)
+            yield from (
+                value.label,
+                value.meaning,
+                words_of("en").value(value.value) if not value.meaning else value.value,
+            )
         case Finding():
             yield words_of("en").finding(value)
         case Embedded():

@@ -45,7 +45,9 @@ from tests.edi.everything import Page, missing, smuggled
 
 texts = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["", "<script>alert(1)</script>", '" onload="x', "{{ 7*7 }}", "&amp;", "%(x)s", "\x00\x1b[2J", "\u202e"]),
+    st.sampled_from(
+        ["", "<script>alert(1)</script>", '" onload="x', "{{ 7*7 }}", "&amp;", "%(x)s", "\x00\x1b[2J", "\u202e"]
+    ),
 )
 many = st.lists(texts, max_size=3).map(tuple)
 places = st.builds(Place, st.integers(0, 9), st.integers(0, 9), texts, texts)
@@ -206,7 +208,9 @@ def test_what_changed_what_is_still_to_come_and_what_no_longer_holds_is_marked()
 
 def test_patient_sender_and_receiver_come_before_the_results_and_an_orders_numbers_after_them():
     shown = text(reading(LAB), "nl")
-    positions = [shown.index(one) for one in ("M. van der Dijk", "Van: Streeklab", "Aan: drs. A.B.", "142 µmol/l", "ZD2020")]
+    positions = [
+        shown.index(one) for one in ("M. van der Dijk", "Van: Streeklab", "Aan: drs. A.B.", "142 µmol/l", "ZD2020")
+    ]
     assert positions == sorted(positions)
 
 
@@ -263,13 +267,16 @@ def test_dates(iso, dutch, english):
     assert (words_of("nl").moment(iso), words_of("en").moment(iso)) == (dutch, english)
 
 
+def flowed(lines):
+    return [one.text for one in paragraphs(lines, flowing=True)]
+
+
 def test_a_senders_line_length_isnt_the_authors():
-    lines = LETTER.blocks[0].lines
-    assert list(paragraphs(lines)) == [
+    assert flowed(LETTER.blocks[0].lines) == [
         "Geachte collega,",
         "",
-        "Hierbij zend ik u het verslag van de behandeling van bovengenoemde patiënt, die ik zag op verzoek van de huisarts. "
-        "De klachten zijn na zes behandelingen verminderd.",
+        "Hierbij zend ik u het verslag van de behandeling van bovengenoemde patiënt, die ik zag op verzoek van de "
+        "huisarts. De klachten zijn na zes behandelingen verminderd.",
         "",
         "Medicatie:",
         "- naproxen 500 mg, twee maal daags",
@@ -283,12 +290,19 @@ def test_a_senders_line_length_isnt_the_authors():
 def test_a_line_that_fills_its_field_keeps_its_end_since_it_may_be_cut_in_a_number():
     full = "x" * 60 + " dosis: 15"
     assert len(full) == 70
-    assert list(paragraphs([full, "0 mg per dag"])) == [full, "0 mg per dag"]
+    assert flowed([full, "0 mg per dag"]) == [full, "0 mg per dag"]
+
+
+def test_a_table_by_spaces_keeps_its_columns_and_the_text_around_it_flows():
+    lines = [*LETTER.blocks[0].lines[2:5], "", "TRI     94,00    mg/dl", "HDL     72,50    mg/dl"]
+    said = list(paragraphs(lines, flowing=True))
+    assert [one.columns for one in said] == [False, False, True]
+    assert said[-1].text == "TRI     94,00    mg/dl\nHDL     72,50    mg/dl"
 
 
 @given(st.lists(st.text(alphabet="ab -:1.\t\n", max_size=90), max_size=8))
 def test_joining_loses_no_text(lines):
-    assert "".join(" ".join(paragraphs(lines)).split()) == "".join(" ".join(lines).split())
+    assert "".join(" ".join(flowed(lines)).split()) == "".join(" ".join(lines).split())
 
 
 def test_the_same_determinations_of_several_moments_stand_beside_each_other_newest_first():

@@ -18,7 +18,13 @@ from relayd.edi.words import FOLDER, LANGUAGES
 PACKAGE = Path(relayd.edi.__file__).parent
 SOURCES = [*PACKAGE.rglob("*.py"), Path(command.__file__)]
 #: Which argument of these is a key of translation: by position, by name.
-KEYS = {"Finding": (1, "text"), "Pair": (0, "label"), "Text": (1, "title"), "Fields": (1, "title"), "Unread": (1, "name")}
+KEYS = {
+    "Finding": (1, "text"),
+    "Pair": (0, "label"),
+    "Text": (1, "title"),
+    "Fields": (1, "title"),
+    "Unread": (1, "name"),
+}
 SAYING = {"words", "self"}
 
 
