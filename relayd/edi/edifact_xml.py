@@ -24,7 +24,7 @@ from typing import Final
 from relayd.edi import charset
 from relayd.edi.edifact import Interchange, Outside, Segment, Syntax, Transmission
 from relayd.edi.model import Finding, Place, Severity
-from relayd.edi.xmltree import Node, allowed, write_attributes, write_text
+from relayd.edi.xmltree import MOST_SKIPPED, Node, allowed, write_attributes, write_text
 
 INTERCHANGE: Final = "EDIFACTInterchange"
 MESSAGE: Final = "EDIFACTMessage"
@@ -238,19 +238,22 @@ def _held(value: str) -> str:
 def _parts(node: Node, tag: str, findings: list[Finding]) -> list[list[str]]:
     """The elements by their positions; the first has the tag with its counters."""
     elements: dict[int, list[str]] = {}
+    last = 0
     for element in node.nodes:
         number = element.position
         is_counters = not number and element.local.endswith(".00")
-        if number in elements or not (number or is_counters):
+        if number in elements or not (number or is_counters) or number - last > MOST_SKIPPED:
             _has_no_place(element, tag, findings)
             continue
+        last = max(last, number)
         components: dict[int, str] = {}
+        highest = 0
         for component in element.nodes:
             at = component.position
-            if not at or at in components or component.nodes:
+            if not at or at in components or component.nodes or at - highest > MOST_SKIPPED:
                 _has_no_place(component, tag, findings)
             else:
-                components[at] = component.text
+                components[at], highest = component.text, max(highest, at)
         # A program may leave the level of components out.
         if not components and element.text.strip():
             components[1] = element.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from relayd.edi.view import Paragraph
@@ -35,7 +35,7 @@ def paragraphs(lines: Sequence[str], *, flowing: bool) -> Iterator[Paragraph]:
 
 def _joined(lines: Sequence[str], width: int) -> Iterator[Paragraph]:
     said = [lines[0]]
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         if _goes_on(before, line, width):
             said.append(line)
         else:

@@ -18,7 +18,7 @@ from typing import Final
 from relayd.edi import hl7
 from relayd.edi.model import Finding, Place, Severity
 from relayd.edi.v2types import Group, component_type, field_type, is_composite, structure
-from relayd.edi.xmltree import Node, write_attributes, write_text
+from relayd.edi.xmltree import MOST_SKIPPED, Node, write_attributes, write_text
 
 NAMESPACE: Final = "urn:hl7-org:v2xml"
 #: The root where a file has several messages, or an envelope.
@@ -250,12 +250,14 @@ def _read_segment(node: Node, separators: hl7.Separators, findings: list[Finding
     place = Place(line=node.line, tag=node.local)
     if node.text.strip():
         findings.append(Finding(Severity.WARNING, "Text between the elements has no place in HL7", place))
+    highest = 0
     for inner in node.nodes:
-        number = _number(inner, place, findings)
+        number = _number(inner, highest, place, findings)
         if node.local in hl7.HEADERS and number <= 2:
             continue
         if number:
             fields.setdefault(number, []).append(_read_value(inner, separators, 0, findings))
+            highest = max(highest, number)
     if node.local in hl7.HEADERS:
         fields[2] = [separators.encoding_characters()]
     # With no separator for repetitions there is none in the message; what a document repeats then takes the usual.
@@ -264,11 +266,13 @@ def _read_segment(node: Node, separators: hl7.Separators, findings: list[Finding
     return [node.local, *(repetition.join(fields.get(at, [])) for at in range(start, max(fields, default=0) + 1))]
 
 
-def _number(node: Node, place: Place, findings: list[Finding]) -> int:
+def _number(node: Node, highest: int, place: Place, findings: list[Finding]) -> int:
+    """The position of a field or component; 0 where it has none, or one far behind the ``highest`` before it."""
     number = node.position
-    if not number:
+    if not 0 < number <= highest + MOST_SKIPPED:
         text = "An element of the XML has no place in HL7: %(name)s"
         findings.append(Finding(Severity.ERROR, text, Place(node.line, tag=place.tag), {"name": node.local[:40]}))
+        return 0
     return number
 
 
@@ -283,13 +287,15 @@ def _read_value(node: Node, separators: hl7.Separators, depth: int, findings: li
         return ""
     mark = separators.component if depth == 0 else separators.subcomponent
     parts: dict[int, str] = {}
+    highest = 0
     for child in inner:
-        number = _number(child, place, findings)
+        number = _number(child, highest, place, findings)
         if number in parts:
             text = "An element of the XML has no place in HL7: %(name)s"
             findings.append(Finding(Severity.ERROR, text, place, {"name": child.local[:40]}))
         elif number:
             parts[number] = _read_value(child, separators, depth + 1, findings)
+            highest = max(highest, number)
     usual = hl7.USUAL.component if depth == 0 else hl7.USUAL.subcomponent
     return (mark or usual).join(parts.get(at, "") for at in range(1, max(parts, default=0) + 1))
 

@@ -22,8 +22,8 @@ from relayd.edi.model import Finding, Place, Severity
 MAX_DEPTH: Final = 100
 #: Elements, comments and instructions of one document.
 MAX_NODES: Final = 200_000
-# A position beyond this is a mistake, and all the empty ones before it would cost memory.
-_MOST_POSITIONS: Final = 2000
+#: A larger gap between positions is a mistake, and all the empty ones in it would cost memory.
+MOST_SKIPPED: Final = 200
 
 COMMENT: Final = "#comment"
 INSTRUCTION: Final = "#instruction"
@@ -31,7 +31,7 @@ INSTRUCTION: Final = "#instruction"
 _DECLARED = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,40})["']""")
 _BEFORE_ROOT = re.compile(r"[\ufeff \t\r\n]+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
 _LITERAL = re.compile(r"""["'\[>]""")
-_POSITION = re.compile(r"\.0*([0-9]{1,4})\Z")
+_POSITION = re.compile(r"\.0*([0-9]{1,7})\Z")
 # XML 1.0 §2.2. Tab and line ends are written as references, since a parser would change them (§2.11, §3.3.3).
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _ATTRIBUTE = {'"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
@@ -65,10 +65,9 @@ class Node:
 
     @property
     def position(self) -> int:
-        """The number at the end of its name ("PID.03.2"), up to 2000; 0 where there is none."""
+        """The number at the end of its name ("PID.03.2"); 0 where there is none."""
         match = _POSITION.search(self.name)
-        number = int(match[1]) if match else 0
-        return number if number <= _MOST_POSITIONS else 0
+        return int(match[1]) if match else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +169,8 @@ class _Builder:
             finding = Finding(Severity.ERROR, "The XML is nested too deeply or has too many elements")
             return self._root, data[self._stopped :].decode("utf-8", "replace"), finding
         except expat.ExpatError as error:
+            # What is still buffered comes out now.
+            self._parser.buffer_text = False
             line = Place(line=error.lineno)
             at = max(self._parser.ErrorByteIndex, 0)
             rest = data[at:].decode("utf-8", "replace")

@@ -81,8 +81,8 @@ class _Message:
         if copies:
             self._writer.add("KOP", "NAAR", *(cut(_name_of(party), _PERSON) for party in copies))
         # Who has no segment, or more to say than his has places for.
-        placed = [laboratory, *contacts, *copies, *([requester] if requester else [])]
-        others = [described(party) for party in document.parties if party not in placed or _has_more(party)]
+        placed = {id(party) for party in (laboratory, requester, *contacts, *copies)}
+        others = [described(party) for party in document.parties if id(party) not in placed or _has_more(party)]
         others += [said(pair) for pair in patient_others if pair.label not in edifact.PATIENT_LABELS]
         tables = [block for block in document.blocks if isinstance(block, Results)] or [Results(())]
         for number, table in enumerate(tables, 1):

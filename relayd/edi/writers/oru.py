@@ -140,7 +140,8 @@ class _Message:
                 16: provider,
                 22: _time(table.reported or document.dated),
                 25: _STATUSES[status],
-                28: "~".join(_provider(party) for party in document.parties if _is_copy(party)),
+                # Once is enough: many copies times many tables would be a very large message.
+                28: "~".join(_provider(party) for party in document.parties if _is_copy(party)) if at == 1 else "",
             },
         )
         others = [said(pair) for pair in table.others if pair.label != Label.VOLUME and pair.place.tag != "ORC"]
