@@ -139,7 +139,8 @@ def test_every_number_and_unit_arrives_as_it_was_written() -> None:
         assert (back.values, back.unit) == ((value,), unit)
 
 
-LATIN = st.characters(min_codepoint=32, max_codepoint=255, blacklist_characters="\xad", blacklist_categories=["Cc"])
+# Octets of these can't be UTF-8 by accident, which would be believed.
+LATIN = st.one_of(st.characters(min_codepoint=32, max_codepoint=126), st.sampled_from("éëïü"))
 VALUES = st.text(LATIN, max_size=40).map(lambda text: " ".join(text.split()))
 
 

@@ -288,7 +288,7 @@ class Orders:
     def _add_result(self, rows: list[Result | Heading], item: Item, type: str, head: Head) -> None:
         result = self._result(item, type, head)
         last = rows[-1] if rows else None
-        if _is_heading(result):
+        if result.is_bare:
             rows.append(Heading(result.name, result.place))
         elif isinstance(last, Result) and type in _TEXT_TYPES and _goes_on(last, result):
             rows[-1] = replace(last, values=last.values + result.values, notes=result.notes)
@@ -407,13 +407,6 @@ def _flag(segment: Segment) -> tuple[Flag, str]:
         return Flag.NONE, ""
     is_plain = len(written) == 1 and written[0] in FLAGS
     return flag, "" if is_plain else joined(written)
-
-
-def _is_heading(result: Result) -> bool:
-    """Whether it is but a name: what senders make of the headings in their own systems."""
-    return result == Result(result.name, status=result.status, place=result.place) and (
-        bool(result.name) and result.status in (Status.NONE, Status.FINAL)
-    )
 
 
 def _goes_on(last: Result, result: Result) -> bool:
