@@ -43,6 +43,7 @@ _START: Final = 64 * 1024
 _MOST: Final = 16 * 2**20
 #: Beyond that, reading is left to a thread.
 _AT_ONCE: Final = 8 * 1024
+#: Parts that are looked into to find the rule; for the receiver it is all of them.
 _MOST_PARTS: Final = 50
 #: Seconds after which a mail goes to its recipient as it came.
 _PATIENCE: Final = 5.0
@@ -218,7 +219,8 @@ async def _found(mail: Mail, room: int, *, whole: bool = True) -> list[tuple[Par
     the ``whole`` of all parts is more than that."""
     assert mail.body is not None
     found: list[tuple[Part, Reading]] = []
-    for part in [one for one in mail.parts if not one.is_container and one.type != "text/html"][:_MOST_PARTS]:
+    leaves = [part for part in mail.parts if not part.is_container and part.type != "text/html"]
+    for part in leaves if whole else leaves[:_MOST_PARTS]:
         data, complete = await _start(mail.body, part, _START)
         if sniff(data) in (None, Format.XML):
             continue

@@ -43,7 +43,7 @@ from relayd.vault.vault import MessageKey, Vault
 log = structlog.get_logger("relayd.deriving")
 
 #: Copies that are made or wait for it at once, in one worker.
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 4
 #: Seconds that one waits at least for its turn, and how much the last copy counts in how long one takes.
 _LEAST_WAIT: Final = 1.0
 _WEIGHT: Final = 0.1

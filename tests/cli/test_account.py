@@ -27,12 +27,21 @@ def add(folder: Path, *words: str, source: str | None = None) -> int:
 
 
 def test_a_person_gets_addresses_and_a_password_that_is_kept_as_argon2id(folder: Path) -> None:
-    words = ("jan@hosted.example", "--organisation", "south", "--alias", "info@hosted.example")
+    words = (
+        "jan@hosted.example",
+        "--organisation",
+        "south",
+        "--alias",
+        "info@hosted.example",
+        "--edi-number",
+        "500000001",
+    )
     assert add(folder, *words) == 0
     ((line,), problems) = read_accounts(folder / "accounts")
     assert problems == []
     assert (line.name.key, line.organisation, line.machine) == ("jan@hosted.example", "south", False)
     assert [alias.key for alias in line.aliases] == ["info@hosted.example"]
+    assert line.edi_numbers == ("500000001",)
     assert line.verifier.startswith("{ARGON2ID}")
     assert check_password(line.verifier, PASSWORD)
     assert (folder / "accounts").stat().st_mode & 0o777 == 0o600
@@ -91,6 +100,10 @@ def test_replace_changes_the_password_in_place(folder: Path) -> None:
         (
             ("x@hosted.example", "--organisation", "south", "--alias", "y@hosted.example", "--machine"),
             "a machine has no aliases",
+        ),
+        (
+            ("x@hosted.example", "--organisation", "south", "--edi-number", "5", "--machine"),
+            "a machine has no mailbox for EDI",
         ),
     ],
 )

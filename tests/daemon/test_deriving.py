@@ -194,7 +194,7 @@ async def test_many_copies_at_once_leave_the_lanes_to_other_mail(site: Site, ren
     renderer.gate.set()
     await lanes.idle()
     await lanes.drain()
-    for _ in range(3):
+    for _ in range(6):
         site.clock.forward(5)
         await delivered(site, lanes_with(site, renderer))
     assert len(site.route.contents) == 21

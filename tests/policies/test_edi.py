@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from policies.edi import EdiPolicy
+from policies.sender import SenderOptions, SenderPolicy
 from relayd.directory.directory import Delivers, Directory, DomainEntry, Organisation, OrganisationSettings, Origin, Via
 from relayd.mail.address import Domain, parse_address
 from relayd.pipeline.policy import Options, Stage
@@ -256,3 +257,16 @@ async def test_one_organisations_rules_are_not_anothers() -> None:
         },
     )
     assert forms(await judged(mail_of(MEDLAB), known, ANNA, "x@zuid.example")) == {ANNA: "html"}
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [("edi@gateway.example", Pass), ("500000002@gateway.example", Pass), ("x@elsewhere.example", Refuse)],
+)
+async def test_strangers_reach_the_gateway_and_nobody_behind_it_that_isnt_served(
+    address: str, kind: type[Verdict]
+) -> None:
+    mail = judging.mail(sender="lab@outside.example", to=[address], origin=judging.STRANGER)
+    said = await SenderPolicy(SenderOptions()).judge(mail, Stage.RECIPIENT, judging.context(directory()))
+    assert isinstance(said, list)
+    assert isinstance(said[0], kind)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +13,7 @@ from relayd.journal.event import Event
 from relayd.mail.meta import Derived
 from relayd.store.derived import NOT_MADE, DerivedCopy
 from relayd.store.purge import Purge
-from relayd.store.sqlite import SqliteStore
+from relayd.store.sqlite import FILE, SqliteStore
 from relayd.vault.meta import copy_part, seal_derived
 from relayd.vault.vault import MessageKey
 from tests.store.rig import DAY, Rig
@@ -98,3 +100,18 @@ async def test_nothing_is_kept_of_a_message_whose_day_has_come(rig: Rig, store: 
     await store.call("forget_expired")
     with pytest.raises(NotFound):
         await keep(store, message.id, NOT_MADE)
+
+
+async def test_a_database_of_before_there_were_any_is_sound_and_gets_the_table(rig: Rig) -> None:
+    store = await rig.open()
+    key = rig.key()
+    message = await rig.message(key=key)
+    await store.accept(message)
+    await store.close()
+    with closing(sqlite3.connect(rig.state / FILE)) as db:
+        db.execute("DROP TABLE derived")
+        db.execute("PRAGMA user_version = 3")
+    assert rig.verify() == []
+    store = await rig.open()
+    assert await keep(store, message.id, await copy_of(rig, key))
+    await store.close()
