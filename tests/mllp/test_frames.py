@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.mllp.frames import Frames, Mark, framed
+from tests.kit.hl7 import sample
 
 #: Octets that may stand in a message.
 MESSAGES = st.lists(st.binary(max_size=40).filter(lambda octets: not set(octets) & {0x0B, 0x1C}), max_size=5)
@@ -42,6 +44,14 @@ def test_any_octets_are_taken(octets: bytes) -> None:
 
 def test_a_message_that_another_one_breaks_off_is_dropped() -> None:
     assert messages_of([b"\x0bfirst\x0bsecond\x1c\r\x0bthird"]) == [b"second"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100, 5000])
+def test_the_samples_hold_what_they_are_made_of(size: int) -> None:
+    order, result = sample("oml_o21_lab2lab_latin1.hl7"), sample("oul_r22_lab2lab_latin1.hl7")
+    two, broken = sample("mllp_two_messages.bin"), sample("mllp_split_and_garbage.bin")
+    assert messages_of([two[at : at + size] for at in range(0, len(two), size)]) == [order, result]
+    assert messages_of([broken[at : at + size] for at in range(0, len(broken), size)])[0] == order
 
 
 def test_the_last_octet_may_be_missing() -> None:
