@@ -1,8 +1,14 @@
-"""EDI: how long reading, HTML and PDF take, beside the libraries that can read the same files."""
+"""EDI: how long reading, HTML and PDF take, beside the libraries that can read the same files.
+
+Reading is compared twice: "tokens" takes a message apart into all its fields, as the libraries do; "relayd" goes on to
+what they mean. PDFs are made by the process that makes them in production, while 50 mails a second pass through a
+relayd with all of production on; the relay's own times are from the same run with and without them.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import statistics
 import subprocess
@@ -15,7 +21,9 @@ from pathlib import Path
 from relayd.edi import rendering
 from relayd.edi.detect import sniff
 from relayd.edi.reading import read
-from scripts.lib.bench_stage import footnote, markdown
+from relayd.rendering.renderer import ProcessRenderer
+from scripts.lib.bench_stage import footnote, markdown, share, stage
+from scripts.lib.bench_viewer import RATE, traffic
 
 SAMPLES = Path("tests/edi/samples")
 PEERS = ("pydifact", "hl7", "hl7apy")
@@ -24,18 +32,22 @@ OURS = ("relayd, tokens", "relayd")
 GOAL, HTML_GOAL = 5.0, 1.0
 #: Octets of a message that is no ordinary one any more.
 ORDINARY = 8_000
+#: A PDF of this every so many seconds, for so long; its goal in seconds, and by how much the relay's p99 may rise.
+LETTER, EVERY, DURING, PDF_GOAL, RISE = "medlab_full_latin1_crlf.edi", 0.5, 30.0, 0.2, 1.2
 
 Times = dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One file: seconds by library, how many times as fast as the fastest peer relayd is, and seconds of its HTML."""
+    """One file: seconds by library, how many times as fast as the fastest peer relayd is at taking it apart (tokens) and
+    at understanding it (whole), and seconds of its HTML."""
 
     file: str
     octets: int
     seconds: dict[str, float | None]
-    ratio: float | None
+    tokens: float | None
+    whole: float | None
     html: float
 
 
@@ -68,18 +80,77 @@ def line(file: Path, rounds: list[Times]) -> Line:
         library: statistics.median(values) if (values := _values(rounds, library, name)) else None
         for library in (*PEERS, *OURS)
     }
+    data = file.read_bytes()
+    tokens, whole = (_ratio(rounds, ours, name) for ours in OURS)
+    return Line(file.name, len(data), seconds, tokens, whole, html_seconds(data))
+
+
+def _ratio(rounds: list[Times], ours: str, name: str) -> float | None:
+    """The fastest peer's time in each round by ours in the same; the median."""
     ratios = [
-        min(peers) / ours
+        min(peers) / mine
         for times in rounds
         if (peers := [value for peer in PEERS if (value := times[peer][name]) is not None])
-        and (ours := times["relayd"][name])
+        and (mine := times[ours][name])
     ]
-    data = file.read_bytes()
-    return Line(file.name, len(data), seconds, statistics.median(ratios) if ratios else None, html_seconds(data))
+    return statistics.median(ratios) if ratios else None
 
 
 def _values(rounds: list[Times], library: str, name: str) -> list[float]:
     return [value for times in rounds if (value := times[library][name]) is not None]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Seconds of PDFs beside relay traffic: their median and p95; and the relay's p99 without and with them."""
+
+    count: int
+    median: float
+    p95: float
+    quiet_p99: float
+    busy_p99: float
+
+    @property
+    def rise(self) -> float:
+        return self.busy_p99 / self.quiet_p99
+
+
+def beside(parent: Path, data: bytes) -> Beside:
+    """Three times without and with, in turns; medians."""
+    rounds = []
+    with stage(parent) as on:
+        for _ in range(3):
+            with traffic(on) as quiet:
+                time.sleep(DURING / 3)
+            with traffic(on) as busy:
+                took = asyncio.run(_pdfs(data, DURING / 3))
+            rounds.append((took, share(quiet.took, 0.99) or 0.0, share(busy.took, 0.99) or 0.0))
+    all_took = [one for took, _, _ in rounds for one in took]
+    return Beside(
+        len(all_took),
+        statistics.median(all_took),
+        share(all_took, 0.95) or 0.0,
+        statistics.median(quiet_p99 for _, quiet_p99, _ in rounds),
+        statistics.median(busy_p99 for _, _, busy_p99 in rounds),
+    )
+
+
+async def _pdfs(data: bytes, during: float) -> list[float]:
+    """How long each took, page and PDF together. The process is warm, as it is in production after its first."""
+    renderer, took = ProcessRenderer(), []
+    try:
+        page = rendering.html(read(data), "nl").html
+        await renderer.make_pdf(page, data, "message.edi")
+        end = time.perf_counter() + during
+        while time.perf_counter() < end:
+            started = time.perf_counter()
+            page = rendering.html(read(data), "nl").html
+            await renderer.make_pdf(page, data, "message.edi")
+            took.append(time.perf_counter() - started)
+            await asyncio.sleep(max(0.0, started + EVERY - time.perf_counter()))
+    finally:
+        await renderer.close()
+    return took
 
 
 def main(words: list[str]) -> int:
@@ -88,26 +159,44 @@ def main(words: list[str]) -> int:
     parser.add_argument("--budget", type=float, default=0.1, help="seconds for one file and library in a round")
     parser.add_argument("--samples", type=Path, default=SAMPLES, help="a folder with messages")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where mail is kept meanwhile")
+    parser.add_argument("--no-relay", action="store_true", help="leave out the PDFs beside relay traffic")
     arguments = parser.parse_args(words)
     files = [file for file in sorted(arguments.samples.rglob("*")) if file.is_file() and sniff(file.read_bytes())]
     rounds = [parse_all(files, arguments.budget) for _ in range(arguments.rounds)]
     lines = [line(file, rounds) for file in files]
+    pdf = None if arguments.no_relay else beside(arguments.folder, (SAMPLES / LETTER).read_bytes())
     if arguments.json:
-        print(json.dumps([asdict(one) for one in lines]))
+        print(json.dumps({"files": [asdict(one) for one in lines], "pdf": asdict(pdf) if pdf else None}))
     else:
-        head = ["file", "octets", *(f"{library} ms" for library in (*PEERS, *OURS)), "times as fast", "HTML ms"]
+        head = [
+            "file",
+            "octets",
+            *(f"{library} ms" for library in (*PEERS, *OURS)),
+            "tokens: times as fast",
+            "whole: times as fast",
+            "HTML ms",
+        ]
         print(markdown(head, [_cells(one) for one in lines]))
+        if pdf is not None:
+            print(
+                f"\n- {pdf.count} PDFs of {LETTER} beside {RATE} mails a second: median {_ms(pdf.median)} ms, "
+                f"p95 {_ms(pdf.p95)} ms\n- the relay's p99 meanwhile: {_ms(pdf.busy_p99)} ms, without them "
+                f"{_ms(pdf.quiet_p99)} ms: {pdf.rise:.2f} times as long"
+            )
         print(f"\n{footnote('scripts/bench edi')}")
-    missed = [one.file for one in lines if one.ratio is not None and one.ratio < GOAL]
+    missed = [one.file for one in lines if one.tokens is not None and one.tokens < GOAL]
     missed += [one.file for one in lines if one.octets < ORDINARY and 1000 * one.html >= HTML_GOAL]
+    if pdf is not None and (pdf.median >= PDF_GOAL or pdf.rise > RISE):
+        missed.append("PDF beside relay traffic")
     for name in missed:
         print(f"bench: missed its goal: {name}", file=sys.stderr)
     return 1 if missed else 0
 
 
 def _cells(one: Line) -> list[str]:
-    ratio = "–" if one.ratio is None else f"{one.ratio:.1f}"
-    return [one.file, str(one.octets), *(_ms(one.seconds[each]) for each in (*PEERS, *OURS)), ratio, _ms(one.html)]
+    ratios = ["–" if ratio is None else f"{ratio:.1f}" for ratio in (one.tokens, one.whole)]
+    return [one.file, str(one.octets), *(_ms(one.seconds[each]) for each in (*PEERS, *OURS)), *ratios, _ms(one.html)]
 
 
 def _ms(seconds: float | None) -> str:
