@@ -30,6 +30,8 @@ from relayd.smtp.wire import Hangup, Wire
 _IDLE: Final = 3600.0
 #: The longest first segment.
 _HEADER_LIMIT: Final = 16 * 1024
+#: A sender of this many times the permitted size isn't read to its end any more.
+_PATIENCE: Final = 4
 #: A peer that doesn't take what was sent to it is cut off this long after the end, in seconds.
 _LINGER: Final = 10.0
 
@@ -130,6 +132,8 @@ class MllpSession(asyncio.Protocol):
             incoming, self._incoming = self._incoming, None
             if answer := await incoming.answer():
                 self._wire.write(framed(answer))
+            if incoming.is_strangers:
+                raise Hangup
         else:
             assert isinstance(piece, bytes)
             await self._incoming.write(piece)
@@ -170,6 +174,8 @@ class _Incoming:
 
     async def write(self, block: bytes) -> None:
         self._size += len(block)
+        if self._size > _PATIENCE * self._limit:
+            raise Hangup
         if self._size > self._limit and self._refusal is None:
             self._refuse(TOO_LARGE)
         if self._refusal is not None:
@@ -194,6 +200,11 @@ class _Incoming:
                 reply = reply_to(error, "mllp")
         log.info("mllp_answered", peer=str(self._peer.address), reply=reply.code, status=reply.enhanced)
         return answer_to(self._header, reply, self._door.now())
+
+    @property
+    def is_strangers(self) -> bool:
+        """Whether nobody whom we know has sent it."""
+        return self._refusal is not None and self._refusal.code == 530
 
     def discard(self) -> None:
         if self._exchange is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -40,8 +41,8 @@ Times = dict[str, dict[str, float | None]]
 
 @dataclass(frozen=True)
 class Line:
-    """One file: seconds by library, how many times as fast as the fastest peer relayd is at taking it apart (tokens) and
-    at understanding it (whole), and seconds of its HTML."""
+    """One file: seconds by library, how many times as fast as the fastest peer relayd takes it apart (tokens) and
+    understands it (whole), and seconds of its HTML."""
 
     file: str
     octets: int
@@ -57,7 +58,7 @@ def parse_all(files: Sequence[Path], budget: float) -> Times:
     for library in (*PEERS, *OURS):
         python = [".venv/bin/python"] if library in OURS else ["scripts/aside", "edi-peers"]
         command = [*python, "scripts/lib/edi_parse.py", library, str(budget), *map(str, files)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ".", "PATH": ""})
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": "."})
         found[library] = json.loads(done.stdout)
     return found
 
@@ -162,7 +163,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where mail is kept meanwhile")
     parser.add_argument("--no-relay", action="store_true", help="leave out the PDFs beside relay traffic")
     arguments = parser.parse_args(words)
-    files = [file for file in sorted(arguments.samples.rglob("*")) if file.is_file() and sniff(file.read_bytes())]
+    found = [file for file in sorted(arguments.samples.rglob("*")) if file.suffix in (".edi", ".hl7")]
+    files = [file for file in found if sniff(file.read_bytes())]
     rounds = [parse_all(files, arguments.budget) for _ in range(arguments.rounds)]
     lines = [line(file, rounds) for file in files]
     pdf = None if arguments.no_relay else beside(arguments.folder, (SAMPLES / LETTER).read_bytes())

@@ -149,6 +149,7 @@ def test_frames_may_be_split_joined_and_broken_off(stage):
 def test_without_a_certificate_of_an_organisation_nothing_is_taken(stage):
     with stage.sender(certificate=False) as sender:
         assert b"MSA|AE|G1" in sender.send(message("G1", modes="|"))
+        assert sender.answer() == b""
 
 
 def test_while_the_store_is_away_the_answer_is_to_try_again(stage):
