@@ -75,9 +75,7 @@ class MllpIntake(Intake):
             receiving.discard()
             raise
         whose = "\0".join((organisation.id, named.application, named.facility, named.control_id))
-        return MllpExchange(
-            self.services, transaction, receiving, hmac.digest(key, whose.encode(), "sha256"), key, named.control_id
-        )
+        return MllpExchange(self.services, transaction, receiving, hmac.digest(key, whose.encode(), "sha256"), key)
 
     def _head(self, organisation: Organisation, sender: Address, gateway: Address, named: Named, id_: str) -> bytes:
         mail = EmailMessage(policy=POLICY)
@@ -103,13 +101,11 @@ class MllpExchange:
         receiving: Receiving,
         name: bytes,
         key: bytes,
-        control_id: str,
     ) -> None:
         self._services = services
         self._transaction = transaction
         self._receiving = receiving
         self._name = name
-        self._control_id = control_id
         self._content = hmac.new(key, digestmod=hashlib.sha256)
         self._lines = Base64Lines()
 
@@ -119,9 +115,6 @@ class MllpExchange:
             self._receiving.write(lines)
 
     async def commit(self) -> Reply:
-        if not self._control_id:
-            # Without MSH-10 nothing tells a repetition from another message: better twice than lost.
-            return await self._accept()
         content = self._content.digest()
         taken = {"name": self._name, "content": content}
         if await self._services.store.call("mllp_taken", **taken) is not None:

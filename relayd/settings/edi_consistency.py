@@ -81,6 +81,10 @@ def _numbers(
     owners: dict[str, str] = {}
     hosted = {address.key for line in accounts if not line.machine for address in (line.name, *line.aliases)}
     for name, entry in organisations.organisations.items():
+        sender = entry.settings.edi_sender
+        if sender and parse_address(sender).domain not in (*entry.domains, *entry.relays_for):
+            text = f"expected an address at a domain that {name} may send from"
+            yield source.problem(["organisations", name, "settings", "edi_sender"], text)
         for number, mailbox in entry.edi_numbers.items():
             at: Location = ["organisations", name, "edi_numbers", number]
             if (owner := owners.setdefault(number.casefold(), mailbox)) != mailbox:

@@ -55,6 +55,11 @@ MISTAKES: list[tuple[dict[str, str], str]] = [
     ({"organisations": NORTH + "    edi_numbers: {'5': a@north.example, '6': b@north.example}\n" + SOUTH + "    edi_numbers: {'5': jan@hosted.example}\n", "accounts": JAN}, "organisations.south.edi_numbers.5: is the number of a@north.example already"),
     ({"organisations": NORTH + SOUTH + "    edi_numbers: {'5': nobody@hosted.example}\n"}, "there is no mailbox nobody@hosted.example; relayd account add makes one"),
     ({"organisations": NORTH + "    edi_numbers: {'5': a@north.example}\n" + SOUTH, "accounts": f"{JAN} userdb_relayd_edi_numbers=7,5"}, "accounts:1: jan@hosted.example: 5 is the number of a@north.example already"),
+    ({"organisations": rules("{form: system}")}, "form: system goes with system, a name under systems in relayd.yaml"),
+    ({"organisations": rules("{form: html, system: his}")}, "form: system goes with system"),
+    ({"organisations": rules("{form: system, system: hsi}"), "relayd": RELAYD + "systems: {his: {address: 'his.example:2575'}}\n"}, 'edi_rules.0.system: there is no system called hsi; did you mean "his"?'),
+    ({"organisations": NORTH + "    settings: {edi_sender: a@south.example}\n" + SOUTH}, "organisations.north.settings.edi_sender: expected an address at a domain that north may send from"),
+    ({"relayd": RELAYD.replace("kind: relay}", "kind: mllp}")}, "listeners.0.kind: mllp has no STARTTLS; write tls: implicit"),
     ({"accounts": f"{JAN} userdb_relayd_machine=yes userdb_relayd_edi_numbers=7"}, "a machine has no mailbox for EDI"),
 ]  # fmt: skip
 
