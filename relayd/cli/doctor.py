@@ -23,6 +23,7 @@ from relayd.cli.doctor_nta7516 import nta7516
 from relayd.cli.doctor_reports import reports
 from relayd.cli.doctor_sms import sms_gateways, sms_use
 from relayd.cli.doctor_store import disk, store
+from relayd.cli.doctor_systems import systems
 from relayd.cli.doctor_viewer import viewer_addresses
 from relayd.cli.findings import Finding, Level
 from relayd.cli.reload import ask
@@ -194,6 +195,7 @@ async def examine_network(loaded: Loaded) -> list[Finding]:
     findings += await reports(loaded.configuration, resolver)
     findings += await viewer_addresses(loaded.configuration, resolver)
     findings += await sms_gateways(loaded.configuration)
+    findings += await systems(loaded.configuration, resolver)
     entries = [entry for entry in directory.domainbook.values() if entry.next_hops]
     findings += await asyncio.gather(*(_next_hop(resolver, entry, hop) for entry in entries for hop in entry.next_hops))
     return findings

@@ -8,6 +8,7 @@ their control ids. A copy that holds no HL7 has no way to a system.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +19,11 @@ from msgspec.structs import replace
 
 from relayd.delivery.parts import Decoded
 from relayd.delivery.ways import split_host
+from relayd.dns.resolver import Resolver
 from relayd.edi.acknowledge import Answered, read_answer
 from relayd.edi.detect import sniff
 from relayd.edi.model import Format
+from relayd.errors import RelaydError
 from relayd.mail.envelope import TlsFacts
 from relayd.mail.meta import Part
 from relayd.mllp.frames import END, START, Frames, Mark
@@ -31,6 +34,8 @@ from relayd.tls.identity import facts_of
 
 #: Octets of an acknowledgement.
 _MOST: Final = 64 * 1024
+#: Addresses of a system that are tried.
+_ADDRESSES: Final = 4
 #: Octets of a part that say what it is.
 _START: Final = 1024
 #: Codes of an answer that are told.
@@ -39,13 +44,54 @@ _CODES: Final = 5
 log = structlog.get_logger("relayd.delivery")
 
 
+class Unreachable(RelaydError):
+    """No proven connection to the system can be had now; the text says why."""
+
+
+async def dial(
+    system: SystemSettings, certificate: Path, key: Path, resolver: Resolver
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which both sides have shown a certificate. Raises Unreachable."""
+    host, port = split_host(system.address)
+    found = await resolver.addresses(host)
+    if not found.addresses:
+        raise Unreachable(f"looking up its address ended in {found.answer}")
+    problem = ""
+    for address in found.addresses[:_ADDRESSES]:
+        try:
+            # Made for each connection: certificates are renewed while relayd runs.
+            context = await asyncio.to_thread(_context, system, certificate, key)
+            async with asyncio.timeout(system.timeout.total_seconds()):
+                return await asyncio.open_connection(
+                    address, port, ssl=context, server_hostname=system.tls_name or host
+                )
+        except (OSError, TimeoutError) as error:
+            problem = _reason(error)
+    raise Unreachable(problem)
+
+
+def _reason(error: OSError | TimeoutError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return getattr(error, "verify_message", "") or str(error.reason)
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def _context(system: SystemSettings, certificate: Path, key: Path) -> ssl.SSLContext:
+    context = https_context(system.ca_file)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 class SystemRoute:
     """Delivers to one system. ``certificate`` and ``key`` are ours, which it asks for."""
 
-    def __init__(self, system: SystemSettings, certificate: Path, key: Path) -> None:
+    def __init__(self, system: SystemSettings, certificate: Path, key: Path, resolver: Resolver) -> None:
         self._system = system
         self._certificate = certificate
         self._key = key
+        self._resolver = resolver
 
     async def deliver(self, job: Job) -> list[Outcome]:
         # Only of a copy that was made for it are the parts' places those in the content.
@@ -59,18 +105,12 @@ class SystemRoute:
         return
 
     async def _hand_over(self, job: Job, parts: Sequence[Part]) -> Outcome:
-        host, port = split_host(self._system.address)
-        patience = self._system.timeout.total_seconds()
+        host = split_host(self._system.address)[0]
         try:
-            context = await asyncio.to_thread(self._context)
-            async with asyncio.timeout(patience):
-                reader, writer = await asyncio.open_connection(
-                    host, port, ssl=context, server_hostname=self._system.tls_name or host
-                )
-        except (OSError, TimeoutError) as error:
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-            log.info("system_unavailable", system=self._system.address, reason=reason)
-            return Outcome(0, Result.DEFERRED, "4.4.1", f"{host} can't be reached: {reason}", remote=host)
+            reader, writer = await dial(self._system, self._certificate, self._key, self._resolver)
+        except Unreachable as error:
+            log.info("system_unavailable", system=self._system.address, reason=str(error))
+            return Outcome(0, Result.DEFERRED, "4.4.1", f"{host} can't be reached: {error}", remote=host)
         tls = replace(facts_of(writer.get_extra_info("ssl_object")), proof="ca")
         try:
             return await self._converse(job, parts, reader, writer, tls)
@@ -113,12 +153,6 @@ class SystemRoute:
             if not answered.answer.is_positive:
                 return Outcome(0, Result.FAILED, "5.6.0", _said(answered), remote=host, tls=tls)
         return Outcome(0, Result.DELIVERED, "2.0.0", _said(answered), remote=host, tls=tls)
-
-    def _context(self) -> ssl.SSLContext:
-        """Made for each conversation: certificates are renewed while relayd runs."""
-        context = https_context(self._system.ca_file)
-        context.load_cert_chain(self._certificate, self._key)
-        return context
 
 
 async def _is_hl7(job: Job, part: Part) -> bool:

@@ -89,7 +89,7 @@ def build_routes(
     }
     folders = {name: FolderRoute(settings.path) for name, settings in configuration.folders.items()}
     systems = {
-        name: SystemRoute(settings, configuration.tls.certificate, configuration.tls.key)
+        name: SystemRoute(settings, configuration.tls.certificate, configuration.tls.key, resolver)
         for name, settings in configuration.systems.items()
     }
     return {
