@@ -416,13 +416,6 @@ def test_a_document_of_megabytes_is_cut_off_its_field() -> None:
     assert len(found.data) == 1_100_009
 
 
-def test_a_message_in_utf_16_is_read() -> None:
-    text = message(PID, "OBR|1", "OBX|1|ST|x||één").decode("latin-1")
-    reading = read(text.encode("utf-16"))
-    assert rows(reading.documents[0])[0].values == ("één",)
-    assert reading.findings
-
-
 def test_what_stands_around_messages_is_kept() -> None:
     reading = read(b"Beste,\r\n\r\n" + sample("oul_r22_crlf.hl7") + b"\r\n-- \r\nHet laboratorium\r\n")
     assert [line for text in reading.outside for line in text.lines if line] == ["Beste,", "-- ", "Het laboratorium"]
