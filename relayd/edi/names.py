@@ -230,6 +230,7 @@ class Label:
     FURTHER = "Further data"
     COUNTER = "Counter"
     PRACTITIONER = "Kind of practitioner"
+    PRACTITIONERS_CODE = "AGB of the practitioner"
     COPY = "Copy"
     CHANGED = "Changed"
     LINE = "Kind of line"
