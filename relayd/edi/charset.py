@@ -20,6 +20,7 @@ from relayd.edi.names import Says
 #: For :meth:`bytes.decode`: octets that don't fit are read one by one.
 LENIENT = "relayd-edi"
 BOM = codecs.BOM_UTF8
+_UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 _UTF8 = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{1,3}")
 _LOW = bytes(range(0x80))
@@ -87,6 +88,16 @@ def find(data: bytes, declared: str = "") -> tuple[str, tuple[Finding, ...]]:
     if len(_DOS.findall(data)) > len(_LATIN.findall(data)):
         return "cp850", (_finding(Severity.WARNING, Says.DOS, "cp850"),)
     return "cp1252", ()
+
+
+def out_of_utf_16(data: bytes) -> tuple[bytes, tuple[Finding, ...]]:
+    """``data`` in UTF-8 where its mark says that it is in UTF-16, whose separators aren't single octets; else as it is.
+
+    The places in such a file are those of its text in UTF-8.
+    """
+    if (name := _UTF_16.get(data[:2])) is None:
+        return data, ()
+    return data[2:].decode(name, "replace").encode("utf-8", "replace"), (Finding(Severity.WARNING, Says.UTF_16),)
 
 
 def encode(value: str) -> tuple[bytes, tuple[str, ...]]:

@@ -74,7 +74,8 @@ def _plain(data: bytes, charset: str) -> tuple[Format | None, bytes, str, tuple[
     """The form, the message out of its XML, its character set, and what had no place in it."""
     form = sniff(data)
     if form is None or form in (Format.EDIFACT, Format.HL7):
-        return form, data, charset, ()
+        octets, odd = charsets.out_of_utf_16(data)
+        return form, octets, charset, odd
     tree = xmltree.parse(data, charset)
     form = xml_reader.form_of(tree)
     if form is Format.XML or tree.root is None:

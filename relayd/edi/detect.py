@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from relayd.edi.charset import out_of_utf_16
 from relayd.edi.edifact_xml import ROOTS
 from relayd.edi.model import Format
 from relayd.mail.decode import decoder
@@ -48,12 +49,15 @@ class Leaf:
 
 def sniff(data: bytes) -> Format | None:
     """The format of ``data``; None when it is no EDI."""
+    if data[:2] in _BOMS:
+        head = out_of_utf_16(data[:_FAR])[0]
+        return _xml(data) if head.lstrip(_SPACE).startswith(b"<") else sniff(head.removeprefix(_BOMS[0]))
     start = _beginning(data)
     if _EDIFACT.match(data, start):
         return Format.EDIFACT
     if _HL7.match(data, start):
         return Format.HL7
-    if data[start : start + 1] == b"<" or data[:2] in _BOMS:
+    if data[start : start + 1] == b"<":
         return _xml(data)
     if later := _LATER.search(data, 0, _FAR):
         return Format.EDIFACT if later[1] else Format.HL7

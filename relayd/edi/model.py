@@ -171,6 +171,9 @@ class Flag(StrEnum):
     VERY_HIGH = "very high"
     ABNORMAL = "abnormal"
     NORMAL = "normal"
+    #: A microbe to an antibiotic.
+    SUSCEPTIBLE = "susceptible"
+    RESISTANT = "resistant"
     #: One that we don't know: ``Result.flag_text`` has it.
     OTHER = "other"
 

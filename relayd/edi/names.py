@@ -230,6 +230,7 @@ class Label:
     FURTHER = "Further data"
     COUNTER = "Counter"
     PRACTITIONER = "Kind of practitioner"
+    PRACTITIONERS_CODE = "AGB of the practitioner"
     COPY = "Copy"
     CHANGED = "Changed"
     LINE = "Kind of line"
@@ -270,6 +271,7 @@ class Says:
 
     DOS = "The text is in a DOS code page (read as %(set)s)"
     BROKEN_UTF8 = "The text is %(set)s with octets that are none"
+    UTF_16 = "The message is in UTF-16, which hardly any system can read"
     NOTHING = "There is no EDIFACT message"
     OUTSIDE = "Text stands outside of the interchange"
     NO_UNB = "The message has no envelope: UNB is missing"

@@ -295,6 +295,7 @@ def kind(code: str, sections: frozenset[str] = frozenset()) -> Kind:
 FLAGS: Final = {
     "L": Flag.LOW, "H": Flag.HIGH, "LL": Flag.VERY_LOW, "HH": Flag.VERY_HIGH, "<": Flag.VERY_LOW,
     ">": Flag.VERY_HIGH, "A": Flag.ABNORMAL, "AA": Flag.ABNORMAL, "N": Flag.NORMAL,
+    "S": Flag.SUSCEPTIBLE, "R": Flag.RESISTANT,
 }  # fmt: skip
 
 #: Table 0085 (OBX-11) and 0123 (OBR-25).
@@ -324,6 +325,9 @@ SYSTEMS: Final = {
     "SNOMED-CT": "snomed", "NHG": "nhg", "NHG45": "nhg", "NHG-45": "nhg", "NHGTABEL45": "nhg", "99NHG": "nhg",
     "2.16.840.1.113883.6.1": "loinc", "2.16.840.1.113883.6.96": "snomed", "2.16.840.1.113883.2.4.4.30.45": "nhg",
 }  # fmt: skip
+
+#: How those systems are written on a page; any other is the sender's own word.
+SYSTEM_NAMES: Final = {"loinc": "LOINC", "nhg": "NHG", "snomed": "SNOMED CT"}
 
 #: Table 0104's companion for orders: 0119 (ORC-1).
 ORDER_CONTROLS: Final = {
@@ -362,6 +366,19 @@ ERRORS: Final = {
 SEVERITIES: Final = {"W": "Warning", "I": "Note", "E": "Error", "F": "Error"}
 #: Table 0136, for fields of PID and others that are yes or no.
 YES_NO: Final = {"Y": "Yes", "J": "Yes", "N": "No"}
+#: Table 0003 (EVN-1): the events of patients' data that are sent most.
+EVENTS: Final = {
+    "A01": "Admission", "A02": "Transfer", "A03": "Discharge", "A04": "Registration", "A05": "Pre-admission",
+    "A08": "Changed data", "A11": "Admission cancelled", "A12": "Transfer cancelled", "A13": "Discharge cancelled",
+    "A28": "New patient", "A31": "Changed data", "A40": "Records merged",
+}  # fmt: skip
+#: Table 0127 (AL1-2).
+ALLERGIES: Final = {
+    "DA": "Drug allergy", "FA": "Food allergy", "EA": "Environmental allergy", "PA": "Pollen allergy",
+    "AA": "Animal allergy", "LA": "Plant allergy", "MA": "Other allergy", "MC": "Contraindication",
+}  # fmt: skip
+#: Table 0128 (AL1-4).
+ALLERGY_SEVERITIES: Final = {"SV": "Severe", "MO": "Moderate", "MI": "Mild", "U": "Unknown"}
 #: Table 0004 (PV1-2).
 PATIENT_CLASSES: Final = {
     "E": "Emergency", "I": "Inpatient", "O": "Outpatient", "P": "Before admission", "R": "Recurring",
@@ -387,6 +404,7 @@ TABLES: Final[dict[tuple[str, int], dict[str, str]]] = {
     ("ORC", 1): ORDER_CONTROLS, ("ORC", 5): ORDER_STATUSES, ("TQ1", 9): PRIORITIES, ("OBR", 5): PRIORITIES,
     ("MSA", 1): ANSWERS, ("ERR", 3): ERRORS, ("ERR", 4): SEVERITIES, ("PID", 24): YES_NO, ("PID", 30): YES_NO,
     ("PID", 31): YES_NO, ("SPM", 20): YES_NO, ("PV1", 2): PATIENT_CLASSES, ("TXA", 2): DOCUMENTS,
+    ("EVN", 1): EVENTS, ("AL1", 2): ALLERGIES, ("AL1", 4): ALLERGY_SEVERITIES,
     ("OBX", 11): STATUS_WORDS, ("OBR", 25): STATUS_WORDS,
 }  # fmt: skip
 

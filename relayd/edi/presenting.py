@@ -36,6 +36,7 @@ from relayd.edi.model import (
     Text,
     Unread,
 )
+from relayd.edi.names_hl7 import SYSTEM_NAMES
 from relayd.edi.people import address_lines, full_name
 from relayd.edi.view import (
     BlockShown,
@@ -86,11 +87,13 @@ _SYMBOLS: Final = {
     Flag.VERY_HIGH: ("high", "↑↑"),
     Flag.ABNORMAL: ("abnormal", "!"),
     Flag.NORMAL: ("normal", ""),
+    Flag.SUSCEPTIBLE: ("other", "S"),
+    Flag.RESISTANT: ("other", "R"),
 }
 #: The usual signs, which our words say; any other sign of the sender is shown beside them.
-_SIGNS: Final = frozenset({"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI"})
+_SIGNS: Final = frozenset({"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI", "S", "R"})
 #: Names of identifiers; any other is the sender's own word.
-_SYSTEMS: Final = {"bsn": "BSN", "agb": "AGB", "uzovi": "UZOVI", "loinc": "LOINC", "nhg": "NHG", "snomed": "SNOMED CT"}
+_SYSTEMS: Final = {"bsn": "BSN", "agb": "AGB", "uzovi": "UZOVI"} | SYSTEM_NAMES
 
 #: What is longer, and has a space in it or is longer still, isn't a number.
 _SHORT: Final = 9
@@ -215,7 +218,7 @@ def _party(party: Party, words: Words, role: str) -> Person:
     if party.address:
         lines += address_lines(party.address)
     facts = (
-        *_lines((words("Telephone"), telephone) for telephone in party.telephones),
+        *_telephones(party.telephones, words),
         *(_identifier(identifier, words) for identifier in party.identifiers),
         *_pairs(party.others, words),
     )
@@ -228,7 +231,7 @@ def _patient(patient: Patient, words: Words) -> Person:
         *_lines(((words("Born"), words.moment(patient.birth_date)), (words("Sex"), sex))),
         *(_identifier(identifier, words) for identifier in patient.identifiers),
         *_lines(((words("Address"), ", ".join(address_lines(patient.address)) if patient.address else ""),)),
-        *_lines((words("Telephone"), telephone) for telephone in patient.telephones),
+        *_telephones(patient.telephones, words),
         *_pairs(patient.others, words),
     )
     name = full_name(patient.name) if patient.name else ""
@@ -241,6 +244,11 @@ def _identifier(identifier: Identifier, words: Words) -> Line:
         return Line(label, clean(identifier.value))
     remark = words("valid number") if identifier.sound else words("not a valid number")
     return Line(label, clean(identifier.value), remark, not identifier.sound)
+
+
+def _telephones(telephones: Iterable[str], words: Words) -> tuple[Line, ...]:
+    """HL7 has addresses for e-mail among its telephones."""
+    return _lines((words("E-mail") if "@" in each else words("Telephone"), each) for each in telephones)
 
 
 def _lines(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:

@@ -13,7 +13,7 @@ from relayd.edi.words import words_of
 
 DATES = {"birth_date", "dated", "sampled", "reported", "observed"}
 #: What our words and symbols say of a flag.
-SIGNS = {"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI"}
+SIGNS = {"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI", "S", "R"}
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "article", "header", "section", "footer", "h1", "h2", "p"),
     *("span", "strong", "dl", "div", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "main"),

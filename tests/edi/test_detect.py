@@ -37,6 +37,9 @@ ORU = b"MSH|^~\\&|A|B|C|D|20260901||ORU^R01|1|P|2.5\rPID|1\r"
         (b"<!DOCTYPE x [<!ENTITY a 'b>'>]><EDIFACTInterchange/>", Format.EDI_XML),
         (b"<ORU_R01 xmlns='urn:hl7-org:v2xml'><MSH/></ORU_R01>", Format.V2_XML),
         ("<?xml version='1.0' encoding='utf-16'?><ORU_R01 xmlns='urn:hl7-org:v2xml'/>".encode("utf-16"), Format.V2_XML),
+        (MEDVRI.decode().encode("utf-16"), Format.EDIFACT),
+        (b"\xfe\xff" + ORU.decode().encode("utf-16-be"), Format.HL7),
+        ("Beste collega,\r\n\r\n".encode("utf-16") + MEDVRI.decode().encode("utf-16-le"), Format.EDIFACT),
         (b"<ClinicalDocument xmlns='urn:hl7-org:v3'>x</ClinicalDocument>\n", Format.XML),
     ],
 )

@@ -383,7 +383,7 @@ def test_a_letter_of_version_3() -> None:
         'NAD+PAT++++Laan:2+Utrecht++3581CD+""',
         "FTX+GMR+1++Geachte collega?::.:Tekst",
         "FTX+GMR+1++.",
-        "FTX+GMR+1++Einde",
+        "FTX+GMR+2++Einde",
     )
     assert (letter.kind, letter.dated) == (Kind.LETTER, "2026-08-31")
     sender, receiver = letter.parties
@@ -418,6 +418,7 @@ def test_a_dutch_laboratory_report() -> None:
         "Zwolle",
     )
     assert insurer.identifiers == (Identifier("uzovi", "0104"),)
+    assert [(pair.label, pair.value) for pair in laboratory.others] == [("AGB of the practitioner", "01012345")]
     assert document.patient
     assert document.patient.name == PersonName("Peters", "de", "Dijk", "van der", "M")
     assert document.patient.identifiers == (bsn("999990019"),)
@@ -431,6 +432,37 @@ def test_a_dutch_laboratory_report() -> None:
     assert (creatinine.flag, creatinine.codes) == (Flag.HIGH, (Code("KREA", "nhg"),))
     assert len(creatinine.notes) == 2
     assert not [block for block in document.blocks if isinstance(block, Unread)]
+
+
+def medrpt_result(*segments: str) -> Result:
+    document = message("MEDRPT:0:1:RT:NHS003", "S16+16", "SPC+TSP", "S18+18", "INV+MQ+42T..:911::CRP", *segments)
+    (row,) = (row for block in document.blocks if isinstance(block, Results) for row in block.rows)
+    assert isinstance(row, Result)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [("0.5:7", ("<0.5",)), ("90:6", (">90",)), ("90:5", (">=90",)), ("1:8", ("<=1",)), ("1:4", ("1",))],
+)
+def test_a_result_below_or_above_what_can_be_measured(written: str, values: tuple[str, ...]) -> None:
+    assert medrpt_result(f"RSL+NV+{written}++:::mg/l").values == values
+
+
+@pytest.mark.parametrize(
+    ("written", "limits"), [("0,4 4.0", ("0,4", "4.0", "")), ("< 5", ("", "", "< 5")), ("neg", ("", "", "neg"))]
+)
+def test_a_range_of_two_numbers_is_two_limits(written: str, limits: tuple[str, str, str]) -> None:
+    row = medrpt_result(f"RSL+NV+1+{written}+mg/l")
+    assert (row.low, row.high, row.range) == limits
+
+
+def test_a_result_keeps_its_limits_and_remarks_behind_what_isnt_known() -> None:
+    row = medrpt_result(
+        "RSL+NV+112++:::ng/l", "STS++CO", "RFF+ASL:1", "XYZ+1", "FTX+RIT+++Repeat", "S20+20", "RND+U+80+100"
+    )
+    assert (row.low, row.high, row.notes) == ("80", "100", ("Repeat",))
+    assert [(pair.label, pair.value) for pair in row.others] == [("Status", "CO"), ("Reference", "ASL 1")]
 
 
 def test_a_british_laboratory_report() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from axe_playwright_python.async_playwright import Axe
 
+from relayd.edi.model import Kind
 from relayd.edi.rendering import html
 from tests.edi.documents import LAB, LETTER, UNKNOWN, reading
 from tests.kit.chromium import CHROMIUM, chromium
@@ -29,6 +30,15 @@ async def test_a_page_fits_and_breaks_no_rule_of_accessibility(browser, document
         found = await Axe().run(page)
         assert [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]] == []
         await page.close()
+
+
+async def test_every_kind_of_message_has_the_whole_width(browser):
+    page = await browser.new_page(viewport={"width": 1100, "height": 800})
+    widths = set()
+    for kind in Kind:
+        await page.set_content(html(reading(replace(LAB, kind=kind)), "nl").html)
+        widths.add(await page.evaluate("document.querySelector('article').offsetWidth"))
+    assert len(widths) == 1
 
 
 async def test_a_hostile_name_runs_nothing_and_loads_nothing(browser):

@@ -46,6 +46,16 @@ def test_a_sample_is_read_and_everything_of_it_is_shown(file):
         assert html(read, "nl").html
 
 
+@pytest.mark.parametrize("name", ["medlab_full_latin1_crlf.edi", "oul_r22_lab2lab_latin1.hl7"])
+def test_a_message_in_utf_16_says_the_same(name):
+    data = (SAMPLES / name).read_bytes()
+    wide = data.decode("latin-1").encode("utf-16")
+    assert [one.patient for one in reading.read(wide).documents] == [
+        one.patient for one in reading.read(data).documents
+    ]
+    assert "The message is in UTF-16, which hardly any system can read" in [one.text for one in reading.check(wide)]
+
+
 @given(st.binary(max_size=300))
 @settings(deadline=None)
 def test_any_octets_are_read_checked_and_shown(data):

@@ -197,6 +197,18 @@ def test_a_flag_is_a_word_and_a_symbol_and_a_colour():
     assert "↓ laag" in page
     assert '<tr class="high ' in page
     assert '<tr class="low ' in page
+    microbes = Results(
+        (Result("Amoxicilline", (">8",), flag=Flag.RESISTANT), Result("Ceftriaxon", flag=Flag.SUSCEPTIBLE))
+    )
+    page = html(reading(replace(LAB, blocks=(microbes,))), "nl").html
+    assert "R resistent" in page
+    assert "S gevoelig" in page
+
+
+def test_an_address_for_e_mail_is_no_telephone():
+    shown = text(reading(replace(LAB, patient=replace(PATIENT, telephones=("0612345678", "m@clinic.example")))), "nl")
+    assert "Telefoon: 0612345678" in shown
+    assert "E-mail: m@clinic.example" in shown
 
 
 def test_what_changed_what_is_still_to_come_and_what_no_longer_holds_is_marked():

@@ -19,7 +19,7 @@ def read(segments: list[Segment], context: Context) -> Draft:
     draft, texts, first = Draft(), [], None  # type: Draft, list[str], Segment | None
     for segment in segments:
         tag, kind, patient = segment.tag, segment.get(1), draft.patient
-        if tag == "FTX" and kind == "GMR" and only_text(segment, ("", "1")):
+        if tag == "FTX" and kind == "GMR" and only_text(segment, ("", "1", "2", "3", "4")):
             first = first or segment
             texts.extend("" if line == "." else line for line in literal(segment))
             continue

@@ -32,9 +32,10 @@ def check(data: bytes, charset: str = "") -> list[Finding]:
 
 
 def _read(data: bytes, declared: str, *, strict: bool) -> Reading:
+    data, unusual = charsets.out_of_utf_16(data)
     charset, odd = charsets.find(data, declared)
     transmission = parse(data, charset)
-    findings, documents, envelope = list(odd), [], []  # type: list[Finding], list[Document], list[Unread]
+    findings, documents, envelope = [*unusual, *odd], [], []  # type: list[Finding], list[Document], list[Unread]
     for interchange in transmission.interchanges:
         findings.extend(edifact_check.interchange(interchange))
         context = _context(interchange)

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Final
 
 from relayd.edi import hl7
+from relayd.edi.charset import out_of_utf_16
 from relayd.edi.model import (
     Block,
     Document,
@@ -41,7 +42,6 @@ from relayd.edi.readers.hl7_parts import (
 )
 from relayd.edi.readers.hl7_values import is_single, left, moment
 
-_UTF_16: Final = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 #: Segments that say nothing of what the message is about; they stand behind the rest.
 _PLUMBING: Final = frozenset({"MSH", "SFT", "DSC", "UAC", "QPD"})
 
@@ -51,11 +51,8 @@ def read(data: bytes, charset: str = "") -> Reading:
 
     Nothing raises for any octets. What is no segment stands in ``outside``.
     """
-    findings: list[Finding] = []
-    if data[:2] in _UTF_16:
-        # HL7's separators can't be found in UTF-16; the places in such a file are those of its text in UTF-8.
-        data = data[2:].decode(_UTF_16[data[:2]], "replace").encode("utf-8", "replace")
-        findings.append(Finding(Severity.WARNING, "The message is in UTF-16, which hardly any system can read"))
+    data, odd = out_of_utf_16(data)
+    findings = list(odd)
     file = hl7.split(data, charset)
     documents = tuple(document for message in file.messages for document in _Reader(message).documents())
     if not documents:
@@ -76,7 +73,7 @@ def check(data: bytes, charset: str = "") -> list[Finding]:
     """Every finding in ``data``: those of :func:`read`, and where it isn't as the standard wants it."""
     reading = read(data, charset)
     found = [*reading.findings, *(finding for document in reading.documents for finding in document.findings)]
-    return [*found, *strict(hl7.split(data, charset))]
+    return [*found, *strict(hl7.split(out_of_utf_16(data)[0], charset))]
 
 
 def _counts(file: hl7.File) -> list[Finding]:

@@ -26,7 +26,7 @@ _VERSIONS: Final = frozenset(
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", re.ASCII)
 _STRUCTURED = re.compile(r"(?:<|>|<=|>=|=|<>)?(?:\^[+-]?[\d.]*(?:\^[-+/.:]?(?:\^[+-]?[\d.]*)?)?)?", re.ASCII)
 #: OBX-8 besides the flags that we show: susceptibility, change, and others of table 0078.
-_OTHER_FLAGS: Final = frozenset({"U", "D", "B", "W", "S", "R", "I", "MS", "VS", "NULL", "POS", "NEG"})
+_OTHER_FLAGS: Final = frozenset({"U", "D", "B", "W", "I", "MS", "VS", "NULL", "POS", "NEG"})
 
 # Structures in the order of their segments: * any number, ? at most one. Every repetition takes all it can and gives
 # nothing back, so that a structure is matched in one pass.

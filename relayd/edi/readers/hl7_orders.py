@@ -50,6 +50,8 @@ _TEXT_TYPES: Final = frozenset({"TX", "FT", "ST"})
 #: Messages whose text is to be read as text, not as cells of a table.
 _PROSE: Final = frozenset({Kind.LETTER, Kind.RADIOLOGY})
 _UNFINISHED: Final = frozenset({"A", "I", "O", "P", "S"})
+#: What CWE says of its own table of flags.
+_FLAG_TABLE: Final = "HL70078"
 _UNIT_SYSTEMS: Final = frozenset({"UCUM", "ISO+", "ANS+", "ISO"})
 
 
@@ -397,16 +399,16 @@ def _unit(segment: Segment) -> tuple[str, str]:
 
 
 def _flag(segment: Segment) -> tuple[Flag, str]:
-    """OBX-8: the first flag that is known; the text is the sender's where it says more than that."""
-    written = [segment.unescape(raw) for raw in segment.repetitions(8)]
-    if not written:
+    """OBX-8: the first flag that is known, "normal" only where there is no other; and what the sender says besides."""
+    each = [[segment.unescape(part) for part in segment.components(raw)] for raw in segment.repetitions(8)]
+    known = [parts[0] for parts in each if parts[0].upper() in FLAGS]
+    if not any(part.strip() for parts in each for part in parts):
         return Flag.NONE, ""
-    firsts = [segment.value(8, repetition=number).upper() for number in range(1, len(written) + 1)]
-    flag = next((FLAGS[first] for first in firsts if first in FLAGS), Flag.OTHER)
-    if not any(firsts) and not "".join(written).strip():
-        return Flag.NONE, ""
-    is_plain = len(written) == 1 and written[0] in FLAGS
-    return flag, "" if is_plain else joined(written)
+    if not known:
+        return Flag.OTHER, joined(" ".join(parts) for parts in each)
+    code = next((code for code in known if FLAGS[code.upper()] is not Flag.NORMAL), known[0])
+    said = [part for parts in each for part in parts if part not in (code, _FLAG_TABLE)]
+    return FLAGS[code.upper()], joined(said)
 
 
 def _goes_on(last: Result, result: Result) -> bool:
@@ -445,10 +447,11 @@ def _request(head: Head) -> Fields:
         (name_of("SPM", 4).text, head.specimen),
         (name_of("OBR", 7).text, head.sampled),
         (name_of("OBR", 22).text, head.reported),
-        (name_of("OBR", 25).text, head.status.value),
         *((name_of("NTE", 3).text, note) for note in head.notes),
     )
-    pairs = (Pair(label, text, at) if at else Pair(label, text) for label, text in named if text)
+    pairs = [Pair(label, text, at) if at else Pair(label, text) for label, text in named if text]
+    if head.status is not Status.NONE and segment is not None:
+        pairs.append(Pair(name_of("OBR", 25).text, segment.value(25), segment.place("25"), head.status.value))
     return Fields((*pairs, *head.others), name_of("OBR", 4).text if not head.title else "Order")
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from relayd.edi import numbers
 from relayd.edi.hl7 import Segment
 from relayd.edi.model import Address, Code, Identifier, Pair, PersonName
-from relayd.edi.names_hl7 import PLUMBING, SYSTEMS, TABLES, name_of
+from relayd.edi.names_hl7 import PLUMBING, SYSTEM_NAMES, SYSTEMS, TABLES, name_of
 
 #: What a sender writes to have a value deleted (HL7 2.5 §2.5.3); a field that is this is left to be shown as it is.
 DELETED: Final = '""'
@@ -125,8 +125,8 @@ def codes(parts: Parts) -> tuple[str, tuple[Code, ...]]:
 
 
 def code_text(code: Code) -> str:
-    """A code in one line."""
-    return joined((code.value, code.system, code.text))
+    """A code in one line, its system first, as in a table's column of codes."""
+    return joined((SYSTEM_NAMES.get(code.system, code.system), code.value, code.text))
 
 
 def identifier(parts: Parts) -> tuple[Identifier, str]:
@@ -172,6 +172,8 @@ def person_name(parts: Parts, first: int = 1) -> PersonName:
     ways = {joined((own_prefix, own)), joined((partner_prefix, partner))}
     ways.add(f"{joined((partner_prefix, partner))} - {joined((own_prefix, own))}")
     title = joined(parts.take(first + number) for number in (4, 5, 3))
+    if not partner and sorted(whole.replace(",", " ").split()) == sorted((*own_prefix.split(), *own.split())):
+        whole = ""  # "Hart, van der": with one surname its order says nothing
     return PersonName(
         own, own_prefix, partner, partner_prefix, initials, given, title, "" if whole in ways else whole
     )  # fmt: skip

@@ -30,6 +30,9 @@ from relayd.edi.readers.taking import Context, Draft, iso_digits, place, text_bl
 from relayd.edi.readers.un import dated, identifier, literal, nad_address, only_date, only_text, taken
 
 _GROUP = re.compile(r"S\d\d")
+_LIMITS = re.compile(r"(\d[\d.,]{0,20}) +(\d[\d.,]{0,20})", re.ASCII)
+#: How a number stands to what was measured (element 6321). A result without it would be another one.
+_COMPARED = {"4": "", "5": ">=", "6": ">", "7": "<", "8": "<="}
 _ROLES = {
     "SLA": Role.LABORATORY,
     "PO": Role.REQUESTER,
@@ -102,7 +105,8 @@ class _MedRpt:
                 continue
             verb = self.verbs.get(segment.tag)
             if segment.raw and not (verb and verb(segment)):
-                self.close()
+                if not self.table:  # a result's limits and remarks may follow
+                    self.close()
                 self.draft.blocks.append(unread(segment, Dialect.UN))
         if not self.said:
             self.pairs += [
@@ -138,6 +142,9 @@ class _MedRpt:
             self.draft.blocks.append(Fields(tuple(self.pairs), Label.ORDER))
             self.pairs = []
         if self.table:
+            for row in self.table.rows:
+                if isinstance(row, Row) and not (row.low or row.high) and (limits := _LIMITS.fullmatch(row.range)):
+                    row.low, row.high, row.range = limits[1], limits[2], ""
             self.draft.blocks.append(self.table.results())
             self.table = None
 
@@ -180,12 +187,17 @@ class _MedRpt:
             return True
         role, organisation = _ROLES.get(kind, Role.OTHER), ""
         person: PersonName | None = None
+        others = (Pair(Label.ROLE, kind, nad.place("1")),) if kind and kind not in _ROLES else ()
         if role in _PERSONS:
             surname, initials, prefix = nad.parts(4, 3)
             person = PersonName(own=surname, initials=initials, own_prefix=prefix)
         else:
-            organisation = " ".join(part.strip() for part in nad.parts(4, 2) if part.strip())
-        others = (Pair(Label.ROLE, kind, nad.place("1")),) if kind and kind not in _ROLES else ()
+            *names, practitioner = nad.parts(4, 5)
+            if practitioner and not numbers.agb_shaped(practitioner):
+                names.append(practitioner)
+            elif practitioner:
+                others = (*others, Pair(Label.PRACTITIONERS_CODE, practitioner, nad.place("4.5")))
+            organisation = " ".join(part.strip() for part in names if part.strip())
         party = Party(role, person, organisation, address=where, identifiers=ids, others=(*others, *nad.rest()))
         self.draft.parties.append(party)
         return True
@@ -327,16 +339,17 @@ class _MedRpt:
             self.draft.patient = replace(patient, identifiers=_with(patient.identifiers, (numbers.bsn(value),)))
         elif kind == "ROI":
             self.pair(Label.ORDER_NUMBER, value, segment)
+        elif row := self.row():
+            row.others.append(Pair(Label.REFERENCE, " ".join(filter(None, (kind, value))), place(segment)))
         else:
             return False
         return True
 
     def sts(self, segment: Segment) -> bool:
-        sts = taken(segment)
-        kind, status = sts.text(1), sts.text(2)
-        self.pair(Label.STATUS, kind, segment)
-        self.pair(Label.STATUS, status, segment)
-        self.pairs.extend(sts.rest())
+        sts, row = taken(segment), self.row()
+        pairs = row.others if row else self.pairs
+        pairs.extend(Pair(Label.STATUS, code, place(segment)) for code in (sts.text(1), sts.text(2)) if code)
+        pairs.extend(sts.rest())
         return True
 
     # Results
@@ -380,7 +393,11 @@ class _MedRpt:
         row, rsl = self.row(), taken(segment)
         if row is None or row.unit or row.flag_text:
             return False
-        kind, value, span = rsl.text(1), rsl.parts(2, 1)[0], rsl.text(3)
+        kind, (value, compared), span = rsl.text(1), rsl.parts(2, 2), rsl.text(3)
+        if value and compared in _COMPARED:
+            value = _COMPARED[compared] + value
+        elif compared:
+            row.others.append(Pair(Label.KIND_OF_RESULT, compared, rsl.place("2.2")))
         if kind not in ("", "NV", "TV", "AV", "CV"):
             row.others.append(Pair(Label.KIND_OF_RESULT, kind, rsl.place("1")))
         if value:

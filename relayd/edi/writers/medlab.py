@@ -34,6 +34,8 @@ _FLAG_WORDS: Final = {
     Flag.VERY_HIGH: "sterk verhoogd",
     Flag.ABNORMAL: "afwijkend",
     Flag.NORMAL: "normaal",
+    Flag.SUSCEPTIBLE: "gevoelig",
+    Flag.RESISTANT: "resistent",
 }
 _STATUS_WORDS: Final = {
     Status.PRELIMINARY: "voorlopige uitslag",

@@ -40,6 +40,7 @@ _ISO = re.compile(
 
 _FLAGS: Final = {
     Flag.LOW: "L", Flag.HIGH: "H", Flag.VERY_LOW: "LL", Flag.VERY_HIGH: "HH", Flag.ABNORMAL: "A", Flag.NORMAL: "N",
+    Flag.SUSCEPTIBLE: "S", Flag.RESISTANT: "R",
 }  # fmt: skip
 _STATUSES: Final = {
     Status.NONE: "F", Status.FINAL: "F", Status.PRELIMINARY: "P", Status.CORRECTED: "C", Status.PENDING: "I",
