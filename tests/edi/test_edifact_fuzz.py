@@ -222,6 +222,21 @@ def test_mutations_are_read_whole(path: Path) -> None:
             assert str(finding)
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [
+        ["S01+71", "NAD+SLA+1"],
+        ["S18:1+260901+G", "S18+260901"],
+        ["NAD+PAT++Jansen:Otto::Laan++1234"],
+        ["NAD+PAT++Jansen", "NAD+PAT++Pieters:Franz"],
+    ],
+)
+def test_what_once_was_lost_is_read(segments: list[str]) -> None:
+    for kind in ("MEDRPT:D:93A:UN:MRPN32", "MEDRPT:1:901:UN"):
+        data = "'".join([f"UNH+1+{kind}", *segments, ""]).encode()
+        assert lost(data, read(data)) == []
+
+
 TYPES = [
     *("MEDLAB:1", "MEDVRI:1", "MEDSPE:1", "MEDRAD:1", "MEDSPE:3:911:IT:SPE31", "MEDRPT:D:93A:UN:MRPN32"),
     *("MEDRPT:1:901:UN", "MEDXYZ:1", "ORDERS:D:96A:UN", "", "MEDLAB"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -32,10 +31,6 @@ from relayd.edi.numbers import bsn
 from relayd.edi.readers.edifact import read
 
 UNB = b"UNB+UNOA:1+500000001+500000002+260901:1015+26090100000001'"
-FURTHER = Path(os.environ.get("RELAYD_EDI_SAMPLES", ""))
-needs_samples = pytest.mark.skipif(
-    not os.environ.get("RELAYD_EDI_SAMPLES"), reason="RELAYD_EDI_SAMPLES names no folder"
-)
 
 
 def sample(name: str) -> Reading:
@@ -604,10 +599,3 @@ def test_one_segment_without_end_is_no_burden(kind: str, segment: str) -> None:
     """Work grows with the number of segments, not with its square: the test's own time limit sees."""
     document = message(kind, "S06+1", *[segment] * 30_000)
     assert document.blocks or document.patient
-
-
-@needs_samples
-def test_further_samples_are_read() -> None:
-    kinds = {path.name: [d.kind for d in read(path.read_bytes()).documents] for path in FURTHER.rglob("*.edi")}
-    assert kinds
-    assert all(kinds.values())

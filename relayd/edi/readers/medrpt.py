@@ -122,7 +122,7 @@ class _MedRpt:
         if (
             segment.counters
             or len(segment.elements) != 1
-            or not segment.get(1).isdigit()
+            or not (segment.get(1).isdigit() and len(segment.get(1)) == 1)
             or len(segment.elements[0]) > 1
         ):
             self.draft.technical.append(unread(segment, Dialect.UN))
@@ -172,11 +172,11 @@ class _MedRpt:
         ids, where = identifier(nad.parts(2, 3)), nad_address(nad)
         if kind == "PAT":
             patient = self.draft.patient or Patient()
-            if patient.address:
-                return False
             surname, given, title, street = nad.parts(3, 4)
             name = PersonName(own=surname, given=given, title=title)
-            where = replace(where or Address(), street=street) if street and not (where and where.street) else where
+            if patient.address or (patient.name and name != PersonName()) or (street and where and where.street):
+                return False
+            where = replace(where or Address(), street=street) if street else where
             self.draft.patient = replace(
                 patient,
                 name=patient.name or (name if name != PersonName() else None),
