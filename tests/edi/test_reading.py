@@ -53,7 +53,7 @@ def test_a_message_of_another_kind_in_the_same_file_is_an_error(names):
     first, second = ((SAMPLES / name).read_bytes() for name in names)
     for data, errors in ((first, 0), (first + second, 1), (first + b"\r\n-- \r\nHet laboratorium\r\n", 0)):
         found = [one.text for one in reading.read(data).findings if one.severity is Severity.ERROR]
-        assert found == ["A message of another kind stands outside; it is shown as text"] * errors
+        assert found == ["A message of another kind is in the same file; it is shown as text"] * errors
 
 
 @pytest.mark.parametrize("name", ["medlab_full_latin1_crlf.edi", "oul_r22_lab2lab_latin1.hl7"])
