@@ -13,7 +13,7 @@ import msgspec
 
 from relayd.cli.common import add_json, print_json
 from relayd.cli.edi_convert import add_convert
-from relayd.cli.edi_files import edi_in, finding_json, finding_line
+from relayd.cli.edi_files import edi_in, finding_json, finding_line, write
 from relayd.cli.table import printable
 from relayd.edi import reading
 from relayd.edi.detect import Leaf
@@ -103,7 +103,7 @@ async def _pdf(read: Reading, leaf: Leaf, language: str, templates: Templates) -
 
 def _write(made: bytes, output: Path | None, *, is_pdf: bool) -> None:
     if output:
-        output.write_bytes(made)
+        write(output, made)
     elif is_pdf and sys.stdout.isatty():
         raise RelaydError("a PDF isn't for a terminal: give --output FILE")
     else:

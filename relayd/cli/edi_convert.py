@@ -10,7 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from relayd.cli.common import add_json, print_json
-from relayd.cli.edi_files import find, finding_json, finding_line, octets
+from relayd.cli.edi_files import find, finding_json, finding_line, octets, write
 from relayd.cli.table import printable
 from relayd.clock import SystemClock
 from relayd.edi.convert import TARGETS, convert
@@ -47,7 +47,7 @@ def add_convert(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help="the message, or text; '-' is standard input")
-    parser.add_argument("--to", required=True, type=Format, choices=TARGETS, metavar="FORMAT", help=", ".join(TARGETS))
+    parser.add_argument("--to", required=True, choices=[*map(str, TARGETS)], metavar="FORMAT", help=", ".join(TARGETS))
     parser.add_argument("--mapping", metavar="CSV", type=Path, help="NHG and LOINC codes: code,name,unit,loinc a line")
     parser.add_argument("--part", type=int, metavar="N", help="the Nth EDI message of a mail that has several")
     parser.add_argument("--charset", default="", metavar="NAME", help="the character set, if the file doesn't show it")
@@ -68,9 +68,9 @@ def run_convert(arguments: argparse.Namespace) -> int:
     now = datetime.fromtimestamp(SystemClock().now(), _HERE).strftime("%Y-%m-%dT%H:%M")
     envelope = Envelope(arguments.sender, arguments.receiver, now, arguments.reference)
     data, charset = _message(arguments)
-    converted = convert(data, arguments.to, mapping=mapping, charset=charset, envelope=envelope)
+    converted = convert(data, Format(arguments.to), mapping=mapping, charset=charset, envelope=envelope)
     if arguments.output:
-        arguments.output.write_bytes(converted.data)
+        write(arguments.output, converted.data)
     else:
         sys.stdout.buffer.write(converted.data)
     words = words_of(arguments.language)

@@ -56,6 +56,14 @@ def octets(name: str) -> bytes:
     return data
 
 
+def write(output: Path, data: bytes) -> None:
+    """Write a result to the file that the caller named."""
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise RelaydError(f"{output} can't be written: {error.strerror}") from error
+
+
 def finding_line(finding: Finding, words: Words) -> str:
     """A finding with its place."""
     place = words.place(finding.place)

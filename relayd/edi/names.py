@@ -273,6 +273,7 @@ class Says:
     BROKEN_UTF8 = "The text is %(set)s with octets that are none"
     UTF_16 = "The message is in UTF-16, which hardly any system can read"
     NOTHING = "There is no EDIFACT message"
+    OTHER_MESSAGE = "A message of another kind is in the same file; it is shown as text"
     OUTSIDE = "Text stands outside of the interchange"
     NO_UNB = "The message has no envelope: UNB is missing"
     NO_UNZ = "The interchange has no end: UNZ is missing"

@@ -92,6 +92,8 @@ _SYMBOLS: Final = {
 }
 #: The usual signs, which our words say; any other sign of the sender is shown beside them.
 _SIGNS: Final = frozenset({"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI", "S", "R"})
+#: Of a limit that says itself on which side it is.
+_COMPARED: Final = ("<", ">", "≤", "≥")
 #: Names of identifiers; any other is the sender's own word.
 _SYSTEMS: Final = {"bsn": "BSN", "agb": "AGB", "uzovi": "UZOVI"} | SYSTEM_NAMES
 
@@ -167,7 +169,7 @@ def _document(document: Document, words: Words) -> DocumentShown:
         patient=_patient(document.patient, words) if document.patient else None,
         senders=_side(senders, document.sender, words("From"), words),
         receivers=_side(receivers, document.receiver, words("To"), words),
-        others=tuple(_party(party, words, words(ROLES[party.role])) for party in others),
+        others=tuple(_party(party, words, words(ROLES[party.role])) for party in others if party != Party(party.role)),
         blocks=blocks,
         rest=rest,
         facts=_lines(
@@ -375,6 +377,8 @@ def _is_words(value: str) -> bool:
 def _range(result: Result, words: Words) -> str:
     if result.low and result.high:
         limits = f"{result.low} – {result.high}"
+    elif (limit := result.low or result.high) and limit.lstrip().startswith(_COMPARED):
+        limits = limit
     elif result.low:
         limits = words("from %(limit)s") % {"limit": result.low}
     elif result.high:

@@ -184,7 +184,8 @@ def _messages(everything: Sequence[Read], options: Mapping[str, str]) -> Remade:
 
 
 def _file_name(names: str, reading: Reading, number: int, extension: str) -> str:
-    """A name by the folder's pattern. What comes from the message is cut down to letters, digits and a few signs."""
+    """A name by the folder's pattern. What comes from the message is cut down to letters, digits and a few signs, and
+    neither hides the file from the program that watches for it (".") nor is an option to that ("-")."""
     first = reading.documents[0] if reading.documents else None
     fields = {
         "number": str(number),
@@ -195,7 +196,8 @@ def _file_name(names: str, reading: Reading, number: int, extension: str) -> str
         "receiver": first.receiver if first else "",
         "extension": extension,
     }
-    return re.sub(r"\{([a-z]+)\}", lambda found: _UNSAFE.sub("_", fields.get(found[1], ""))[:_LONGEST], names)
+    name = re.sub(r"\{([a-z]+)\}", lambda found: _UNSAFE.sub("_", fields.get(found[1], ""))[:_LONGEST], names)
+    return name.lstrip(".-")
 
 
 def _together(readings: Sequence[Reading]) -> Reading:

@@ -41,6 +41,14 @@ def test_the_report_is_json_on_request(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["edi", "convert", str(OUL), "--to", "edifact", "--json"]) == 1
 
 
+def test_a_wrong_call_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["edi", "convert", str(MEDLAB), "--to", "hl7", "--output", str(tmp_path / "none" / "x")]) == 1
+    assert capsys.readouterr().err.endswith("none/x can't be written: No such file or directory\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["edi", "convert", str(MEDLAB), "--to", "fhir"])
+    assert "choose from 'edifact', 'hl7', 'edi-xml', 'v2.xml'" in capsys.readouterr().err
+
+
 def test_a_table_of_codes_is_the_operators(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     table = tmp_path / "codes.csv"
     table.write_text("code,name,unit,loinc\nK   B,Kalium,mmol/l,2823-3\n")

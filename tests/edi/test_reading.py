@@ -46,6 +46,16 @@ def test_a_sample_is_read_and_everything_of_it_is_shown(file):
         assert html(read, "nl").html
 
 
+@pytest.mark.parametrize(
+    "names", [("medlab_full_latin1_crlf.edi", "ack_ae.hl7"), ("ack_ae.hl7", "medlab_full_latin1_crlf.edi")]
+)
+def test_a_message_of_another_kind_in_the_same_file_is_an_error(names):
+    first, second = ((SAMPLES / name).read_bytes() for name in names)
+    for data, errors in ((first, 0), (first + second, 1), (first + b"\r\n-- \r\nHet laboratorium\r\n", 0)):
+        found = [one.text for one in reading.read(data).findings if one.severity is Severity.ERROR]
+        assert found == ["A message of another kind is in the same file; it is shown as text"] * errors
+
+
 @pytest.mark.parametrize("name", ["medlab_full_latin1_crlf.edi", "oul_r22_lab2lab_latin1.hl7"])
 def test_a_message_in_utf_16_says_the_same(name):
     data = (SAMPLES / name).read_bytes()

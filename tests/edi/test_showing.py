@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import escape
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -203,6 +204,15 @@ def test_a_flag_is_a_word_and_a_symbol_and_a_colour():
     page = html(reading(replace(LAB, blocks=(microbes,))), "nl").html
     assert "R resistent" in page
     assert "S gevoelig" in page
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [("3", "5", "3 – 5"), ("3", "", "vanaf 3"), ("", "5", "tot 5"), ("", "<10", "<10"), (">60", "", ">60")],
+)
+def test_reference_values(low, high, shown):
+    page = html(reading(replace(LAB, blocks=(Results((Result("CRP", ("8",), low=low, high=high),)),))), "nl").html
+    assert f"<td>{escape(shown)}</td>" in page
 
 
 def test_an_address_for_e_mail_is_no_telephone():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from relayd.edi import charset as charsets
 from relayd.edi.charset import text
+from relayd.edi.detect import sniff
 from relayd.edi.edifact import Interchange, Message, Outside, Segment, parse
 from relayd.edi.model import Document, Finding, Format, Kind, Place, Reading, Results, Severity, Text, Unread
 from relayd.edi.names import KINDS, Dialect, Says
@@ -47,7 +48,10 @@ def _read(data: bytes, declared: str, *, strict: bool) -> Reading:
     if not documents:
         findings.append(Finding(Severity.ERROR, Says.NOTHING))
     outside = tuple(_outside(part, charset) for part in transmission.outside)
-    findings.extend(Finding(Severity.NOTE, Says.OUTSIDE, part.place) for part in outside)
+    for part, shown in zip(transmission.outside, outside, strict=True):
+        findings.append(Finding(Severity.NOTE, Says.OUTSIDE, shown.place))
+        if sniff(part.octets) is Format.HL7:
+            findings.append(Finding(Severity.ERROR, Says.OTHER_MESSAGE, shown.place))
     return Reading(
         Format.EDIFACT,
         tuple(documents),

@@ -12,6 +12,7 @@ from typing import Final
 
 from relayd.edi import hl7
 from relayd.edi.charset import out_of_utf_16
+from relayd.edi.detect import sniff
 from relayd.edi.model import (
     Block,
     Document,
@@ -27,6 +28,7 @@ from relayd.edi.model import (
     Status,
     Text,
 )
+from relayd.edi.names import Says
 from relayd.edi.names_hl7 import COMPLETIONS, SEGMENTS, kind
 from relayd.edi.readers.hl7_check import strict
 from relayd.edi.readers.hl7_groups import Group, Item, Part, parts_of
@@ -58,6 +60,8 @@ def read(data: bytes, charset: str = "") -> Reading:
     if not documents:
         findings.append(Finding(Severity.ERROR, "There is no message in the file"))
     findings += _counts(file)
+    if any(sniff(piece.octets) is Format.EDIFACT for piece in file.outside):
+        findings.append(Finding(Severity.ERROR, Says.OTHER_MESSAGE))
     texts = [hl7.decode(piece.octets, "utf-8") for piece in file.outside]
     outside = tuple(
         Text(tuple(text.strip("\r\n\x0b\x1c").splitlines())) for text in texts if text.strip(" \t\r\n\x0b\x1c\0\ufeff")
