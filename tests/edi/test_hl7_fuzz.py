@@ -79,8 +79,8 @@ def is_found(segment: hl7.Segment, number: int, text: str, all_text: str) -> boo
 def assert_nothing_lost(data: bytes) -> None:
     all_text = "\n".join(strings(read(data)))
     for segment in hl7.split(data).segments():
-        if len(set(segment.separators)) < 5:
-            continue  # one character for two things: what its values are is anybody's guess
+        if len(set(segment.separators)) < 5 or "." in segment.separators:
+            continue  # one character for two things (the dot is of .br, too): what its values are is anybody's guess
         for number, text in leaves(segment):
             assert is_found(segment, number, text, all_text), f"{segment.tag}-{number}: {text!r}"
 
