@@ -102,6 +102,13 @@ def test_a_changed_sample_is_read_whole(data: bytes) -> None:
         check(changed)
 
 
+def test_a_number_may_be_in_any_digits() -> None:
+    for digit in ("\u00b2", "\u0663", "\u2167"):
+        data = message("OBR|1", f"OBX|{digit}|ST|A^A^L||x||||||F", charset="UNICODE UTF-8", encoding="utf-8")
+        assert_nothing_lost(data)
+        check(data)
+
+
 @given(st.binary(max_size=300))
 def test_any_octets_are_read(data: bytes) -> None:
     for each in (data, b"MSH|^~\\&|" + data, message("OBR|1", "OBX|1|").rstrip(b"\r") + data):

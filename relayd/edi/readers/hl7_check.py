@@ -185,7 +185,7 @@ def _numbered(segments: Iterable[Segment]) -> Iterator[Finding]:
     for segment in segments:
         if segment.tag in ("OBR", "SPM", "PID"):
             last = 0
-        elif segment.tag == "OBX" and segment.value(1).isdigit():
+        elif segment.tag == "OBX" and segment.value(1).isdecimal():
             number = int(segment.value(1)[:9])
             if last and number <= last:
                 yield Finding(Severity.NOTE, "The numbers of the observations don't go up", segment.place("1"))
