@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
+from relayd.mail.composing import Base64Lines
 from relayd.mail.headers import Headers
 from relayd.mail.meta import HeaderPatch
 
-_BASE64_LINE: Final = 57
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9 ._()+-]{1,60}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f/\\]")
@@ -97,13 +97,9 @@ def _written(part: NewPart) -> bytes:
         content = binascii.b2a_qp(_LINE_END.sub(b"\r\n", part.data))
     else:
         lines.append("Content-Transfer-Encoding: base64")
-        content = b"".join(_base64(part.data))
+        base64 = Base64Lines()
+        content = base64.feed(part.data) + base64.finish()
     return "\r\n".join([*lines, "", ""]).encode("ascii") + content
-
-
-def _base64(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _BASE64_LINE):
-        yield binascii.b2a_base64(data[start : start + _BASE64_LINE], newline=False) + b"\r\n"
 
 
 def _old_fields(headers: Headers, name: str) -> bytes:
