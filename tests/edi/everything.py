@@ -16,7 +16,7 @@ DATES = {"birth_date", "dated", "sampled", "reported", "observed"}
 SIGNS = {"<", ">", "<<", ">>", "L", "H", "LL", "HH", "A", "AA", "N", "LO", "HI", "S", "R"}
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "article", "header", "section", "footer", "h1", "h2", "p"),
-    *("span", "strong", "dl", "div", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "main"),
+    *("span", "strong", "div", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "main"),
 }
 ATTRIBUTES = {"lang", "charset", "http-equiv", "content", "name", "class", "scope", "colspan", "rowspan"}
 MOST_WRITTEN = 10_000
