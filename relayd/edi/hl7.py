@@ -379,8 +379,6 @@ def _charset(octets: bytes, header: Segment | None, declared: str) -> tuple[str,
         if len(written) > 17 and written[17]:
             claims = written[17][:200].decode("latin-1").split(header.separators.repetition or "~")
             place = header.place("18")
-    if not claims and not declared and octets.isascii():
-        return "ascii", ()
     names = [name for name in map(character_set, [*claims, declared[:40]]) if name]
     claimed = names[0] if names else ""
     findings: list[Finding] = []
